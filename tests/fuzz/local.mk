@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# tests/fuzz/local.mk - fuzz targets
+#
+# A target is one file with LLVMFuzzerTestOneInput(). Normally it is linked with driver.c, which
+# replays tests/fuzz/corpus/NAME/* under `make check`; with --enable-fuzzers (CC=clang) it is
+# linked with libFuzzer and is not run by `make check`. For a target fuzz_x:
+#
+#   FUZZ_TARGETS += tests/fuzz/fuzz_x
+#   tests_fuzz_fuzz_x_SOURCES = tests/fuzz/fuzz_x.c $(FUZZ_MAIN)
+#   tests_fuzz_fuzz_x_LDADD = libfairlead.a $(FL_LIBS)
+#   tests_fuzz_fuzz_x_LDFLAGS = $(AM_LDFLAGS) $(FL_FUZZ_LDFLAGS)
+
+FUZZ_TARGETS =
+
+if FL_FUZZERS
+FUZZ_MAIN =
+noinst_PROGRAMS += $(FUZZ_TARGETS)
+else
+FUZZ_MAIN = tests/fuzz/driver.c
+check_PROGRAMS += $(FUZZ_TARGETS)
+endif
