@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * assert.c - the end of a process that found a bug in itself
+ *
+ * Uses no heap, no stdio stream and no lock, so it works from any state. The parent sees SIGABRT
+ * and treats it as a crash; the line on stderr is for the operator's bug report.
+ */
+#include "config.h"
+
+#include "base/compiler.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+void fl_assert_fail(const char *cond, const char *file, int line)
+{
+	char text[512];
+	int n = snprintf(text, sizeof(text), "fairlead[%d]: bug: %s:%d: ASSERT(%s)\n", (int)getpid(),
+			 file, line, cond);
+
+	if (n > (int)sizeof(text) - 1) {
+		n = (int)sizeof(text) - 1;
+		text[n - 1] = '\n';
+	}
+	if (n > 0 && write(STDERR_FILENO, text, (size_t)n) < 0) {
+		/* nobody listens: the signal alone must do */
+	}
+	abort();
+}
