@@ -19,7 +19,7 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 SLOW = float(os.environ.get("FL_SLOW") or 1)
 LIMIT_S = 120
-SANITIZER = re.compile(rb"ERROR: (?:Address|Leak)Sanitizer|: runtime error: |Assertion .* failed at ")
+SANITIZER = re.compile(rb"ERROR: (?:Address|Leak)Sanitizer|: runtime error: |: bug: .*ASSERT\(")
 
 skips = []          # (test id, reason)
 broken = []         # lines that fail the run without being a test

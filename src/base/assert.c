@@ -23,7 +23,7 @@ void fl_assert_fail(const char *cond, const char *file, int line)
 		n = (int)sizeof(text) - 1;
 		text[n - 1] = '\n';
 	}
-	if (n > 0 && write(STDERR_FILENO, text, (size_t)n) < 0) {
+	if (n > 0 && write(STDERR_FILENO, text, (size_t)n) < 0) { /* env-ok: dying */
 		/* nobody listens: the signal alone must do */
 	}
 	abort();
