@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lb.h - vservers, pools, services: built from the configuration, asked by the data path
+ *
+ * lb_build() makes one struct lb_config per generation from the conf tree (in gen, in control, in
+ * fairlead -t and explain: the same code); it is immutable but for the run-time parts named so.
+ * A worker binds it to the segment with lb_attach(): rows, cached health and admin states, counters.
+ *
+ * The order of a choice (DESIGN section 6): up and not draining, below limits -> method on consolidated
+ * figures -> ties round robin, starting at the worker's slot number. Choosers are pure (struct
+ * lb_view in, index out); doing (counters, cursors) is here.
+ */
+#ifndef FL_LB_LB_H
+#define FL_LB_LB_H
+
+#include "base/addr.h"
+#include "base/map.h"
+#include "conf/conf.h"
+#include "policy/policy.h"
+#include "stat/stat.h"
+
+struct tls_server;
+struct tls_client;
+struct lb_pool;
+struct lb_vserver;
+
+enum lb_method { LB_ROUND_ROBIN, LB_LEAST_CONNECTION, LB_SOURCE_IP_HASH };
+
+struct lb_service {
+	const char      *name, *full_name;     /* "a1", "app/a1" */
+	struct lb_pool  *pool;
+	const struct conf_node *node;
+	unsigned         idx;                  /* in pool->services */
+	const char      *host;                 /* name to resolve; NULL when the address is numeric */
+	uint16_t         port;
+	struct addr      addr;                 /* numeric, or the answer now in use (run time); family 0: none yet */
+	unsigned         weight;
+	bool             backup;
+	uint64_t         max_connections;      /* 0 = none */
+	unsigned         conf_admin;           /* ST_ADMIN_* of the file */
+	uint64_t         hash_id;              /* stable: hash of full_name */
+	/* run time (worker) */
+	uint32_t         row;
+	struct stat_row *stat;
+	uint32_t         state;                /* ST_SVC_*: cached, see lb_refresh */
+	bool             takes_new;            /* state UP, weight > 0 */
+	uint64_t         dns_cursor;           /* rotates over the addresses of a name */
+	struct ip        dns[STAT_DNS_MAX];
+	unsigned         n_dns;
+	int64_t          rr_current;           /* smooth weighted round robin */
+	void            *upstream;             /* http/: idle pool of this service in this worker */
+};
+
+struct lb_monitor {
+	const char *name;
+	enum { LB_MON_PING, LB_MON_TCP, LB_MON_HTTP } type;
+	const struct conf_node *node;          /* NULL for the implicit tcp monitor */
+	uint64_t    every_us, timeout_us;
+	unsigned    rise, fall, port;          /* port 0 = the service's */
+	bool        tls;
+	struct str  send;                      /* http: "GET /path"; tcp: bytes, may be empty */
+	const char *host;
+	struct { uint16_t lo, hi; } status[16];
+	unsigned    n_status;
+	struct str  expect;                    /* body or bytes; empty = any */
+};
+
+struct lb_pool {
+	const char         *name;
+	const struct conf_node *node;
+	enum lb_method      method;
+	struct lb_service  *services;
+	unsigned            n_services;
+	struct lb_pool    **backups;           /* other pools, in order */
+	unsigned            n_backups;
+	struct lb_monitor **monitors;          /* of every service; n 0: monitor none */
+	unsigned            n_monitors;
+	bool                uses_tls;
+	struct tls_client  *tls;               /* NULL: clear, or built without TLS */
+	const char         *sni;
+	uint64_t            connect_timeout_ms, response_timeout_ms, idle_timeout_ms;
+	unsigned            idle_max, retries;
+	const char         *congestion;
+	/* run time */
+	uint32_t            row;
+	struct stat_row    *stat;
+	struct lb_config   *lc;
+	bool                has_backup_services;
+	unsigned            rr_cursor;         /* where the next scan for ties starts */
+	struct lb_service **scratch;           /* [n_services] for large pools */
+	uint64_t           *scratch_value;
+	unsigned            n_usable;          /* services that take new traffic now, backups of the pool included */
+};
+
+struct lb_listen {
+	struct addr         addr;
+	const struct conf_node *node;
+	bool                uses_tls;
+	struct tls_server  *tls;               /* NULL: clear, or built without TLS */
+	int                 backlog;
+	const char         *congestion;
+	struct lb_vserver  *vserver;
+	const char         *full_name;         /* "web/0.0.0.0:80": name of its row */
+	uint32_t            row;
+};
+
+enum lb_forwarded { LB_FWD_OFF, LB_FWD_X, LB_FWD_7239, LB_FWD_BOTH };
+enum lb_log_format { LB_LOG_COMBINED, LB_LOG_JSON, LB_LOG_CUSTOM };
+
+struct lb_vserver {
+	const char         *name;
+	const struct conf_node *node;
+	bool                http;              /* else tcp */
+	struct pol_ruleset  rules;
+	struct pol_rule     dflt;              /* act NONE when there is no default */
+	uint64_t            head_timeout_ms, idle_timeout_ms, body_timeout_ms;
+	uint64_t            body_rate, max_head, max_request_line, max_body;
+	unsigned            max_fields, keepalive_max, max_connections;
+	const char         *via;               /* NULL: none */
+	enum lb_forwarded   forwarded;
+	struct cidr        *trust;
+	unsigned            n_trust;
+	bool                upgrade;
+	int                 log_stream;        /* -1: no access log; else index into lb_config.logs */
+	enum lb_log_format  log_format;
+	struct pol_tmpl    *log_template;
+	/* run time */
+	uint32_t            row;
+	bool                has_tls;           /* any listener terminates TLS */
+	const char        **rule_names;        /* [rules.n]: "web/admin" */
+	uint32_t           *rule_rows;         /* [rules.n]: rows of kind POLICY, named "web/admin" */
+	struct stat_row    *stat;
+	unsigned            n_conns;
+};
+
+struct lb_config {
+	struct pool        *mem;
+	struct map         *by_name;           /* "vserver web", "pool app", "service app/a1" -> object */
+	const struct conf  *conf;
+	struct lb_vserver  *vservers;  unsigned n_vservers;
+	struct lb_pool     *pools;     unsigned n_pools;
+	struct lb_monitor  *monitors;  unsigned n_monitors;
+	struct lb_listen   *listens;   unsigned n_listens;
+	const char        **logs;      unsigned n_logs;        /* paths of access logs */
+	uint32_t           *log_ids;           /* run time: stream id of each in the log rings (proc sets) */
+	const char         *error_log;
+	int                 error_level;       /* enum log_level */
+	unsigned            workers;           /* 0 = auto */
+	uint64_t            consolidate_us, shutdown_grace_us, drain_timeout_us, heartbeat_timeout_us;
+	uint64_t            max_connections, buffer_memory, max_objects, ticket_lifetime_us;
+	unsigned            drain_generations;
+	const char         *user, *admin_socket, *ticket_keys;
+	struct addr         admin_http;        /* family 0: none */
+	struct addr        *resolvers; unsigned n_resolvers;
+	struct stat_seg    *seg;               /* after lb_attach */
+	uint64_t            seen_board, seen_health;
+	bool                refreshed;         /* lb_refresh ran once */
+};
+
+/* ---------- building (gen, control, -t, explain) ---------- */
+/* From a checked tree. NULL with messages in d on mistakes that only a build can find. with_tls: also builds TLS
+ * profiles (reads certificates); without it tls pointers stay NULL (control, explain offline without files). */
+struct lb_config *lb_build(const struct conf *c, bool with_tls, struct conf_diag *d);
+void lb_free(struct lb_config **lc);
+struct lb_vserver *lb_vserver_find(const struct lb_config *lc, const char *name);
+struct lb_pool    *lb_pool_find(const struct lb_config *lc, const char *name);
+struct lb_service *lb_service_find(const struct lb_config *lc, const char *full_name);
+/* Every (kind, full name) that needs a row, in a fixed order; `row` points to where its id goes (may be NULL'ed later). */
+void lb_each_object(struct lb_config *lc, void (*fn)(void *ctx, enum tbl_kind kind, const char *name, uint32_t *row), void *ctx);
+
+/* ---------- run time (worker; control for display) ---------- */
+/* Looks up rows by name and makes the accumulators (with_counters) of this process. */
+void lb_attach(struct lb_config *lc, struct stat_seg *seg, bool with_counters);
+/* Re-reads health, admin states and DNS answers when their epochs changed; cheap otherwise. Once per loop turn. True when
+ * any service changed its state or address. */
+bool lb_refresh(struct lb_config *lc);
+/* Effective state (ST_SVC_*) from health and admin, and why. */
+uint32_t lb_service_state(const struct lb_config *lc, const struct lb_service *s, struct stat_health *h, struct stat_admin *a);
+
+/* ---------- the decision ---------- */
+/* Runs the rules of vs, following `use vserver` (at most 8 hops), then the default. `seen` as in pol_ruleset_run. */
+struct lb_route {
+	struct pol_verdict  v;             /* of the vserver that decided; act NONE: nothing matched and no default */
+	const struct lb_vserver *vs;       /* where it was decided */
+	struct lb_pool     *pool;          /* act USE_POOL */
+	/* all modifications on the way, in order */
+	const struct pol_rule *matched[POL_MATCH_MAX];
+	unsigned            n_matched;
+};
+void lb_route(struct lb_vserver *vs, const struct pol_facts *f, const struct pol_trace *t, pol_rule_fn seen, void *ctx,
+	      bool count, struct lb_route *out);
+
+struct lb_pick_in {
+	struct ip   client;
+	const struct lb_service *const *avoid;   /* tried already in this exchange */
+	unsigned    n_avoid;
+};
+/* One candidate as the chooser saw it, for explain. */
+struct lb_candidate {
+	const struct lb_service *s;
+	bool        usable;
+	const char *why;                   /* "DOWN", "DRAIN", "limit", "avoided", "weight 0"; NULL when usable */
+	uint64_t    value;                 /* what the method compared (x 10000/weight) */
+};
+struct lb_pick_trace {
+	void *ctx;
+	void (*candidate)(void *ctx, const struct lb_candidate *c);
+	void (*pool)(void *ctx, const struct lb_pool *p, const char *why);     /* pool or backup looked at */
+};
+/* Chooses a service of the pool or, when none is usable, of its backups. NULL: none. Counts in `pool` rows unless dry. When all
+ * usable ones are in `avoid`, an avoided one is chosen again rather than none. */
+struct lb_service *lb_pick(struct lb_pool *p, const struct lb_pick_in *in, bool dry, const struct lb_pick_trace *t);
+/* Address to connect to for the next connection (rotates over DNS answers); false: none now. */
+bool lb_service_addr(struct lb_service *s, struct addr *out);
+/* A request (or L4 connection) begins and ends on a service: keeps REQ_CUR, REQ_TOT. */
+void lb_begin(struct lb_service *s);
+void lb_end(struct lb_service *s);
+
+#endif
