@@ -53,6 +53,9 @@ AC_DEFUN([FL_FORTIFY], [
 	fl_save_CFLAGS=$CFLAGS
 	CFLAGS="$CFLAGS -Werror -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$1"
 	AC_LINK_IFELSE([AC_LANG_PROGRAM([[#include <string.h>
+#ifndef __OPTIMIZE__
+# error does nothing without -O
+#endif
 #if $1 > 2 && !defined(__clang__) && __GNUC__ < 12
 # error level 3 needs gcc 12
 #endif
@@ -72,8 +75,10 @@ AC_DEFUN([FL_DEFINE_DIR], [
 	test "x$prefix" = xNONE && prefix=$ac_default_prefix
 	test "x$exec_prefix" = xNONE && exec_prefix=$prefix
 	eval "$1=$2"
-	eval "$1=[\$]$1"
-	eval "$1=[\$]$1"
+	# a directory is given in terms of another, which is given in terms of prefix
+	while AS_CASE([$$1], [*'$'*], [:], [false]); do
+		eval "$1=[\"][$]$1[\"]"
+	done
 	prefix=$fl_save_prefix
 	exec_prefix=$fl_save_exec_prefix
 	AC_DEFINE_UNQUOTED([$1], ["[$]$1"], [$3])
