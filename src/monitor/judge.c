@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * judge.c - rise and fall (states drawn in monitor.h)
+ */
+#include "config.h"
+
+#include "monitor/judge.h"
+
+bool judge_result(struct stat_mon *m, bool ok, unsigned rise, unsigned fall)
+{
+	uint32_t was = m->state;
+
+	m->history = (uint16_t)(m->history << 1 | ok);
+	if (ok) {
+		m->passed++;
+		m->failed = 0;
+	} else {
+		m->failed++;
+		m->passed = 0;
+	}
+	if (was != ST_HEALTH_UP && was != ST_HEALTH_DOWN)
+		m->state = ok ? ST_HEALTH_UP : ST_HEALTH_DOWN;
+	else if (was == ST_HEALTH_UP && m->failed >= fall)
+		m->state = ST_HEALTH_DOWN;
+	else if (was == ST_HEALTH_DOWN && m->passed >= rise)
+		m->state = ST_HEALTH_UP;
+	return m->state != was;
+}
+
+uint32_t judge_service(const struct stat_mon *mon, unsigned n)
+{
+	uint32_t state = ST_HEALTH_UP;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (mon[i].state == ST_HEALTH_DOWN)
+			return ST_HEALTH_DOWN;
+		if (mon[i].state != ST_HEALTH_UP)
+			state = ST_HEALTH_UNKNOWN;
+	}
+	return state;
+}

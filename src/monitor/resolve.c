@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * resolve.c - names of services are asked again at their TTL; the last good answer stays in use (F30)
+ */
+#include "config.h"
+
+#include "monitor/target.h"
+
+#include "base/env.h"
+#include "base/log.h"
+
+#define RESOLVE_SPREAD_MS 50
+
+static void answered(void *ctx, const struct resolver_answer *a)
+{
+	struct target *t = ctx;
+	struct monitor *m = t->m;
+	struct stat_dns d, old;
+	bool had = stat_dns_get(m->env.seg, t->s->row, &old) && old.n > 0;
+	struct sb sb;
+
+	t->resolving = false;
+	memset(&d, 0, sizeof(d));
+	if (had)
+		d = old;
+	d.status = (uint32_t)-a->status;
+	if (a->status == 0) {
+		d.n = FL_MIN(a->n, (unsigned)STAT_DNS_MAX);
+		memcpy(d.addr, a->addr, d.n * sizeof(d.addr[0]));
+		d.resolved_us = env_wall_us();
+	}
+	d.expires_us = env_wall_us() + (uint64_t)a->ttl_s * 1000000;
+	sb_init(&sb, d.text, sizeof(d.text));
+	sb_c(&sb, a->text);
+	stat_dns_set(m->env.seg, t->s->row, &d);
+	if (a->status != 0)
+		log_ev_key(EV_RESOLVE, str_c(t->s->full_name), "service %s: %s does not resolve: %s%s", t->s->full_name,
+			   t->s->host, a->text, had ? "; the last addresses stay in use" : "");
+	else if (!had || old.status != 0)
+		log_ev(EV_RESOLVE, "service %s: %s resolved: %s", t->s->full_name, t->s->host, a->text);
+	engine_timer(m->env.engine, &t->resolve_timer, (uint64_t)a->ttl_s * 1000);
+	if (!had && a->status == 0) {
+		lb_refresh(m->env.lc);
+		monitor_target_resolved(t);
+	}
+}
+
+static void ask(struct timer *timer)
+{
+	struct target *t = FL_CONTAINER_OF(timer, struct target, resolve_timer);
+	struct monitor *m = t->m;
+
+	if (t->resolving)
+		return;
+	stat_inc(m->env.proc, CTR_PROC_RESOLVES);
+	t->resolving = resolver_query(m->resolver, t->s->host, answered, t) == 0;
+	if (!t->resolving)
+		engine_timer(m->env.engine, &t->resolve_timer, 1000 + env_random_u64() % 1000);
+}
+
+int monitor_resolve_start(struct monitor *m)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < m->n_targets; i++) {
+		struct target *t = &m->targets[i];
+
+		if (!t->s->host)
+			continue;
+		if (!m->resolver)
+			m->resolver = resolver_new(m->env.engine, m->env.lc->resolvers, m->env.lc->n_resolvers, &err);
+		if (!m->resolver)
+			return err;
+		timer_init(&t->resolve_timer, ask);
+		engine_timer(m->env.engine, &t->resolve_timer, env_random_u64() % RESOLVE_SPREAD_MS);
+	}
+	return 0;
+}
+
+void monitor_resolve_stop(struct monitor *m)
+{
+	for (unsigned i = 0; i < m->n_targets; i++) {
+		if (m->targets[i].s->host && m->resolver)
+			timer_stop(&m->targets[i].resolve_timer);
+		m->targets[i].resolving = false;
+	}
+	resolver_free(&m->resolver);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn_int.h - the inside of a conn, shared by conn*.c only
+ *
+ *   conn.c        life: accept, connect, start, close and lingering, facts
+ *   conn_read.c   from the kernel (and TLS) to the owner's data()
+ *   conn_write.c  from conn_write() to the kernel: turn arena, queue, flush
+ *   conn_pump.c   moving without looking: copy or splice
+ *
+ * A conn's states, by flags:
+ *
+ *   CONNECTING --TCP up--> (HANDSHAKE --TLS up-->) open --conn_close()--> CLOSING --> freed
+ *        \------------------\-----------------------\--error--> DEAD --owner closes--> freed
+ *
+ * Rules that keep it right: a flag of readiness (R, W) is cleared only by what the kernel said (a
+ * short read, EAGAIN); upcalls happen from events, jobs and timers, never inside a call of the owner; after
+ * each upcall the conn is looked at again (it may be closed, paused or owned by another).
+ */
+#ifndef FL_NET_CONN_INT_H
+#define FL_NET_CONN_INT_H
+
+#include "base/buf.h"
+#include "base/pool.h"
+#include "net/conn.h"
+#include "net/tls_io.h"
+#include "stat/stat.h"
+
+enum conn_flag {
+	CF_R          = 1 << 0,   /* the kernel may have input */
+	CF_W          = 1 << 1,   /* the kernel may take output */
+	CF_HUP        = 1 << 2,   /* the peer's end or an error waits behind the input */
+	CF_PAUSED     = 1 << 3,
+	CF_CONNECTING = 1 << 4,
+	CF_HANDSHAKE  = 1 << 5,
+	CF_EOF        = 1 << 6,   /* the peer's end was read */
+	CF_EOF_TOLD   = 1 << 7,
+	CF_SHUT       = 1 << 8,   /* conn_shutdown(): FIN when the queue is empty */
+	CF_SHUT_DONE  = 1 << 9,
+	CF_CLOSING    = 1 << 10,  /* owner is gone, output or lingering goes on */
+	CF_DEAD       = 1 << 11,  /* nothing more is read or written; error() told or due */
+	CF_ERR_TOLD   = 1 << 12,
+	CF_FREED      = 1 << 13,  /* memory waits for the end of the turn */
+	CF_SERVER     = 1 << 14,  /* accepted */
+	CF_DRAIN      = 1 << 15,  /* drained() is owed */
+	CF_RESUME     = 1 << 16,  /* data() shall see the kept input again */
+	CF_BIG        = 1 << 17,  /* much is coming: the large scratch */
+	CF_READY      = 1 << 18,  /* ready() is owed */
+	CF_TELL_DRAIN = 1 << 19,  /* drained() goes up from the job */
+	CF_EOF_CLEAN  = 1 << 20,  /* TLS: close_notify came; clear: FIN */
+	CF_WFAIL      = 1 << 21,  /* output failed: err says why; input is read to its end first */
+	CF_NOTIFIED   = 1 << 22,  /* TLS close_notify was written */
+};
+
+struct conn_ent;                          /* a run of bytes in the turn arena */
+struct pump;
+
+struct conn_q {                           /* from first need until the conn ends */
+	struct bufq in;                   /* untaken input (plain) */
+	struct bufq out;                  /* what the kernel did not take (wire) */
+	struct bufq early;                /* TLS: written before the handshake was done (plain) */
+};
+struct conn {
+	struct engine_fd       ev;        /* -1: closed */
+	const struct conn_ops *ops;
+	void                  *owner;
+	uint32_t               flags;
+	int                    err;
+	struct conn_q         *q;         /* NULL: nothing was ever kept */
+	struct conn_ent       *ent, *ent_last;
+	struct list            flush;     /* has output of this turn; CLOSING: list of lingering ones */
+	struct engine_job      job;
+	struct timer           timer;
+	struct tls_io         *tls;       /* NULL: clear */
+	struct pump           *src, *sink; /* running pumps that read from, write to this */
+	uint32_t               ent_len;   /* bytes in the arena */
+	uint32_t               linger_ms; /* CLOSING: when it began (low bits of loop time) */
+	uint64_t               bytes_in, bytes_out, started_us;
+	struct addr            peer, local;
+};
+
+#define SCRATCH_SMALL (16 * 1024)
+#define SCRATCH_LARGE (256 * 1024)
+#define SCRATCH_SLACK 64                  /* readable bytes behind a scratch, for wide loads */
+#define TLS_RAW       (64 * 1024)
+#define TLS_PLAIN     (TLS_RAW + 32 * 1024)
+#define INPUT_MAX     (64 * 1024)         /* untaken input at which reading stops */
+#define READ_BUDGET   (256 * 1024)        /* bytes of one conn in one turn (R19) */
+
+struct conn_mod {                         /* one per process */
+	struct engine     *e;
+	struct slab        conns, queues, pumps;
+	uint8_t           *scratch;       /* SCRATCH_LARGE + slack; small reads use its start */
+	uint8_t           *raw, *plain;   /* TLS input */
+	struct engine_hook flush_hook;
+	struct list        flush;         /* conns with output of this turn */
+	struct list        linger;        /* oldest first */
+	unsigned           n_linger;
+	struct stat_row   *stat;
+};
+extern struct conn_mod conn_mod;
+
+static inline size_t conn_in_len(const struct conn *c) { return c->q ? c->q->in.len : 0; }
+static inline size_t conn_out_len(const struct conn *c) { return c->q ? c->q->out.len : 0; }
+
+/* conn.c */
+struct conn_q *conn_queue(struct conn *c);           /* NULL without memory */
+int  conn_err_of(ssize_t r);                         /* a negated errno as error() tells it */
+void conn_fail(struct conn *c, int err);             /* error() goes up from the job */
+void conn_defer(struct conn *c);                     /* runs conn_job at the end of the turn */
+void conn_drop_fd(struct conn *c);                   /* unregisters, closes, gives memory back at the turn's end */
+void conn_linger_step(struct conn *c);               /* CLOSING: the output or the input got further */
+static inline bool conn_up(const struct conn *c)     /* the owner may be called */
+{
+	return !(c->flags & (CF_CLOSING | CF_DEAD | CF_FREED));
+}
+
+/* conn_read.c */
+void conn_read(struct conn *c);                      /* while R is set, the owner wants and the budget lasts */
+void conn_deliver(struct conn *c);                   /* kept input to data() once more */
+void conn_tell_error(struct conn *c);
+bool conn_wants_input(const struct conn *c);
+void conn_input_stuck(struct conn *c);               /* HUP while nobody reads: is it broken? */
+void conn_handshake(struct conn *c);                 /* first step of a client's, or goes on */
+
+/* conn_write.c */
+int  conn_wire(struct conn *c, const void *p, size_t n);   /* queues bytes as they go out; 0 or FL_ENOMEM_ */
+void conn_flush(struct conn *c);                     /* what is queued to the kernel, as far as it takes */
+void conn_writable(struct conn *c);                  /* W came: flush, tell drained() */
+void conn_flush_early(struct conn *c);               /* TLS: what was written before it was up */
+void conn_shutdown_tls(struct conn *c);              /* close_notify, once */
+void conn_flush_init(void);
+void conn_flush_fini(void);
+void conn_forget_output(struct conn *c);
+
+/* conn_pump.c */
+void pump_fini(void);
+size_t pump_data(struct conn *c, const uint8_t *p, size_t n);   /* source side, copy: how many it took */
+bool pump_wants(const struct conn *c);               /* source side: reading makes sense now */
+void pump_readable(struct conn *c);                  /* splice: moves; copy: not called */
+bool pump_splices(const struct conn *c);
+void pump_eof(struct conn *c);
+void pump_writable(struct conn *c);                  /* sink side */
+bool pump_error(struct conn *c, int err);            /* true: told by done() */
+void pump_detach(struct conn *c);                    /* c is being closed */
+
+#endif
