@@ -145,9 +145,11 @@ void *env_malloc(size_t n)
 
 void *env_calloc(size_t n, size_t size)
 {
-	if (n == 0 || size == 0)
-		n = size = 1;
-	return env_fp("malloc") ? NULL : calloc(n, size);
+	size_t bytes;
+
+	if (__builtin_mul_overflow(n, size, &bytes))
+		return NULL;
+	return env_fp("malloc") ? NULL : calloc(1, bytes ? bytes : 1);
 }
 
 void *env_realloc(void *p, size_t n)

@@ -156,9 +156,13 @@ int env_fp_io(const char *name, size_t *n)
 
 	if (FL_UNLIKELY(!fp_ready))
 		fp_parse();
-	for (unsigned i = 0; i < fp_count && !err; i++)
-		if (fp_is_hit(&fps[i], name))
-			err = fp_act(&fps[i], n);
+	/* every row of the name counts the pass; the first error wins */
+	for (unsigned i = 0; i < fp_count; i++)
+		if (fp_is_hit(&fps[i], name)) {
+			int e = fp_act(&fps[i], n);
+
+			err = err ? err : e;
+		}
 	return err;
 }
 

@@ -36,7 +36,7 @@ void log_set_who(const char *who);                    /* "worker@1", put in fron
 void log_ev(enum log_ev ev, const char *fmt, ...) FL_PRINTF(2, 3);
 /* Limited by key (e.g. address text or object name). */
 void log_ev_key(enum log_ev ev, struct str key, const char *fmt, ...) FL_PRINTF(3, 4);
-/* Formats the stderr and file form: "2026-01-31T12:00:00.123Z warn worker@1 service-state text\n". */
+/* The stderr and file form: "2026-01-31T12:00:00.123Z warn worker@1 service-state text\n". */
 void log_format_line(struct sb *b, uint64_t wall_us, enum log_level lvl, const char *who,
 		     enum log_ev ev, const char *line, size_t n);
 const char *log_level_name(enum log_level lvl);

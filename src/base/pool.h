@@ -22,11 +22,12 @@ struct pool *pool_new(const char *name, size_t limit);
 void pool_free(struct pool **p);
 /* Makes it empty again, keeping its first block. */
 void pool_reset(struct pool *p);
-void *pool_alloc(struct pool *p, size_t n) FL_MUSTCHECK;   /* 16-byte aligned, not zeroed; NULL at the limit */
+/* 16-byte aligned, not zeroed; NULL at the limit or without memory. */
+void *pool_alloc(struct pool *p, size_t n) FL_MUSTCHECK;
 void *pool_zalloc(struct pool *p, size_t n) FL_MUSTCHECK;
-void *pool_array(struct pool *p, size_t n, size_t size) FL_MUSTCHECK;  /* zeroed, overflow checked */
+void *pool_array(struct pool *p, size_t n, size_t size) FL_MUSTCHECK;  /* zeroed, overflow: NULL */
 char *pool_strndup(struct pool *p, const char *s, size_t n) FL_MUSTCHECK;   /* NUL added */
-struct str pool_str(struct pool *p, struct str s);         /* copy, NUL added; .p NULL when no memory */
+struct str pool_str(struct pool *p, struct str s);         /* copy, NUL added; .p NULL: no memory */
 char *pool_fmt(struct pool *p, const char *fmt, ...) FL_PRINTF(2, 3);
 size_t pool_used(const struct pool *p);
 

@@ -28,7 +28,10 @@ static inline bool str_eq(struct str a, struct str b)
 {
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
-static inline unsigned char fl_lower(unsigned char c) { return c >= 'A' && c <= 'Z' ? c | 0x20 : c; }
+static inline unsigned char fl_lower(unsigned char c)
+{
+	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
 bool str_ieq(struct str a, struct str b);              /* ASCII case ignored */
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
@@ -40,7 +43,7 @@ ptrdiff_t str_find(struct str hay, struct str needle);
 ptrdiff_t str_ifind(struct str hay, struct str needle);
 /* Decimal digits only, whole string, no sign; false on anything else or overflow. */
 bool str_u64(struct str s, uint64_t *out);
-/* Cuts the part before the first `sep` off *s (without sep) and returns it; the whole when absent. */
+/* Cuts the part before the first `sep` off *s (without sep), returns it; the whole when absent. */
 struct str str_cut(struct str *s, char sep);
 /* Edit distance capped at `max`+1, for did-you-mean. ASCII case ignored. */
 unsigned str_distance(struct str a, struct str b, unsigned max);
@@ -65,7 +68,8 @@ void sb_ch(struct sb *b, char c);
 void sb_u64(struct sb *b, uint64_t v);
 void sb_fmt(struct sb *b, const char *fmt, ...) FL_PRINTF(2, 3);
 void sb_vfmt(struct sb *b, const char *fmt, va_list ap) FL_PRINTF(2, 0);
-/* The escaped form for logs: printable ASCII as is, others and the backslash \xNN, at most max input bytes. */
+/* The escaped form for logs: printable ASCII as is, others and the backslash \xNN; at most max
+ * bytes of input. */
 void sb_escape(struct sb *b, struct str s, size_t max);
 /* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void sb_json_str(struct sb *b, struct str s);
