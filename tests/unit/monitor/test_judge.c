@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_judge.c - rise, fall and the sum over monitors
+ */
+#include "config.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+#include "monitor/judge.h"
+
+/* '+' and '-' are results; upper case U and D are the state expected after the result before it. */
+static const struct {
+	const char *name, *script;
+	unsigned rise, fall;
+} cases[] = {
+	{ "first pass decides alone", "+U", 3, 3 },
+	{ "first failure decides alone", "-D", 3, 3 },
+	{ "fall needs a row", "+U-U-U-D", 2, 3 },
+	{ "a pass breaks the row of failures", "+U-U-U+U-U-U-D", 2, 3 },
+	{ "rise needs a row", "-D+D+U", 2, 3 },
+	{ "a failure breaks the row of passes", "-D+D-D+D+U", 2, 3 },
+	{ "one and one", "+U-D+U-D", 1, 1 },
+};
+
+START_TEST(follows_script)
+{
+	struct stat_mon m = { .state = ST_HEALTH_UNKNOWN };
+	const char *s = cases[_i].script;
+
+	for (; *s; s += 2) {
+		uint32_t was = m.state, want = s[1] == 'U' ? ST_HEALTH_UP : ST_HEALTH_DOWN;
+		bool changed = judge_result(&m, s[0] == '+', cases[_i].rise, cases[_i].fall);
+
+		ck_assert_msg(m.state == want, "%s at ...%s", cases[_i].name, s);
+		ck_assert_int_eq(changed, was != m.state);
+		ck_assert_int_eq(m.history & 1, s[0] == '+');
+	}
+}
+END_TEST
+
+START_TEST(any_down_is_down_and_unknown_waits)
+{
+	struct stat_mon m[3] = { { .state = ST_HEALTH_UP }, { .state = ST_HEALTH_UP }, { .state = ST_HEALTH_UP } };
+
+	ck_assert_uint_eq(judge_service(m, 3), ST_HEALTH_UP);
+	m[1].state = ST_HEALTH_UNKNOWN;
+	ck_assert_uint_eq(judge_service(m, 3), ST_HEALTH_UNKNOWN);
+	m[2].state = ST_HEALTH_DOWN;
+	ck_assert_uint_eq(judge_service(m, 3), ST_HEALTH_DOWN);
+	ck_assert_uint_eq(judge_service(m, 0), ST_HEALTH_UP);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("monitor/judge");
+	TCase *tc = tcase_create("judge");
+	SRunner *r;
+	int failed;
+
+	tcase_add_loop_test(tc, follows_script, 0, sizeof(cases) / sizeof(cases[0]));
+	tcase_add_test(tc, any_down_is_down_and_unknown_waits);
+	suite_add_tcase(s, tc);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
