@@ -1,1 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
+libfairlead_a_SOURCES += \
+	src/stat/board.c \
+	src/stat/count.c \
+	src/stat/fold.c \
+	src/stat/health.c \
+	src/stat/latch.c src/stat/latch.h \
+	src/stat/object.c \
+	src/stat/ring.c \
+	src/stat/segment.c src/stat/segment.h \
+	src/stat/stat.h \
+	src/stat/total.c \
+	src/stat/view.c src/stat/view.h
