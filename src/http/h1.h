@@ -33,8 +33,9 @@ struct h1_limits {
 extern const struct h1_limits h1_limits_default;
 
 /* ---------- heads ---------- */
-/* Parses a whole request head from p[0..n). `seen` is how many bytes an earlier call on the same beginning looked at
- * (0 at first), so that a head that comes in pieces costs linear time; *seen is updated. Returns:
+/* Parses a whole request head from p[0..n). `seen` is a mark of how far an earlier call on the same beginning (same
+ * bytes first, n not smaller, same limits) came: 0 at first, else what that call left there, not a length; a head
+ * that comes in pieces so costs linear time. 0 again when the head is complete. Returns:
  *   > 0  length of the head, blank line included; *h is filled (fields array from `pool`; slices point into
  *        p, and into pool where text had to be rewritten)
  *   0    incomplete
@@ -54,11 +55,13 @@ struct h1_body {
 	bool           done;
 	uint64_t       left;             /* of the length or the chunk */
 	uint32_t       line, ext_total, trailer_bytes, n_trailers;
-	char           hold[8];          /* private to the decoder */
+	uint32_t       text_cap;         /* of text */
+	char          *text;             /* private to the decoder: the trailer line so far, in the pool given */
 };
 void h1_body_init(struct h1_body *b, const struct http_head *h);
 /* Looks at p[0..n): consumes *used bytes, of which data (may be empty) is content. done when the message ended (the rest of
- * the input is the next message). Call again while *used > 0 or data is non-empty. Returns 0, or -1 with *why.
+ * the input is the next message). Call again while *used > 0 or data is non-empty. Returns 0, or -1 with *why and
+ * *used = offset of the byte that is wrong. The same pool and trailers until done. Without them trailers are skipped.
  * Trailer field lines are collected whole into trailers (fields array and text from pool; framing, routing and
  * authentication fields are dropped); trailers may be NULL: skipped. */
 int  h1_body_next(struct h1_body *b, const uint8_t *p, size_t n, size_t *used, struct str *data, struct pool *pool,
@@ -66,7 +69,8 @@ int  h1_body_next(struct h1_body *b, const uint8_t *p, size_t n, size_t *used, s
 
 /* ---------- output ---------- */
 /* Canonical head text. Framing fields are written from h->body/length, Connection from `close`, `upgrade`; other
- * connection-level fields never appear. Appends to b; b->over when it did not fit. */
+ * connection-level fields never appear. A head without authority (HTTP/1.0 without Host) gets an empty Host. Chunked
+ * becomes close-delimited for to_http10. Appends to b; b->over when it did not fit. */
 void h1_put_request(struct sb *b, const struct http_head *h, bool close);
 void h1_put_response(struct sb *b, const struct http_head *h, bool close, bool to_http10);
 /* "1a2b\r\n" before n bytes of content (the CRLF after them is the caller's), and the end "0\r\n[trailers]\r\n". */
