@@ -98,7 +98,8 @@ END_TEST
 
 START_TEST(pull_borders)
 {
-	static const size_t sizes[] = { 1, 4071, 4072, 4073, 4096, 16359, 16360, 16361, 16384, 65535, 65536 };
+	static const size_t sizes[] = { 1, 4071, 4072, 4073, 4096, 16359, 16360, 16361, 16384,
+					65535, 65536 };
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(sizes); i++)
 		for (size_t part = 1; part <= 4096; part = part * 8 - 1) {

@@ -178,8 +178,8 @@ START_TEST(descriptor_flags)
 	ck_assert_int_eq(env_socketpair(SOCK_SEQPACKET, s), 0);
 	ck_assert_int_ge(m, 0);
 	ck_assert_int_ge(u, 0);
-	ck_assert_int_eq(fcntl(p[0], F_GETFD) & fcntl(s[0], F_GETFD) & fcntl(m, F_GETFD) & fcntl(u, F_GETFD),
-			 FD_CLOEXEC);
+	ck_assert_int_eq(fcntl(p[0], F_GETFD) & fcntl(s[0], F_GETFD) & fcntl(m, F_GETFD) &
+			 fcntl(u, F_GETFD), FD_CLOEXEC);
 	ck_assert_int_ne(fcntl(s[1], F_GETFL) & fcntl(u, F_GETFL) & fcntl(p[1], F_GETFL) & O_NONBLOCK, 0);
 	ck_assert_int_ge(fcntl(m, F_ADD_SEALS, F_SEAL_GROW), 0);
 	ck_assert_int_eq(env_setsockopt_int(u, SOL_SOCKET, SO_REUSEADDR, 1), 0);

@@ -203,7 +203,7 @@ START_TEST(inside_callbacks)
 	timer_set(w, &t, 200);
 	timer_set(w, &other, 200);
 	count = 0;
-	ck_assert_uint_eq(wheel_advance(w, 1000, 0), 1);       /* the second one was stopped by the first */
+	ck_assert_uint_eq(wheel_advance(w, 1000, 0), 1);       /* the first stopped the second */
 	wheel_free(&w);
 }
 END_TEST
