@@ -85,8 +85,11 @@ static inline bool view_bit(const uint64_t *map, uint32_t row)
 /* The tag of the object in a row; 0 when the row is free, out of range or makes no sense. */
 static inline uint64_t view_tag(const struct stat_seg *s, uint32_t row)
 {
-	uint64_t tag = row < s->dim.max_objects ? ld64_acq(&view_obj(s, row)->tag) : 0;
+	uint64_t tag;
 
+	if (row >= s->dim.max_objects || row >= ld32_acq(&view_dir(s)->rows_high))
+		return 0;
+	tag = ld64_acq(&view_obj(s, row)->tag);
 	return seg_kind_ok(seg_tag_kind(tag)) ? tag : 0;
 }
 
