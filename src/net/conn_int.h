@@ -123,6 +123,7 @@ void conn_input_stuck(struct conn *c);               /* HUP while nobody reads: 
 void conn_handshake(struct conn *c);                 /* first step of a client's, or goes on */
 
 /* conn_write.c */
+void conn_write_failed(struct conn *c, ssize_t err);
 int  conn_wire(struct conn *c, const void *p, size_t n);   /* queues bytes as they go out; 0 or FL_ENOMEM_ */
 void conn_flush(struct conn *c);                     /* what is queued to the kernel, as far as it takes */
 void conn_writable(struct conn *c);                  /* W came: flush, tell drained() */
@@ -139,6 +140,7 @@ bool pump_wants(const struct conn *c);               /* source side: reading mak
 void pump_readable(struct conn *c);                  /* splice: moves; copy: not called */
 bool pump_splices(const struct conn *c);
 void pump_eof(struct conn *c);
+void pump_check(struct conn *c);                     /* source side: is it at its end? */
 void pump_writable(struct conn *c);                  /* sink side */
 bool pump_error(struct conn *c, int err);            /* true: told by done() */
 void pump_detach(struct conn *c);                    /* c is being closed */

@@ -31,7 +31,8 @@ void engine_free(struct engine **e);
 int  engine_add(struct engine *e, struct engine_fd *f);
 /* EPOLL_CTL_DEL; the owner closes the descriptor afterwards. Safe to repeat (f->fd is set to -1 by the owner). */
 void engine_del(struct engine *e, struct engine_fd *f);
-/* Level-triggered readability for listeners, control sockets, pipes, eventfds (outside the hot set). */
+/* Level-triggered interest for listeners, control sockets, pipes, eventfds: as long as it is ready, fn is called
+ * once a turn. Events 0 takes it out of the set and keeps the watch. fn may unwatch. */
 struct engine_watch {
 	int   fd;
 	void (*fn)(struct engine_watch *w, unsigned events);

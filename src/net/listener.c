@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * listener.c - accepting (see listener.h)
+ *
+ * Each served socket is one level-triggered watch, so what the budget leaves is found in the next turn, after
+ * other listeners had theirs. When descriptors or memory are short, all listeners of the process pause
+ * and come back after a delay that doubles (10 ms .. 1 s): a level-triggered socket would spin
+ * otherwise. One descriptor is held in reserve: it is given up to accept and close one
+ * waiting client, so that clients hear of the shortage instead of hanging (ROBUSTNESS F14).
+ */
+#include "config.h"
+
+#include "net/listener.h"
+
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "base/env.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "net/conn_int.h"
+
+#define ACCEPTS_A_TURN 64
+#define BACKOFF_MIN_MS 10
+#define BACKOFF_MAX_MS 1000
+#define CLIENT_KEEPIDLE_S 60
+
+struct served {
+	struct engine_watch w;
+	struct listener    *l;
+	bool                on;          /* served by this worker */
+	bool                own;         /* its own core's, not adopted */
+};
+struct listener_priv {
+	struct list   link;              /* all started listeners */
+	unsigned      core;
+	unsigned      n;
+	struct served s[];
+};
+
+static struct {
+	struct engine *e;
+	struct list    all;
+	struct timer   back;
+	unsigned       backoff_ms;       /* 0: not short of anything */
+	bool           waiting;          /* paused by shortage */
+	bool           paused;           /* paused by listener_pause_all() */
+	int            reserve;          /* -1: none */
+} acc = { .reserve = -1 };
+
+/* The master's part ------------------------------------------------------------------------ */
+
+int listener_open(const struct addr *a, const struct listener_opts *o)
+{
+	int fd = env_socket(a->sa.sa_family, SOCK_STREAM, 0);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	env_setsockopt_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	err = env_setsockopt_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (!err && a->sa.sa_family == AF_INET6)
+		err = env_setsockopt_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, o->v6only);
+	/* Accepted sockets inherit these: set once here, not once per connection. */
+	env_setsockopt_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	env_setsockopt_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	env_setsockopt_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, CLIENT_KEEPIDLE_S);
+	if (!err && o->congestion)
+		err = env_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, o->congestion,
+				     (socklen_t)strlen(o->congestion));
+	if (!err)
+		err = env_bind(fd, &a->sa, addr_len(a));
+	if (!err)
+		err = env_listen(fd, o->backlog > 0 ? o->backlog : SOMAXCONN);
+	if (err) {
+		env_close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* Pausing ---------------------------------------------------------------------------------- */
+
+static void apply(struct served *s)
+{
+	bool on = s->on && !acc.waiting && !acc.paused;
+
+	if (s->on || s->w.priv)
+		(void)engine_watch(acc.e, &s->w, on ? ENGINE_READ : 0);
+}
+
+static void apply_all(void)
+{
+	LIST_FOREACH(it, &acc.all) {
+		struct listener_priv *p = LIST_ENTRY(it, struct listener_priv, link);
+
+		for (unsigned i = 0; i < p->n; i++)
+			apply(&p->s[i]);
+	}
+}
+
+static void on_back(struct timer *t)
+{
+	(void)t;
+	acc.waiting = false;
+	apply_all();
+}
+
+/* One client is accepted with the reserved descriptor and reset, so that it can go elsewhere. */
+static void refuse_one(int fd)
+{
+	struct linger now = { .l_onoff = 1 };
+	int c;
+
+	if (acc.reserve < 0)
+		return;
+	env_close(acc.reserve);
+	c = env_accept(fd, NULL, NULL);
+	if (c >= 0) {
+		env_setsockopt(c, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		env_close(c);
+	}
+	acc.reserve = env_open("/dev/null", O_RDONLY | O_CLOEXEC, 0);
+}
+
+static void shortage(struct listener *l, int fd, int err)
+{
+	char text[ADDR_TEXT_MAX];
+	const char *where = addr_text(&l->addr, text);
+
+	if (conn_mod.stat)
+		stat_inc(conn_mod.stat, CTR_PROC_ACCEPT_ERRS);
+	if (err == -EMFILE || err == -ENFILE)
+		refuse_one(fd);
+	acc.backoff_ms = acc.backoff_ms ? FL_MIN(acc.backoff_ms * 2, (unsigned)BACKOFF_MAX_MS)
+					: BACKOFF_MIN_MS;
+	acc.waiting = true;
+	log_ev_key(EV_ACCEPT_FAIL, str_c(where), "listener %s: %s; accepting pauses for %u ms", where,
+		   fl_err_text(err), acc.backoff_ms);
+	apply_all();
+	engine_timer(acc.e, &acc.back, acc.backoff_ms);
+}
+
+void listener_pause_all(bool on)
+{
+	if (acc.paused == on)
+		return;
+	acc.paused = on;
+	if (acc.e)
+		apply_all();
+}
+
+/* Accepting -------------------------------------------------------------------------------- */
+
+/* Errors of the connection, not of this process: accept(2) tells what the network said of it. */
+static bool is_the_peers(int err)
+{
+	switch (-err) {
+	case ECONNABORTED:
+	case ENETDOWN:
+	case EPROTO:
+	case ENOPROTOOPT:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case EOPNOTSUPP:
+	case ENETUNREACH:
+	case EPERM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void take(struct served *s, int fd, struct addr *peer)
+{
+	struct listener *l = s->l;
+	struct conn *c;
+
+	acc.backoff_ms = 0;
+	addr_norm(peer);
+	c = conn_accept(acc.e, fd, peer, &l->addr, l->tls);
+	if (!c) {
+		if (conn_mod.stat)
+			stat_inc(conn_mod.stat, CTR_PROC_NOMEM);
+		return;
+	}
+	stat_inc(l->stat, CTR_LISTENER_ACCEPTS);
+	if (conn_mod.stat) {
+		stat_inc(conn_mod.stat, CTR_PROC_ACCEPTS);
+		if (!s->own)
+			stat_inc(conn_mod.stat, CTR_PROC_ADOPTED);
+	}
+	l->accepted(l, c);
+}
+
+static void on_acceptable(struct engine_watch *w, unsigned events)
+{
+	struct served *s = FL_CONTAINER_OF(w, struct served, w);
+
+	(void)events;
+	for (unsigned i = 0; i < ACCEPTS_A_TURN && !acc.paused && !acc.waiting && w->priv; i++) {
+		struct addr peer;
+		socklen_t n = sizeof(peer);
+		int fd = env_accept(w->fd, &peer.sa, &n);
+
+		if (fd == -EAGAIN)
+			return;
+		if (fd >= 0)
+			take(s, fd, &peer);
+		else if (!is_the_peers(fd))
+			shortage(s->l, w->fd, fd);
+	}
+}
+
+/* Life ------------------------------------------------------------------------------------- */
+
+int listener_start(struct engine *e, struct listener *l, unsigned core)
+{
+	struct listener_priv *p = env_calloc(1, sizeof(*p) + l->n_fds * sizeof(p->s[0]));
+
+	if (!p)
+		return FL_ENOMEM_;
+	if (acc.e != e) {
+		acc.e = e;
+		list_init(&acc.all);
+		timer_init(&acc.back, on_back);
+		acc.waiting = acc.paused = false;
+		acc.backoff_ms = 0;
+	}
+	if (acc.reserve < 0)
+		acc.reserve = env_open("/dev/null", O_RDONLY | O_CLOEXEC, 0);
+	p->core = core;
+	p->n = l->n_fds;
+	for (unsigned i = 0; i < p->n; i++) {
+		p->s[i].w = (struct engine_watch){ .fd = l->fds[i], .fn = on_acceptable };
+		p->s[i].l = l;
+		p->s[i].own = i == core;
+	}
+	l->priv = p;
+	list_append(&acc.all, &p->link);
+	listener_serve(l, core, true);
+	if (core < p->n && p->s[core].w.fd >= 0 && !p->s[core].w.priv) {
+		listener_stop(l);
+		return FL_ENOMEM_;
+	}
+	return 0;
+}
+
+void listener_serve(struct listener *l, unsigned core, bool on)
+{
+	struct listener_priv *p = l->priv;
+
+	if (!p || core >= p->n || p->s[core].w.fd < 0 || p->s[core].on == on)
+		return;
+	p->s[core].on = on;
+	apply(&p->s[core]);
+	/* a worker that no longer serves a socket must not stay in its wake-up list */
+	if (!on)
+		engine_unwatch(acc.e, &p->s[core].w);
+}
+
+static void free_priv(void *obj)
+{
+	env_free(obj);
+}
+
+void listener_stop(struct listener *l)
+{
+	struct listener_priv *p = l->priv;
+
+	if (!p)
+		return;
+	for (unsigned i = 0; i < p->n; i++) {
+		p->s[i].on = false;
+		engine_unwatch(acc.e, &p->s[i].w);
+	}
+	list_del(&p->link);
+	l->priv = NULL;
+	engine_free_later(acc.e, p, free_priv);
+	if (list_empty(&acc.all)) {
+		timer_stop(&acc.back);
+		acc.waiting = false;
+	}
+}
