@@ -374,7 +374,8 @@ static int heads_check(const int *fds, unsigned n, struct seg_dims *d, uint64_t 
 		if (err < 0)
 			return err;
 		if (h.file != file_of(i) || h.index != index_of(i) || h.set != first.set ||
-		    h.size != seg_file_size(d, file_of(i)))
+		    h.max_objects != d->max_objects || h.cores != d->cores || h.drain != d->drain ||
+		    h.n_slots != d->n_slots || h.size != seg_file_size(d, file_of(i)))
 			return FL_ELAYOUT_;
 	}
 	*set = first.set;

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_board.c - process entries, serving cores, prober, admin states, health and DNS
+ */
+#include "config.h"
+
+#include "stat/stat.h"
+
+#include "seg_test.h"
+
+START_TEST(test_proc_entries)
+{
+	struct stat_seg *s = seg_make(64, 2, 1);
+	struct stat_proc p;
+
+	ck_assert(!stat_proc_get(s, 0, &p));
+	ck_assert(!stat_proc_get(s, 1000, &p));
+	stat_proc_set(s, 0, ST_PROC_STARTING, 0, 1, 3);
+	stat_proc_set(s, 0, ST_PROC_STARTING, 77, 1, 3);
+	stat_proc_set(s, 0, ST_PROC_RUNNING, 77, 1, 3);
+	ck_assert(stat_proc_get(s, 0, &p));
+	ck_assert_uint_eq(p.pid, 77);
+	ck_assert_uint_eq(p.core, 1);
+	ck_assert_uint_eq(p.generation, 3);
+	ck_assert_uint_eq(p.state, ST_PROC_RUNNING);
+	ck_assert_int_eq(p.role, STAT_WORKER);
+	ck_assert_uint_eq(p.restarts, 0);
+	ck_assert_uint_eq(p.heartbeat_ms, 0);            /* not claimed */
+	ck_assert_uint_gt(p.started_ms, 0);
+	/* respawned in another slot of the core, same generation: a restart; a reload is none */
+	stat_proc_set(s, 0, ST_PROC_DEAD, 77, 1, 3);
+	stat_proc_set(s, 3, ST_PROC_STARTING, 78, 1, 3);
+	ck_assert(stat_proc_get(s, 3, &p));
+	ck_assert_uint_eq(p.restarts, 1);
+	stat_proc_set(s, 2, ST_PROC_STARTING, 79, 1, 4);
+	ck_assert(stat_proc_get(s, 2, &p));
+	ck_assert_uint_eq(p.restarts, 1);
+	ck_assert_uint_eq(stat_slot_of(s, STAT_CONTROL), stat_worker_slots(s));
+	ck_assert_uint_eq(stat_n_slots(s), 4 + 3);
+	for (int i = 0; i < 3; i++) {
+		stat_proc_set(s, stat_slot_of(s, STAT_LOGD), ST_PROC_STARTING, 80, 0, 0);
+		stat_proc_set(s, stat_slot_of(s, STAT_LOGD), ST_PROC_DEAD, 80, 0, 0);
+	}
+	ck_assert(stat_proc_get(s, stat_slot_of(s, STAT_LOGD), &p));
+	ck_assert_int_eq(p.role, STAT_LOGD);
+	ck_assert_uint_eq(p.restarts, 2);
+	stat_free(s);
+}
+END_TEST
+
+static void beat(struct stat_seg *s, void *arg)
+{
+	(void)arg;
+	stat_heartbeat(s, 123456);
+}
+
+START_TEST(test_heartbeat)
+{
+	struct stat_seg *s = seg_make(64, 2, 1);
+	struct stat_proc p;
+
+	seg_run(s, STAT_WORKER, 1, beat, NULL);
+	ck_assert(stat_proc_get(s, 1, &p));
+	ck_assert_uint_eq(p.heartbeat_ms, 123456);
+	stat_free(s);
+}
+END_TEST
+
+START_TEST(test_board_words)
+{
+	struct stat_seg *s = seg_make(64, 3, 1);
+	uint64_t e = stat_board_epoch(s);
+
+	ck_assert_uint_eq(stat_serving_core(s, 2), 2);
+	ck_assert_uint_eq(stat_serving_core(s, 99), 99);
+	stat_set_serving_core(s, 2, 0);
+	ck_assert_uint_eq(stat_serving_core(s, 2), 0);
+	ck_assert_uint_ne(stat_board_epoch(s), e);
+	e = stat_board_epoch(s);
+	stat_set_serving_core(s, 2, 0);
+	ck_assert_uint_eq(stat_board_epoch(s), e);       /* no change, no word */
+	ck_assert_uint_eq(stat_prober_slot(s), STAT_NO_SLOT);
+	stat_set_prober_slot(s, 4);
+	ck_assert_uint_eq(stat_prober_slot(s), 4);
+	ck_assert_uint_ne(stat_board_epoch(s), e);
+	stat_set_prober_slot(s, STAT_NO_SLOT);
+	ck_assert_uint_eq(stat_prober_slot(s), STAT_NO_SLOT);
+	stat_free(s);
+}
+END_TEST
+
+START_TEST(test_admin_states)
+{
+	struct stat_seg *s = seg_make(1, 1, 1);
+	struct stat_admin a = { .state = ST_ADMIN_DRAIN, .uid = 7, .since_us = 9, .reason = "move" }, b;
+	uint32_t row = seg_row(s, SV, "p/a", 1);
+	uint64_t e = stat_board_epoch(s);
+
+	ck_assert(!stat_admin_get(s, row, &b));
+	ck_assert_uint_eq(b.state, ST_ADMIN_READY);
+	ck_assert(!stat_admin_get(s, 4000, &b));
+	stat_admin_set(s, 4000, &a);
+	stat_admin_set(s, row, &a);
+	ck_assert(stat_admin_get(s, row, &b));
+	ck_assert_int_eq(memcmp(&a, &b, sizeof(a)), 0);
+	ck_assert_uint_ne(stat_board_epoch(s), e);
+	/* another object in the same row has no such word against it */
+	stat_obj_commit(s, 1, 1);
+	stat_obj_commit(s, 2, 2);
+	ck_assert_uint_eq(seg_row(s, SV, "p/b", 3), row);
+	ck_assert(!stat_admin_get(s, row, &b));
+	ck_assert_uint_eq(b.state, ST_ADMIN_READY);
+	stat_free(s);
+}
+END_TEST
+
+/* Health ---------------------------------------------------------------------------------- */
+
+static struct stat_health health(uint32_t state, const char *reason)
+{
+	struct stat_health h = { .state = state, .n_mon = 1, .since_us = 5 };
+
+	snprintf(h.reason, sizeof(h.reason), "%s", reason);
+	snprintf(h.mon[0].name, sizeof(h.mon[0].name), "http");
+	return h;
+}
+
+static void probe_first(struct stat_seg *s, void *arg)
+{
+	struct stat_health h = health(ST_HEALTH_DOWN, "first");
+	struct stat_dns d = { .n = 1, .resolved_us = 3, .addr = { { .family = AF_INET, .b = { 127, 0, 0, 1 } } } };
+	uint64_t e;
+
+	(void)arg;
+	stat_health_set(s, 0, &h);
+	e = stat_health_epoch(s);
+	stat_health_set(s, 0, &h);
+	CHILD(stat_health_epoch(s) == e);                /* the same state is no news */
+	h.state = ST_HEALTH_UP;
+	stat_health_set(s, 1, &h);
+	CHILD(stat_health_epoch(s) != e);
+	e = stat_health_epoch(s);
+	stat_dns_set(s, 1, &d);
+	CHILD(stat_health_epoch(s) != e);
+	e = stat_health_epoch(s);
+	d.resolved_us = 99;
+	stat_dns_set(s, 1, &d);
+	CHILD(stat_health_epoch(s) == e);
+	d.n = STAT_DNS_MAX + 1;
+	stat_dns_set(s, 1, &d);
+	stat_health_set(s, 50, &h);                      /* no such row: nothing */
+	stat_health_set(s, 5000, &h);
+}
+
+static void probe_second(struct stat_seg *s, void *arg)
+{
+	struct stat_health h = health(ST_HEALTH_UP, "second");
+
+	if (arg)
+		stat_health_import(s, stat_prober_source(s));
+	stat_health_set(s, 0, &h);
+}
+
+static void second_prober(bool imports)
+{
+	struct stat_seg *s = seg_make(64, 2, 1);
+	struct stat_health h;
+	struct stat_dns d;
+	uint64_t e;
+
+	seg_row(s, SV, "p/a", 1);
+	seg_row(s, SV, "p/b", 1);
+	seg_row(s, SV, "p/c", 1);
+	stat_set_prober_slot(s, 0);
+	ck_assert_uint_eq(stat_health_state(s, 0), ST_HEALTH_UNKNOWN);
+	ck_assert(!stat_health_get(s, 0, &h));
+	seg_run(s, STAT_WORKER, 0, probe_first, NULL);
+	ck_assert_uint_eq(stat_health_state(s, 0), ST_HEALTH_DOWN);
+	ck_assert_uint_eq(stat_health_state(s, 1), ST_HEALTH_UP);
+	ck_assert_uint_eq(stat_health_state(s, 2), ST_HEALTH_UNKNOWN);
+	ck_assert_uint_eq(stat_health_state(s, STAT_NO_ROW), ST_HEALTH_UNKNOWN);
+	ck_assert(stat_dns_get(s, 1, &d));
+	ck_assert_uint_eq(d.n, 1);
+	ck_assert_uint_eq(d.addr[0].b[0], 127);
+	ck_assert_uint_eq(d.resolved_us, 99);
+	ck_assert(!stat_dns_get(s, 0, &d));
+
+	/* a new prober that has not spoken yet: the old one's word stands, although it is dead */
+	e = stat_health_epoch(s);
+	stat_set_prober_slot(s, 3);
+	ck_assert_uint_ne(stat_health_epoch(s), e);
+	ck_assert_uint_eq(stat_prober_source(s), 0);
+	ck_assert_uint_eq(stat_health_state(s, 0), ST_HEALTH_DOWN);
+	seg_run(s, STAT_WORKER, 3, probe_second, imports ? s : NULL);
+	ck_assert_uint_eq(stat_prober_source(s), 3);
+	ck_assert(stat_health_get(s, 0, &h));
+	ck_assert_str_eq(h.reason, "second");
+	ck_assert_str_eq(h.mon[0].name, "http");
+	ck_assert(stat_health_get(s, 1, &h));            /* imported */
+	ck_assert_str_eq(h.reason, "first");
+	ck_assert(stat_dns_get(s, 1, &d));
+	/* the slot's next owner goes on with what it finds */
+	seg_run(s, STAT_WORKER, 3, beat, NULL);
+	ck_assert_uint_eq(stat_health_state(s, 0), ST_HEALTH_UP);
+	/* no prober at all: the last known */
+	stat_set_prober_slot(s, STAT_NO_SLOT);
+	ck_assert_uint_eq(stat_health_state(s, 0), ST_HEALTH_UP);
+	/* and back to the first slot, whose old records are not taken for new */
+	stat_set_prober_slot(s, 0);
+	ck_assert_uint_eq(stat_health_state(s, 0), ST_HEALTH_UP);
+	seg_run(s, STAT_WORKER, 0, probe_second, NULL);
+	ck_assert_uint_eq(stat_prober_source(s), 0);
+	ck_assert(stat_health_get(s, 0, &h));
+	ck_assert_str_eq(h.reason, "second");
+	stat_free(s);
+}
+
+START_TEST(test_health_import) { second_prober(true); }
+END_TEST
+START_TEST(test_health_import_by_itself) { second_prober(false); }
+END_TEST
+
+START_TEST(test_health_of_reused_row)
+{
+	struct stat_seg *s = seg_make(2, 1, 1);
+	struct stat_health h;
+	struct stat_dns d;
+
+	seg_row(s, SV, "p/a", 1);
+	seg_row(s, SV, "p/b", 1);
+	stat_obj_commit(s, 1, 1);
+	stat_set_prober_slot(s, 0);
+	seg_run(s, STAT_WORKER, 0, probe_first, NULL);
+	stat_obj_commit(s, 2, 2);
+	seg_row(s, SV, "p/x", 3);
+	seg_row(s, SV, "p/y", 3);
+	for (uint32_t row = 0; row < 2; row++) {
+		ck_assert_uint_eq(stat_health_state(s, row), ST_HEALTH_UNKNOWN);
+		ck_assert(!stat_health_get(s, row, &h));
+		ck_assert(!stat_dns_get(s, row, &d));
+	}
+	stat_free(s);
+}
+END_TEST
+
+SEG_MAIN("stat/board", test_proc_entries, test_heartbeat, test_board_words, test_admin_states, test_health_import,
+	 test_health_import_by_itself, test_health_of_reused_row)
