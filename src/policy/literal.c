@@ -4,7 +4,7 @@
  *
  * Numbers are decimal or 0x; a leading zero is refused, since people disagree whether it means
  * octal. Addresses are read strictly (base/addr.h); host bits of a prefix are ignored, as
- * Wireshark does. IPv4-mapped IPv6 becomes IPv4, as in the facts.
+ * Wireshark does. ip_parse() turns IPv4-mapped IPv6 into IPv4, as the facts are.
  */
 #include "config.h"
 
@@ -118,19 +118,6 @@ static bool read_bool(struct pol_ctx *c, struct pol_node *n, struct str w)
 	return true;
 }
 
-/* ::ffff:a.b.c.d is a.b.c.d; true when it was mapped */
-static bool unmap(struct ip *ip)
-{
-	static const uint8_t prefix[12] = { [10] = 0xff, [11] = 0xff };
-	struct ip v4 = { .family = AF_INET };
-
-	if (ip->family != AF_INET6 || memcmp(ip->b, prefix, 12))
-		return false;
-	memcpy(v4.b, ip->b + 12, 4);
-	*ip = v4;
-	return true;
-}
-
 static void clear_host(struct cidr *p)
 {
 	unsigned bytes = p->ip.family == AF_INET ? 4 : 16;
@@ -147,20 +134,22 @@ static bool read_cidr(struct pol_ctx *c, struct pol_node *n, struct str w)
 	struct str rest = w, addr = str_cut(&rest, '/');
 	struct cidr p = { .bits = 0 };
 	uint64_t bits = 0;
-	unsigned max;
+	unsigned min = 0, max = 32;
 
 	if (ip_parse(addr, &p.ip)) {
 		not_a(c, n, w, "an IP address or prefix");
 		return false;
 	}
-	max = p.ip.family == AF_INET ? 32 : 128;
-	if (!str_u64(rest, &bits) || bits > max) {
-		pol_fail(c, n->off, n->len, "the prefix length must be 0 to %u", max);
+	if (memchr(addr.p, ':', addr.n)) {
+		/* ::ffff:10.0.0.0/104 was read as 10.0.0.0: what is above it has no meaning for IPv4 */
+		min = p.ip.family == AF_INET ? 96 : 0;
+		max = 128;
+	}
+	if (!str_u64(rest, &bits) || bits < min || bits > max) {
+		pol_fail(c, n->off, n->len, "the prefix length must be %u to %u", min, max);
 		return false;
 	}
-	if (bits >= 96 && unmap(&p.ip))
-		bits -= 96;
-	p.bits = (uint8_t)bits;
+	p.bits = (uint8_t)(bits - min);
 	clear_host(&p);
 	n->kind = N_CIDR;
 	n->cidr = p;
@@ -177,7 +166,6 @@ static bool read_ip(struct pol_ctx *c, struct pol_node *n, struct str w)
 		not_a(c, n, w, "an IP address");
 		return false;
 	}
-	unmap(&ip);
 	n->val.type = POL_IP;
 	n->val.ip = ip;
 	return true;

@@ -292,6 +292,10 @@ static struct pol_node *parse_word(struct pol_ctx *c)
 		return function(c, name);
 	if (keyed && pol_lex_peek(c) == TK_STRING)
 		return keyed_field(c, name);
+	if (keyed && pol_lex_peek(c) == TK_BAD) {
+		pol_lex_next(c);
+		return NULL;
+	}
 	if (keyed && pol_field_find(tok_text(c, &name), false) == POL_F__COUNT &&
 	    pol_looks_like_field(tok_text(c, &name))) {
 		pol_fail_unknown(c, name.off, name.len, tok_text(c, &name));
