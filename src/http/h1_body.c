@@ -2,12 +2,15 @@
 /*
  * h1_body.c - where the content of a message is in the bytes that follow its head
  *
- * RFC 9112 sections 6.3 and 7.1. Content is never copied: each call names one run of it in the input. A chunked body:
+ * RFC 9112 sections 6.3 and 7.1. Content is never copied: each call names one run of it in the
+ * input. A chunked body:
  *
- *   SIZE hex+ [";" EXT] CR LF  ->  DATA  ->  CR LF  ->  SIZE ...       size 0: { LINE name ":" value CR LF }* CR LF
+ *   SIZE hex+ [";" EXT] CR LF  ->  DATA  ->  CR LF  ->  SIZE ...
+ *   size 0: { LINE name ":" value CR LF }* CR LF
  *
- * Strict (ROBUSTNESS 6.2): at most 16 digits and 2^63-1, CRLF only, extensions bounded. Trailer lines are the
- * only thing that is copied, since they may come in pieces; those that would change what the head said are dropped.
+ * Strict (ROBUSTNESS 6.2): at most 16 digits and 2^63-1, CRLF only, extensions bounded. Trailer
+ * lines are the only thing that is copied, since they may come in pieces; those that would change
+ * what the head said are dropped.
  */
 #include "config.h"
 
@@ -17,12 +20,21 @@
 #include "http/h1_inside.h"
 
 #define MAX_SIZE_DIGITS 16
-#define MAX_EXT         256
-#define MAX_EXT_TOTAL   (16u * 1024)
+#define MAX_EXT 256
+#define MAX_EXT_TOTAL (16u * 1024)
 
 enum body_state {
-	B_SIZE, B_EXT, B_SIZE_LF, B_DATA, B_DATA_CR, B_DATA_LF,
-	B_LINE, B_NAME, B_VALUE, B_LINE_LF, B_END_LF,
+	B_SIZE,
+	B_EXT,
+	B_SIZE_LF,
+	B_DATA,
+	B_DATA_CR,
+	B_DATA_LF,
+	B_LINE,
+	B_NAME,
+	B_VALUE,
+	B_LINE_LF,
+	B_END_LF,
 };
 
 void h1_body_init(struct h1_body *b, const struct http_head *h)
@@ -71,7 +83,7 @@ static enum h1_reason ext_byte(struct h1_body *b, uint8_t c)
 
 static enum h1_reason keep_text(struct h1_body *b, struct pool *pool, const uint8_t *p, size_t n)
 {
-	size_t have = b->line - n;                /* b->line counts the line's bytes, these included */
+	size_t have = b->line - n; /* b->line counts the line's bytes, these included */
 
 	if (b->line > b->text_cap) {
 		size_t cap = b->text_cap ? b->text_cap : 128;
@@ -153,8 +165,8 @@ static enum h1_reason trailer_byte(struct h1_body *b, uint8_t c)
 }
 
 /* The trailer section from p[*used] on. */
-static enum h1_reason trailer_run(struct h1_body *b, const uint8_t *p, size_t n, size_t *used, struct pool *pool,
-				  struct http_head *trailers)
+static enum h1_reason trailer_run(struct h1_body *b, const uint8_t *p, size_t n, size_t *used,
+				  struct pool *pool, struct http_head *trailers)
 {
 	size_t from = *used, i;
 	bool keep = pool && trailers;
@@ -189,21 +201,15 @@ static enum h1_reason trailer_run(struct h1_body *b, const uint8_t *p, size_t n,
 static enum h1_reason frame_byte(struct h1_body *b, uint8_t c)
 {
 	switch (b->state) {
-	case B_SIZE:
-		return size_byte(b, c);
-	case B_EXT:
-		return ext_byte(b, c);
+	case B_SIZE: return size_byte(b, c);
+	case B_EXT: return ext_byte(b, c);
 	case B_SIZE_LF:
 		if (c != '\n')
 			return H1_BAD_CHUNK;
 		b->state = b->left ? B_DATA : B_LINE;
 		return H1_OK;
-	case B_DATA_CR:
-		b->state = B_DATA_LF;
-		return c == '\r' ? H1_OK : H1_CHUNK_END;
-	default:
-		b->state = B_SIZE;
-		return c == '\n' ? H1_OK : H1_CHUNK_END;
+	case B_DATA_CR: b->state = B_DATA_LF; return c == '\r' ? H1_OK : H1_CHUNK_END;
+	default: b->state = B_SIZE; return c == '\n' ? H1_OK : H1_CHUNK_END;
 	}
 }
 
@@ -218,8 +224,8 @@ static struct str take_data(struct h1_body *b, const uint8_t *p, size_t n, size_
 	return data;
 }
 
-static enum h1_reason chunked_run(struct h1_body *b, const uint8_t *p, size_t n, size_t *used, struct str *data,
-				  struct pool *pool, struct http_head *trailers)
+static enum h1_reason chunked_run(struct h1_body *b, const uint8_t *p, size_t n, size_t *used,
+				  struct str *data, struct pool *pool, struct http_head *trailers)
 {
 	while (*used < n && !b->done) {
 		enum h1_reason why;
@@ -240,8 +246,8 @@ static enum h1_reason chunked_run(struct h1_body *b, const uint8_t *p, size_t n,
 	return H1_OK;
 }
 
-int h1_body_next(struct h1_body *b, const uint8_t *p, size_t n, size_t *used, struct str *data, struct pool *pool,
-		 struct http_head *trailers, enum h1_reason *why)
+int h1_body_next(struct h1_body *b, const uint8_t *p, size_t n, size_t *used, struct str *data,
+		 struct pool *pool, struct http_head *trailers, enum h1_reason *why)
 {
 	*used = 0;
 	*data = STR_NULL;
@@ -259,8 +265,7 @@ int h1_body_next(struct h1_body *b, const uint8_t *p, size_t n, size_t *used, st
 	case HB_CHUNKED:
 		*why = chunked_run(b, p, n, used, data, pool, trailers);
 		return *why ? -1 : 0;
-	case HB_NONE:
-		break;
+	case HB_NONE: break;
 	}
 	return 0;
 }

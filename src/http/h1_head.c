@@ -2,9 +2,10 @@
 /*
  * h1_head.c - from the lines of a head to a struct http_head: framing, connection options, Host
  *
- * The lexer has checked syntax; here is what fields mean (RFC 9110 sections 7.2, 7.6.1, 7.8, 10.1.1; RFC 9112 sections 3.2, 6, 9),
- * decided strictly: a message whose length two recipients could see differently is refused. Hop-by-hop fields
- * are taken out; what they said stays in flags. All of this happens once, when the head is complete.
+ * The lexer has checked syntax; here is what fields mean (RFC 9110 sections 7.2, 7.6.1, 7.8,
+ * 10.1.1; RFC 9112 sections 3.2, 6, 9), decided strictly: a message whose length two recipients
+ * could see differently is refused. Hop-by-hop fields are taken out; what they said stays in flags.
+ * All of this happens once, when the head is complete.
  */
 #include "config.h"
 
@@ -23,21 +24,21 @@ const struct h1_limits h1_limits_default = {
 
 struct meaning {
 	struct http_head *h;
-	size_t     off;                           /* of the value being looked at */
-	unsigned   n_host, n_cl, n_upgrade;
-	bool       has_te, chunked;
-	bool       opt_close, opt_keep_alive, opt_upgrade, opt_te;
-	uint64_t   length;
+	size_t off; /* of the value being looked at */
+	unsigned n_host, n_cl, n_upgrade;
+	bool has_te, chunked;
+	bool opt_close, opt_keep_alive, opt_upgrade, opt_te;
+	uint64_t length;
 	struct str host, upgrade;
-	size_t     host_off;
+	size_t host_off;
 	struct str nominated[NOMINATED_MAX];
-	unsigned   n_nominated;
+	unsigned n_nominated;
 };
 
 /* ---------- reasons ---------- */
 
 static const struct {
-	unsigned    status;
+	unsigned status;
 	const char *code, *text;
 } reasons[H1__COUNT] = {
 	[H1_OK] = { 200, "ok", "accepted" },
@@ -46,9 +47,18 @@ static const struct {
 #undef R
 };
 
-unsigned h1_reason_status(enum h1_reason r) { return reasons[r].status; }
-const char *h1_reason_code(enum h1_reason r) { return reasons[r].code; }
-const char *h1_reason_text(enum h1_reason r) { return reasons[r].text; }
+unsigned h1_reason_status(enum h1_reason r)
+{
+	return reasons[r].status;
+}
+const char *h1_reason_code(enum h1_reason r)
+{
+	return reasons[r].code;
+}
+const char *h1_reason_text(enum h1_reason r)
+{
+	return reasons[r].text;
+}
 
 /* ---------- single fields ---------- */
 
@@ -148,16 +158,11 @@ static enum h1_reason take_field(struct meaning *m, const struct http_field *f)
 	bool is_request = !m->h->is_response;
 
 	switch (f->id) {
-	case HF_HOST:
-		return is_request ? take_host(m, f->value) : H1_OK;
-	case HF_CONTENT_LENGTH:
-		return take_length(m, f->value);
-	case HF_TRANSFER_ENCODING:
-		return take_coding(m, f->value);
-	case HF_CONNECTION:
-		return take_connection(m, f->value);
-	case HF_EXPECT:
-		return is_request ? take_expect(m, f->value) : H1_OK;
+	case HF_HOST: return is_request ? take_host(m, f->value) : H1_OK;
+	case HF_CONTENT_LENGTH: return take_length(m, f->value);
+	case HF_TRANSFER_ENCODING: return take_coding(m, f->value);
+	case HF_CONNECTION: return take_connection(m, f->value);
+	case HF_EXPECT: return is_request ? take_expect(m, f->value) : H1_OK;
 	case HF_UPGRADE:
 		m->n_upgrade++;
 		m->upgrade = f->value;
@@ -166,8 +171,7 @@ static enum h1_reason take_field(struct meaning *m, const struct http_field *f)
 		if (is_request)
 			take_te(m, f->value);
 		return H1_OK;
-	default:
-		return H1_OK;
+	default: return H1_OK;
 	}
 }
 
@@ -199,21 +203,16 @@ static bool stays(const struct meaning *m, const struct http_field *f)
 {
 	switch (f->id) {
 	case HF_HOST:
-	case HF_EXPECT:
-		return m->h->is_response;
-	case HF_CONTENT_LENGTH:
-		return keeps_length(m->h);
+	case HF_EXPECT: return m->h->is_response;
+	case HF_CONTENT_LENGTH: return keeps_length(m->h);
 	case HF_TRANSFER_ENCODING:
 	case HF_CONNECTION:
 	case HF_UPGRADE:
 	case HF_TE:
 	case HF_KEEP_ALIVE:
-	case HF_PROXY_CONNECTION:
-		return false;
-	case HF_TRAILER:
-		return m->h->body == HB_CHUNKED;
-	default:
-		return m->n_nominated == 0 || !is_nominated(m, f);
+	case HF_PROXY_CONNECTION: return false;
+	case HF_TRAILER: return m->h->body == HB_CHUNKED;
+	default: return m->n_nominated == 0 || !is_nominated(m, f);
 	}
 }
 
@@ -235,7 +234,7 @@ static enum h1_reason take_lines(struct meaning *m, const struct h1_lex *x, stru
 	struct http_head *h = m->h;
 	const char *p = (const char *)x->p;
 
-	h->cap_fields = x->n_lines + 8;           /* room for what a proxy adds */
+	h->cap_fields = x->n_lines + 8; /* room for what a proxy adds */
 	h->fields = pool_array(pool, h->cap_fields, sizeof(*h->fields));
 	if (!h->fields)
 		return H1_NOMEM;
@@ -299,7 +298,8 @@ static void decide_request_upgrade(struct meaning *m)
 	}
 }
 
-static enum h1_reason make_request(struct meaning *m, const struct h1_lex *x, bool tls, struct pool *pool)
+static enum h1_reason make_request(struct meaning *m, const struct h1_lex *x, bool tls,
+				   struct pool *pool)
 {
 	struct http_head *h = m->h;
 	const char *p = (const char *)x->p;
@@ -337,8 +337,8 @@ static enum h1_reason make_request(struct meaning *m, const struct h1_lex *x, bo
 	return H1_OK;
 }
 
-static enum h1_reason make_response(struct meaning *m, const struct h1_lex *x, enum http_method method,
-				    struct pool *pool)
+static enum h1_reason make_response(struct meaning *m, const struct h1_lex *x,
+				    enum http_method method, struct pool *pool)
 {
 	struct http_head *h = m->h;
 	enum h1_reason why;
@@ -357,7 +357,8 @@ static enum h1_reason make_response(struct meaning *m, const struct h1_lex *x, e
 		h->length = 0;
 	}
 	decide_keepalive(m);
-	if (h->status == 101 && h->minor == 1 && m->opt_upgrade && m->n_upgrade == 1 && m->upgrade.n) {
+	if (h->status == 101 && h->minor == 1 && m->opt_upgrade && m->n_upgrade == 1 &&
+	    m->upgrade.n) {
 		h->upgrade = true;
 		h->upgrade_proto = m->upgrade;
 	}
@@ -365,9 +366,10 @@ static enum h1_reason make_response(struct meaning *m, const struct h1_lex *x, e
 	return H1_OK;
 }
 
-/* Runs the lexer from where the last call stopped; when the head came in pieces its lines are cut again, once. */
-static enum h1_lexed lex(struct h1_lex *x, bool is_response, const uint8_t *p, size_t n, size_t *seen,
-			 const struct h1_limits *l, struct h1_line *lines)
+/* Runs the lexer from where the last call stopped; when the head came in pieces its lines are cut
+ * again, once. */
+static enum h1_lexed lex(struct h1_lex *x, bool is_response, const uint8_t *p, size_t n,
+			 size_t *seen, const struct h1_limits *l, struct h1_line *lines)
 {
 	enum h1_lexed r;
 
@@ -384,23 +386,21 @@ static enum h1_lexed lex(struct h1_lex *x, bool is_response, const uint8_t *p, s
 	return r;
 }
 
-static ssize_t parse(bool is_response, enum http_method method, bool tls, const uint8_t *p, size_t n, size_t *seen,
-		     const struct h1_limits *l, struct pool *pool, struct http_head *h, enum h1_reason *why,
-		     size_t *off)
+static ssize_t parse(bool is_response, enum http_method method, bool tls, const uint8_t *p,
+		     size_t n, size_t *seen, const struct h1_limits *l, struct pool *pool,
+		     struct http_head *h, enum h1_reason *why, size_t *off)
 {
 	struct h1_line lines[HEAD_FIELDS_MAX];
 	struct h1_lex x;
 	struct meaning m = { .h = h };
 
 	switch (lex(&x, is_response, p, n, seen, l, lines)) {
-	case H1L_MORE:
-		return 0;
+	case H1L_MORE: return 0;
 	case H1L_BAD:
 		*why = x.why;
 		*off = x.pos;
 		return -1;
-	case H1L_DONE:
-		break;
+	case H1L_DONE: break;
 	}
 	*h = (struct http_head){ .minor = x.minor };
 	*why = is_response ? make_response(&m, &x, method, pool) : make_request(&m, &x, tls, pool);
@@ -411,14 +411,16 @@ static ssize_t parse(bool is_response, enum http_method method, bool tls, const 
 	return (ssize_t)x.pos;
 }
 
-ssize_t h1_parse_request(const uint8_t *p, size_t n, size_t *seen, const struct h1_limits *l, bool tls,
-			 struct pool *pool, struct http_head *h, enum h1_reason *why, size_t *off)
+ssize_t h1_parse_request(const uint8_t *p, size_t n, size_t *seen, const struct h1_limits *l,
+			 bool tls, struct pool *pool, struct http_head *h, enum h1_reason *why,
+			 size_t *off)
 {
 	return parse(false, HM_OTHER, tls, p, n, seen, l, pool, h, why, off);
 }
 
-ssize_t h1_parse_response(const uint8_t *p, size_t n, size_t *seen, const struct h1_limits *l, enum http_method m,
-			  struct pool *pool, struct http_head *h, enum h1_reason *why, size_t *off)
+ssize_t h1_parse_response(const uint8_t *p, size_t n, size_t *seen, const struct h1_limits *l,
+			  enum http_method m, struct pool *pool, struct http_head *h,
+			  enum h1_reason *why, size_t *off)
 {
 	return parse(true, m, false, p, n, seen, l, pool, h, why, off);
 }

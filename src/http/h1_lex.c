@@ -2,12 +2,14 @@
 /*
  * h1_lex.c - a message head as lines and parts: the only code that looks at every byte of it
  *
- * A state machine over bytes (RFC 9112 sections 2 to 5; strict, ROBUSTNESS 6.2): any prefix of a head leads to
- * the same state however it was cut, so a refusal comes at the first byte that proves it, limits included. The whole
- * state fits in one size_t, which makes heads that come in pieces cost linear time. Each state runs over a
- * class of bytes up to `stop`, the nearest of the input's end, the line's limit and the head's limit.
+ * A state machine over bytes (RFC 9112 sections 2 to 5; strict, ROBUSTNESS 6.2): any prefix of a
+ * head leads to the same state however it was cut, so a refusal comes at the first byte that proves
+ * it, limits included. The whole state fits in one size_t, which makes heads that come in pieces
+ * cost linear time. Each state runs over a class of bytes up to `stop`, the nearest of the input's
+ * end, the line's limit and the head's limit.
  *
- *   request:   EMPTY (CRLF)* METHOD SP TARGET SP VERSION CR LF   response: VERSION SP STATUS [SP REASON] CR LF
+ *   request:   EMPTY (CRLF)* METHOD SP TARGET SP VERSION CR LF
+ *   response:  VERSION SP STATUS [SP REASON] CR LF
  *   both:      { LINE NAME ":" VALUE CR LF }* CR LF
  *
  * What fields mean is h1_head.c's business.
@@ -17,16 +19,16 @@
 #include "http/h1_inside.h"
 
 /* clang-format off */
-/* Sums of HC_*, sixteen to a line. */
+/* Sums of HC_*, sixteen to a line: control characters, then from SP, "0", "@", "P", "`", "p". */
 const uint8_t h1_class[256] = {
 	  0,   0,   0,   0,   0,   0,   0,   0,   0,   2,   0,   0,   0,   0,   0,   0,
 	  0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
-	  2,  31,   6,   3,  31,  23,  31,  31,  30,  30,  31,  31,  30, 127,  87,  30,	/*  !"#$%&'() +,-. */
-	127, 127, 127, 127, 127, 127, 127, 127, 127, 127,  30,  22,   6,  30,   6,  22,	/* 0123456789:;<=>? */
-	 30,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,	/* @ABCDEFGHIJKLMNO */
-	 95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,   6,   6,   6,   7, 127,	/* PQRSTUVWXYZ[\ ]^_ */
-	  7, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127,	/* `abcdefghijklmno */
-	127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127,   6,   7,   6,  95,   0,	/* pqrstuvwxyz{|}~ */
+	  2,  31,   6,   3,  31,  23,  31,  31,  30,  30,  31,  31,  30, 127,  87,  30,
+	127, 127, 127, 127, 127, 127, 127, 127, 127, 127,  30,  22,   6,  30,   6,  22,
+	 30,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,
+	 95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,   6,   6,   6,   7, 127,
+	  7, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127,
+	127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127,   6,   7,   6,  95,   0,
 	  2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,
 	  2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,
 	  2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,
@@ -39,22 +41,33 @@ const uint8_t h1_class[256] = {
 /* clang-format on */
 
 enum lex_state {
-	S_EMPTY, S_EMPTY_LF, S_METHOD, S_TARGET, S_VERSION,           /* VERSION + 0..7: "HTTP/1.x" */
-	S_VERSION_END = S_VERSION + 8, S_STATUS,                      /* STATUS + 0..2: digits */
-	S_STATUS_END = S_STATUS + 3, S_REASON, S_START_LF,
-	S_LINE, S_NAME, S_VALUE, S_LF, S_END_LF,
+	S_EMPTY,
+	S_EMPTY_LF,
+	S_METHOD,
+	S_TARGET,
+	S_VERSION, /* VERSION + 0..7: "HTTP/1.x" */
+	S_VERSION_END = S_VERSION + 8,
+	S_STATUS, /* STATUS + 0..2: digits */
+	S_STATUS_END = S_STATUS + 3,
+	S_REASON,
+	S_START_LF,
+	S_LINE,
+	S_NAME,
+	S_VALUE,
+	S_LF,
+	S_END_LF,
 	S__COUNT
 };
 
 #define MAX_EMPTY_LINES 2
 
 /* The mark: pos, line, state, n_lines from the lowest bit up. */
-#define MARK_POS_BITS   24
+#define MARK_POS_BITS 24
 #define MARK_STATE_BITS 5
-#define MARK_LINE_SHIFT  MARK_POS_BITS
+#define MARK_LINE_SHIFT MARK_POS_BITS
 #define MARK_STATE_SHIFT (2 * MARK_POS_BITS)
 #define MARK_COUNT_SHIFT (MARK_STATE_SHIFT + MARK_STATE_BITS)
-#define MARK_POS_MAX    (((size_t)1 << MARK_POS_BITS) - 1)
+#define MARK_POS_MAX (((size_t)1 << MARK_POS_BITS) - 1)
 _Static_assert(sizeof(size_t) == 8, "the lexer's mark needs 64 bits");
 _Static_assert(S__COUNT <= 1 << MARK_STATE_BITS, "too many states for the mark");
 _Static_assert(HEAD_FIELDS_MAX < 1 << (64 - MARK_COUNT_SHIFT), "too many fields for the mark");
@@ -67,7 +80,8 @@ int h1_hex(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-void h1_lex_init(struct h1_lex *x, bool is_response, const struct h1_limits *l, struct h1_line *lines)
+void h1_lex_init(struct h1_lex *x, bool is_response, const struct h1_limits *l,
+		 struct h1_line *lines)
 {
 	*x = (struct h1_lex){ .is_response = is_response, .l = *l, .lines = lines };
 	x->state = is_response ? S_VERSION : S_EMPTY;
@@ -121,8 +135,8 @@ static enum h1_lexed next_line(struct h1_lex *x, size_t pos)
 
 /* ---------- start lines ---------- */
 
-/* "HTTP/1.0" or "HTTP/1.1" at p[pos..stop); x->state says how much of it was there before. Leaves pos behind what
- * it took. DONE: the whole. */
+/* "HTTP/1.0" or "HTTP/1.1" at p[pos..stop); x->state says how much of it was there before. Leaves
+ * pos behind what it took. DONE: the whole. */
 static enum h1_lexed lex_version(struct h1_lex *x, size_t *pos, size_t stop)
 {
 	static const char want[] = "HTTP/1.";
@@ -145,7 +159,8 @@ static enum h1_lexed lex_version(struct h1_lex *x, size_t *pos, size_t stop)
 			return bad(x, *pos, H1_BAD_VERSION);
 		/* the preface of HTTP/2 (RFC 9113 section 3.4) is a request line of its own */
 		return bad(x, *pos,
-			   c == '2' && *pos - x->line == 11 && memcmp(x->p + x->line, "PRI * ", 6) == 0
+			   c == '2' && *pos - x->line == 11 &&
+					   memcmp(x->p + x->line, "PRI * ", 6) == 0
 				   ? H1_H2_PREFACE
 				   : H1_VERSION);
 	}
@@ -183,7 +198,7 @@ static enum h1_lexed lex_request_line(struct h1_lex *x, size_t stop)
 			return r;
 		x->start = x->pos = i;
 		x->state = S_METHOD;
-		return H1L_DONE;          /* the line begins later than `stop` was made for */
+		return H1L_DONE; /* the line begins later than `stop` was made for */
 	}
 	if (x->state == S_METHOD) {
 		while (i < stop && h1_is(p[i], HC_TOKEN))
@@ -200,7 +215,7 @@ static enum h1_lexed lex_request_line(struct h1_lex *x, size_t stop)
 			i++;
 		if (i == stop)
 			return more(x, i, S_TARGET);
-		if (p[i] != ' ')          /* "GET /" CR: HTTP/0.9 */
+		if (p[i] != ' ') /* "GET /" CR: HTTP/0.9 */
 			return bad(x, i, p[i] == '\r' ? H1_BAD_VERSION : H1_BAD_TARGET);
 		if (p[i - 1] == ' ')
 			return bad(x, i, H1_BAD_TARGET);
@@ -247,7 +262,8 @@ static enum h1_lexed lex_status_line(struct h1_lex *x, size_t stop)
 	for (; x->state < S_STATUS_END; x->state++, i++) {
 		if (i == stop)
 			return more(x, i, x->state);
-		if (p[i] < '0' || p[i] > '9' || (x->state == S_STATUS && (p[i] < '1' || p[i] > '5')))
+		if (p[i] < '0' || p[i] > '9' ||
+		    (x->state == S_STATUS && (p[i] < '1' || p[i] > '5')))
 			return bad(x, i, H1_BAD_STATUS);
 		x->status = (uint16_t)(x->status * 10 + (p[i] - '0'));
 	}
@@ -284,7 +300,8 @@ static enum h1_reason line_begins(const struct h1_lex *x, uint8_t c)
 	return h1_is(c, HC_TOKEN) ? H1_OK : H1_BAD_FIELD_NAME;
 }
 
-/* One field line. DONE with state S_LINE: more lines; with S_END_LF: the head ends before x->pos. */
+/* One field line. DONE with state S_LINE: more lines; with S_END_LF: the head ends before x->pos.
+ * */
 static enum h1_lexed lex_field(struct h1_lex *x, size_t stop)
 {
 	const uint8_t *p = x->p;
@@ -309,7 +326,9 @@ static enum h1_lexed lex_field(struct h1_lex *x, size_t stop)
 		if (i == stop)
 			return more(x, i, S_NAME);
 		if (p[i] != ':')
-			return bad(x, i, p[i] == ' ' || p[i] == '\t' ? H1_SPACE_COLON : H1_BAD_FIELD_NAME);
+			return bad(x, i,
+				   p[i] == ' ' || p[i] == '\t' ? H1_SPACE_COLON
+							       : H1_BAD_FIELD_NAME);
 		if (x->lines)
 			x->lines[x->n_lines].colon = (uint32_t)i;
 		i++;
@@ -334,8 +353,7 @@ static enum h1_lexed lex_field(struct h1_lex *x, size_t stop)
 		}
 		x->n_lines++;
 		return next_line(x, i + 1);
-	default:
-		break;
+	default: break;
 	}
 end:
 	if (i == stop)
@@ -360,7 +378,7 @@ enum h1_lexed h1_lex_run(struct h1_lex *x, const uint8_t *p, size_t n)
 		size_t stop = FL_MIN(n, limit);
 		enum h1_lexed r;
 
-		if (x->pos > stop) {      /* limits became smaller between calls */
+		if (x->pos > stop) { /* limits became smaller between calls */
 			x->why = H1_HEAD_TOO_LONG;
 			return H1L_BAD;
 		}
@@ -371,9 +389,9 @@ enum h1_lexed h1_lex_run(struct h1_lex *x, const uint8_t *p, size_t n)
 		if (r == H1L_BAD || (r == H1L_DONE && x->state == S_END_LF))
 			return r;
 		if (r == H1L_MORE && n > limit && x->pos == limit) {
-			x->why = limit < line_end ? H1_HEAD_TOO_LONG :
-				 first            ? H1_LINE_TOO_LONG :
-						    H1_FIELD_TOO_LONG;
+			x->why = limit < line_end ? H1_HEAD_TOO_LONG
+				 : first          ? H1_LINE_TOO_LONG
+						  : H1_FIELD_TOO_LONG;
 			return H1L_BAD;
 		}
 		if (r == H1L_MORE)

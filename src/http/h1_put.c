@@ -2,9 +2,9 @@
 /*
  * h1_put.c - heads, chunk sizes and trailers as HTTP/1.1 text
  *
- * Every byte is written from the parsed form (R17): nothing that came in is copied as it was. Framing and
- * connection fields come from the flags alone, whatever the list of fields holds (RFC 9110 section 7.6.1, RFC 9112
- * sections 3, 4, 6, 7.1, 9.6).
+ * Every byte is written from the parsed form (R17): nothing that came in is copied as it was.
+ * Framing and connection fields come from the flags alone, whatever the list of fields holds (RFC
+ * 9110 section 7.6.1, RFC 9112 sections 3, 4, 6, 7.1, 9.6).
  */
 #include "config.h"
 
@@ -29,8 +29,7 @@ static bool is_written_from_flags(const struct http_head *h, enum http_fid id)
 {
 	switch (id) {
 	case HF_HOST:
-	case HF_EXPECT:
-		return !h->is_response;
+	case HF_EXPECT: return !h->is_response;
 	case HF_CONTENT_LENGTH:
 		/* the answer to HEAD and 304 carry one that frames nothing */
 		return !h->is_response || h->body != HB_NONE || h->status < 200 || h->status == 204;
@@ -39,10 +38,8 @@ static bool is_written_from_flags(const struct http_head *h, enum http_fid id)
 	case HF_UPGRADE:
 	case HF_TE:
 	case HF_KEEP_ALIVE:
-	case HF_PROXY_CONNECTION:
-		return true;
-	default:
-		return false;
+	case HF_PROXY_CONNECTION: return true;
+	default: return false;
 	}
 }
 
@@ -87,7 +84,8 @@ void h1_put_request(struct sb *b, const struct http_head *h, bool close)
 		sb_c(b, "Transfer-Encoding: chunked\r\n");
 	if (h->expect_continue)
 		sb_c(b, "Expect: 100-continue\r\n");
-	put_connection(b, (const char *const[3]){ close ? "close" : NULL, h->upgrade ? "upgrade" : NULL,
+	put_connection(b, (const char *const[3]){ close ? "close" : NULL,
+						  h->upgrade ? "upgrade" : NULL,
 						  h->te_trailers ? "TE" : NULL });
 	if (h->upgrade)
 		put_field(b, STR("Upgrade"), h->upgrade_proto);
@@ -112,9 +110,10 @@ void h1_put_response(struct sb *b, const struct http_head *h, bool close, bool t
 		put_length(b, h->length);
 	else if (body == HB_CHUNKED)
 		sb_c(b, "Transfer-Encoding: chunked\r\n");
-	put_connection(b, (const char *const[3]){ close ? "close" : NULL,
-						  to_http10 && !close && !is_interim ? "keep-alive" : NULL,
-						  h->upgrade ? "upgrade" : NULL });
+	put_connection(
+		b, (const char *const[3]){ close ? "close" : NULL,
+					   to_http10 && !close && !is_interim ? "keep-alive" : NULL,
+					   h->upgrade ? "upgrade" : NULL });
 	if (h->upgrade)
 		put_field(b, STR("Upgrade"), h->upgrade_proto);
 	sb_add(b, "\r\n", 2);

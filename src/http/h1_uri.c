@@ -2,15 +2,18 @@
 /*
  * h1_uri.c - one normal form of host, path and query for rules, logs, keys and services
  *
- * RFC 3986 sections 3.2.2, 3.3, 5.2.4, 6.2.2; RFC 9112 section 3.2. What follows from the text of the RFC is
- * rewritten; what servers are known to read in different ways is refused (ROBUSTNESS 6.2):
+ * RFC 3986 sections 3.2.2, 3.3, 5.2.4, 6.2.2; RFC 9112 section 3.2. What follows from the text of
+ * the RFC is rewritten; what servers are known to read in different ways is refused (ROBUSTNESS
+ * 6.2):
  *
- *   rewritten  %7e -> ~, %c3 -> %C3, "/./", "/../", leading "//" -> "/", <>"^`{|} encoded, host in lower case
- *   refused    control characters (%00, %0a), broken %, dot segments above the root, raw backslash, dot segments
- *              beside %2F, %5C or %3B ("..%2f"), dot segments or nothing before or after ";" ("/..;/", "/;/", "/a;/"),
- *              ".." together with an empty segment ("/a//../b"), overlong UTF-8 (%C0%AF)
- *   kept       "//" inside a path (services may name things so; RFC 3986 sees two different paths), %2F
- *              without dots, other parameters after ";"
+ *   rewritten  %7e -> ~, %c3 -> %C3, "/./", "/../", leading "//" -> "/", <>"^`{|} encoded,
+ *              host in lower case
+ *   refused    control characters (%00, %0a), broken %, dot segments above the root, raw
+ *              backslash, dot segments beside %2F, %5C or %3B ("..%2f"), dot segments or
+ *              nothing before or after ";" ("/..;/", "/;/", "/a;/"), ".." together with an
+ *              empty segment ("/a//../b"), overlong UTF-8 (%C0%AF)
+ *   kept       "//" inside a path (services may name things so; RFC 3986 sees two different
+ *              paths), %2F without dots, other parameters after ";"
  *
  * The query keeps its encoding: what it means is the application's.
  */
@@ -25,10 +28,10 @@ static const char hex_upper[] = "0123456789ABCDEF";
 /* ---------- path ---------- */
 
 struct path_out {
-	char  *out;                               /* room for 3 bytes per input byte */
-	size_t n, seg;                            /* written; where the current segment begins (behind its "/") */
-	uint8_t before;                           /* byte before, when it was encoded and >= 0x80, else 0 */
-	bool   has_empty, has_up;
+	char *out;      /* room for 3 bytes per input byte */
+	size_t n, seg;  /* written; where the current segment begins (behind its "/") */
+	uint8_t before; /* byte before, when it was encoded and >= 0x80, else 0 */
+	bool has_empty, has_up;
 };
 
 static void put_encoded(struct path_out *o, uint8_t c)
@@ -42,13 +45,15 @@ static void put_encoded(struct path_out *o, uint8_t c)
 static bool is_overlong(uint8_t lead, uint8_t next)
 {
 	return ((lead == 0xc0 || lead == 0xc1) && next >= 0x80 && next <= 0xbf) ||
-	       (lead == 0xe0 && next >= 0x80 && next <= 0x9f) || (lead == 0xf0 && next >= 0x80 && next <= 0x8f);
+	       (lead == 0xe0 && next >= 0x80 && next <= 0x9f) ||
+	       (lead == 0xf0 && next >= 0x80 && next <= 0x8f);
 }
 
 /* One "%XX". */
 static bool put_escape(struct path_out *o, const char *in, size_t left)
 {
-	int hi = left > 1 ? h1_hex((uint8_t)in[1]) : -1, lo = left > 2 ? h1_hex((uint8_t)in[2]) : -1;
+	int hi = left > 1 ? h1_hex((uint8_t)in[1]) : -1,
+	    lo = left > 2 ? h1_hex((uint8_t)in[2]) : -1;
 	uint8_t c;
 
 	if (hi < 0 || lo < 0)
@@ -69,8 +74,8 @@ static bool is_dots(const char *s, size_t n)
 	return (n == 1 || n == 2) && s[0] == '.' && s[n - 1] == '.';
 }
 
-/* What some servers would make of a segment: pieces between %2F, %5C and %3B, each without its parameters. False when that
- * is not what RFC 3986 makes of it. */
+/* What some servers would make of a segment: pieces between %2F, %5C and %3B, each without its
+ * parameters. False when that is not what RFC 3986 makes of it. */
 static bool segment_is_plain(const char *s, size_t n)
 {
 	size_t piece = 0, name_end = 0;
@@ -86,7 +91,7 @@ static bool segment_is_plain(const char *s, size_t n)
 			name_end = i;
 		}
 		if (params && i > 0 && s[i - 1] == ';' && (i == n || sep || s[i] == ';'))
-			return false;              /* an empty parameter */
+			return false; /* an empty parameter */
 		if (i < n && !sep)
 			continue;
 		split |= sep;
@@ -128,7 +133,7 @@ static bool end_segment(struct path_out *o, bool last)
 		return true;
 	if (n == 0) {
 		if (o->seg == 1)
-			return true;               /* leading "//" */
+			return true; /* leading "//" */
 		o->has_empty = true;
 	}
 	o->out[o->n++] = '/';
@@ -237,7 +242,9 @@ static size_t host_length(struct str s)
 
 		if (!end || !memchr(s.p, ':', (size_t)(end - s.p)))
 			return 0;
-		return ip_parse(str_n(s.p + 1, (size_t)(end - s.p) - 1), &ip) ? 0 : (size_t)(end - s.p) + 1;
+		return ip_parse(str_n(s.p + 1, (size_t)(end - s.p) - 1), &ip)
+			       ? 0
+			       : (size_t)(end - s.p) + 1;
 	}
 	for (i = 0; i < s.n && s.p[i] != ':'; i++) {
 		uint8_t c = fl_lower((unsigned char)s.p[i]);
@@ -319,12 +326,17 @@ static enum h1_reason parse_origin_form(struct pool *pool, struct str t, struct 
 }
 
 /* "http://host:port/path?query"; its authority wins over Host (RFC 9112 section 3.2.2). */
-static enum h1_reason parse_absolute_form(struct pool *pool, struct str t, bool tls, struct http_head *h)
+static enum h1_reason parse_absolute_form(struct pool *pool, struct str t, bool tls,
+					  struct http_head *h)
 {
-	size_t skip = str_istarts(t, STR("http://")) ? 7 : str_istarts(t, STR("https://")) ? 8 : 0, n;
+	size_t skip, n;
 	enum h1_reason why;
 
-	if (skip == 0)
+	if (str_istarts(t, STR("http://")))
+		skip = 7;
+	else if (str_istarts(t, STR("https://")))
+		skip = 8;
+	else
 		return H1_BAD_TARGET;
 	t = str_n(t.p + skip, t.n - skip);
 	for (n = 0; n < t.n && t.p[n] != '/' && t.p[n] != '?'; n++)
@@ -339,7 +351,7 @@ static enum h1_reason parse_absolute_form(struct pool *pool, struct str t, bool 
 		h->path = STR("/");
 		return h1_query_normalise(pool, str_n(t.p + 1, t.n - 1), &h->query);
 	}
-	h->path = h->method == HM_OPTIONS ? STR("*") : STR("/");   /* RFC 9112 section 3.2.4 */
+	h->path = h->method == HM_OPTIONS ? STR("*") : STR("/"); /* RFC 9112 section 3.2.4 */
 	return H1_OK;
 }
 

@@ -2,8 +2,9 @@
 /*
  * head.c - message heads: field ids, method ids, reason phrases, and changing the list of fields
  *
- * Knows no protocol's syntax except what keeps a message whole: head_add() refuses a name or value that could
- * not be written as one field line, so that no policy or filter can split a message (RFC 9110 section 5).
+ * Knows no protocol's syntax except what keeps a message whole: head_add() refuses a name or value
+ * that could not be written as one field line, so that no policy or filter can split a message (RFC
+ * 9110 section 5).
  */
 #include "config.h"
 
@@ -105,9 +106,11 @@ enum http_fid http_field_id(struct str name)
 enum http_method http_method_id(struct str m)
 {
 	static const struct str names[] = {
-		[HM_GET] = { "GET", 3 },         [HM_HEAD] = { "HEAD", 4 },       [HM_POST] = { "POST", 4 },
-		[HM_PUT] = { "PUT", 3 },         [HM_DELETE] = { "DELETE", 6 },   [HM_CONNECT] = { "CONNECT", 7 },
-		[HM_OPTIONS] = { "OPTIONS", 7 }, [HM_TRACE] = { "TRACE", 5 },     [HM_PATCH] = { "PATCH", 5 },
+		[HM_GET] = { "GET", 3 },         [HM_HEAD] = { "HEAD", 4 },
+		[HM_POST] = { "POST", 4 },       [HM_PUT] = { "PUT", 3 },
+		[HM_DELETE] = { "DELETE", 6 },   [HM_CONNECT] = { "CONNECT", 7 },
+		[HM_OPTIONS] = { "OPTIONS", 7 }, [HM_TRACE] = { "TRACE", 5 },
+		[HM_PATCH] = { "PATCH", 5 },
 	};
 
 	for (unsigned i = HM_GET; i < FL_ARRAY_LEN(names); i++)
@@ -124,10 +127,8 @@ bool http_method_idempotent(enum http_method m)
 	case HM_OPTIONS:
 	case HM_TRACE:
 	case HM_PUT:
-	case HM_DELETE:
-		return true;
-	default:
-		return false;
+	case HM_DELETE: return true;
+	default: return false;
 	}
 }
 
@@ -135,28 +136,69 @@ bool http_method_idempotent(enum http_method m)
 const char *http_reason(unsigned status)
 {
 	static const struct {
-		unsigned    status;
+		unsigned status;
 		const char *text;
 	} rows[] = {
-		{ 200, "OK" }, { 304, "Not Modified" }, { 301, "Moved Permanently" }, { 302, "Found" },
-		{ 404, "Not Found" }, { 206, "Partial Content" }, { 204, "No Content" },
-		{ 100, "Continue" }, { 101, "Switching Protocols" }, { 102, "Processing" }, { 103, "Early Hints" },
-		{ 201, "Created" }, { 202, "Accepted" }, { 203, "Non-Authoritative Information" },
-		{ 205, "Reset Content" }, { 207, "Multi-Status" }, { 208, "Already Reported" }, { 226, "IM Used" },
-		{ 300, "Multiple Choices" }, { 303, "See Other" }, { 305, "Use Proxy" }, { 307, "Temporary Redirect" },
-		{ 308, "Permanent Redirect" }, { 400, "Bad Request" }, { 401, "Unauthorized" },
-		{ 402, "Payment Required" }, { 403, "Forbidden" }, { 405, "Method Not Allowed" },
-		{ 406, "Not Acceptable" }, { 407, "Proxy Authentication Required" }, { 408, "Request Timeout" },
-		{ 409, "Conflict" }, { 410, "Gone" }, { 411, "Length Required" }, { 412, "Precondition Failed" },
-		{ 413, "Content Too Large" }, { 414, "URI Too Long" }, { 415, "Unsupported Media Type" },
-		{ 416, "Range Not Satisfiable" }, { 417, "Expectation Failed" }, { 421, "Misdirected Request" },
-		{ 422, "Unprocessable Content" }, { 423, "Locked" }, { 424, "Failed Dependency" },
-		{ 425, "Too Early" }, { 426, "Upgrade Required" }, { 428, "Precondition Required" },
-		{ 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" },
-		{ 451, "Unavailable For Legal Reasons" }, { 500, "Internal Server Error" },
-		{ 501, "Not Implemented" }, { 502, "Bad Gateway" }, { 503, "Service Unavailable" },
-		{ 504, "Gateway Timeout" }, { 505, "HTTP Version Not Supported" }, { 506, "Variant Also Negotiates" },
-		{ 507, "Insufficient Storage" }, { 508, "Loop Detected" }, { 511, "Network Authentication Required" },
+		{ 200, "OK" },
+		{ 304, "Not Modified" },
+		{ 301, "Moved Permanently" },
+		{ 302, "Found" },
+		{ 404, "Not Found" },
+		{ 206, "Partial Content" },
+		{ 204, "No Content" },
+		{ 100, "Continue" },
+		{ 101, "Switching Protocols" },
+		{ 102, "Processing" },
+		{ 103, "Early Hints" },
+		{ 201, "Created" },
+		{ 202, "Accepted" },
+		{ 203, "Non-Authoritative Information" },
+		{ 205, "Reset Content" },
+		{ 207, "Multi-Status" },
+		{ 208, "Already Reported" },
+		{ 226, "IM Used" },
+		{ 300, "Multiple Choices" },
+		{ 303, "See Other" },
+		{ 305, "Use Proxy" },
+		{ 307, "Temporary Redirect" },
+		{ 308, "Permanent Redirect" },
+		{ 400, "Bad Request" },
+		{ 401, "Unauthorized" },
+		{ 402, "Payment Required" },
+		{ 403, "Forbidden" },
+		{ 405, "Method Not Allowed" },
+		{ 406, "Not Acceptable" },
+		{ 407, "Proxy Authentication Required" },
+		{ 408, "Request Timeout" },
+		{ 409, "Conflict" },
+		{ 410, "Gone" },
+		{ 411, "Length Required" },
+		{ 412, "Precondition Failed" },
+		{ 413, "Content Too Large" },
+		{ 414, "URI Too Long" },
+		{ 415, "Unsupported Media Type" },
+		{ 416, "Range Not Satisfiable" },
+		{ 417, "Expectation Failed" },
+		{ 421, "Misdirected Request" },
+		{ 422, "Unprocessable Content" },
+		{ 423, "Locked" },
+		{ 424, "Failed Dependency" },
+		{ 425, "Too Early" },
+		{ 426, "Upgrade Required" },
+		{ 428, "Precondition Required" },
+		{ 429, "Too Many Requests" },
+		{ 431, "Request Header Fields Too Large" },
+		{ 451, "Unavailable For Legal Reasons" },
+		{ 500, "Internal Server Error" },
+		{ 501, "Not Implemented" },
+		{ 502, "Bad Gateway" },
+		{ 503, "Service Unavailable" },
+		{ 504, "Gateway Timeout" },
+		{ 505, "HTTP Version Not Supported" },
+		{ 506, "Variant Also Negotiates" },
+		{ 507, "Insufficient Storage" },
+		{ 508, "Loop Detected" },
+		{ 511, "Network Authentication Required" },
 	};
 
 	for (unsigned i = 0; i < FL_ARRAY_LEN(rows); i++)
