@@ -1,1 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
+# Sources of the room `net`
+libfairlead_a_SOURCES += \
+	src/net/conn.c src/net/conn.h src/net/conn_int.h \
+	src/net/conn_pump.c \
+	src/net/conn_read.c \
+	src/net/conn_write.c \
+	src/net/engine.c src/net/engine.h \
+	src/net/listener.c src/net/listener.h \
+	src/net/relay.c src/net/relay.h \
+	src/net/resolver.c src/net/resolver.h \
+	src/net/tls.h \
+	src/net/tls_cert.c src/net/tls_int.h \
+	src/net/tls_client.c \
+	src/net/tls_io.c src/net/tls_io.h src/net/tls_io_int.h \
+	src/net/tls_ocsp.c \
+	src/net/tls_server.c \
+	src/net/tls_ticket.c

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tls_io.c - OpenSSL over memory (see tls_io.h)
+ *
+ * One BIO of our own per connection: reads take from the bytes of the last recv without a copy, writes go to a
+ * collector of the process. OpenSSL's error queue is the thread's, so it is emptied before each call: otherwise
+ * one failed connection spoils the next one's result.
+ */
+#include "config.h"
+
+#include "net/tls_io.h"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+
+#include "base/env.h"
+#include "base/err.h"
+#include "net/tls_io_int.h"
+
+#define COLLECT_MIN     (64 * 1024)
+#define UPDATES_A_SECOND 10
+
+static struct {
+	uint8_t *p;
+	size_t   n, cap;
+} out;
+
+static BIO_METHOD *method;
+
+/* The BIO --------------------------------------------------------------------------------- */
+
+static int bio_read(BIO *b, char *p, int n)
+{
+	struct tls_io *io = BIO_get_data(b);
+	size_t take = FL_MIN((size_t)n, io->in_n);
+
+	BIO_clear_retry_flags(b);
+	if (take == 0) {
+		BIO_set_retry_read(b);
+		return -1;
+	}
+	memcpy(p, io->in, take);
+	io->in += take;
+	io->in_n -= take;
+	return (int)take;
+}
+
+static bool collect(const void *p, size_t n)
+{
+	if (out.cap - out.n < n) {
+		size_t cap = FL_MAX(out.cap, (size_t)COLLECT_MIN);
+		uint8_t *bigger;
+
+		while (cap - out.n < n)
+			cap *= 2;
+		bigger = env_realloc(out.p, cap);
+		if (!bigger)
+			return false;
+		out.p = bigger;
+		out.cap = cap;
+	}
+	memcpy(out.p + out.n, p, n);
+	out.n += n;
+	return true;
+}
+
+static int bio_write(BIO *b, const char *p, int n)
+{
+	BIO_clear_retry_flags(b);
+	return collect(p, (size_t)n) ? n : -1;
+}
+
+static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
+{
+	(void)b;
+	(void)num;
+	(void)ptr;
+	return cmd == BIO_CTRL_FLUSH;
+}
+
+static BIO *bio_new(struct tls_io *io)
+{
+	BIO *b;
+
+	if (!method) {
+		method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "turn memory");
+		if (!method)
+			return NULL;
+		BIO_meth_set_read(method, bio_read);
+		BIO_meth_set_write(method, bio_write);
+		BIO_meth_set_ctrl(method, bio_ctrl);
+	}
+	b = BIO_new(method);
+	if (b) {
+		BIO_set_data(b, io);
+		BIO_set_init(b, 1);
+	}
+	return b;
+}
+
+struct str tls_io_output(void)
+{
+	struct str s = str_n(out.p, out.n);
+
+	out.n = 0;
+	return s;
+}
+
+/* Life ------------------------------------------------------------------------------------ */
+
+struct tls_io *tls_io_of(const SSL *ssl)
+{
+	return SSL_get_app_data(ssl);
+}
+
+/* Each KeyUpdate costs us key derivation and an answer: more than a few a second is an attack. */
+static void on_message(int writing, int version, int type, const void *p, size_t n, SSL *ssl, void *arg)
+{
+	struct tls_io *io = arg;
+	uint64_t now;
+
+	(void)version;
+	(void)ssl;
+	if (writing || type != SSL3_RT_HANDSHAKE || n == 0 || *(const uint8_t *)p != SSL3_MT_KEY_UPDATE)
+		return;
+	now = env_now_us() / 1000;
+	if (now - io->update_ms >= 1000) {
+		io->update_ms = now;
+		io->updates = 0;
+	}
+	io->updates++;
+}
+
+static struct tls_io *io_new(SSL_CTX *ctx)
+{
+	struct tls_io *io = env_calloc(1, sizeof(*io));
+	BIO *b;
+
+	if (!io)
+		return NULL;
+	ERR_clear_error();
+	io->ssl = SSL_new(ctx);
+	b = io->ssl ? bio_new(io) : NULL;
+	if (!b) {
+		tls_io_free(&io);
+		ERR_clear_error();
+		return NULL;
+	}
+	SSL_set_bio(io->ssl, b, b);
+	SSL_set_app_data(io->ssl, io);
+	SSL_set_msg_callback(io->ssl, on_message);
+	SSL_set_msg_callback_arg(io->ssl, io);
+	return io;
+}
+
+struct tls_io *tls_io_accept(const struct tls_server *t)
+{
+	struct tls_io *io = io_new(t->ctx);
+
+	if (io)
+		SSL_set_accept_state(io->ssl);
+	return io;
+}
+
+static bool set_peer_name(struct tls_io *io, const char *name, const struct addr *peer)
+{
+	char text[ADDR_TEXT_MAX];
+	struct ip ip;
+
+	if (name && ip_parse(str_c(name), &ip) < 0) {
+		if (SSL_set_tlsext_host_name(io->ssl, name) != 1)
+			return false;
+		if (!io->client->verify)
+			return true;
+		SSL_set_hostflags(io->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		return SSL_set1_host(io->ssl, name) == 1;
+	}
+	if (!io->client->verify)
+		return true;
+	if (!name)
+		name = ip_text(addr_ip(peer), text);
+	return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(io->ssl), name) == 1;
+}
+
+struct tls_io *tls_io_connect(const struct tls_client *tc, const char *name, const struct addr *peer)
+{
+	struct tls_client *t = (struct tls_client *)(uintptr_t)tc;   /* its sessions are a cache */
+	struct tls_io *io = io_new(t->ctx);
+	unsigned i;
+
+	if (!io)
+		return NULL;
+	io->client = t;
+	if (t->sni)
+		name = t->sni;
+	io->session_key = tls_session_key(name, peer);
+	SSL_set_connect_state(io->ssl);
+	if (!set_peer_name(io, name, peer)) {
+		ERR_clear_error();
+		tls_io_free(&io);
+		return NULL;
+	}
+	i = io->session_key % TLS_SESSIONS;
+	if (t->last[i].s && t->last[i].key == io->session_key)
+		SSL_set_session(io->ssl, t->last[i].s);
+	return io;
+}
+
+void tls_io_free(struct tls_io **iop)
+{
+	struct tls_io *io = *iop;
+
+	*iop = NULL;
+	if (!io)
+		return;
+	SSL_free(io->ssl);
+	OPENSSL_free(io->subject);
+	env_free(io);
+}
+
+/* Moving ---------------------------------------------------------------------------------- */
+
+void tls_io_feed(struct tls_io *io, const void *p, size_t n)
+{
+	ASSERT(io->in_n == 0);
+	io->in = p;
+	io->in_n = n;
+}
+
+static int fail(struct tls_io *io, int err, const char *reason)
+{
+	struct sb b;
+
+	io->failed = true;
+	io->in_n = 0;
+	sb_init(&b, io->reason, sizeof(io->reason));
+	sb_c(&b, reason);
+	return err;
+}
+
+static int failed(struct tls_io *io)
+{
+	long v = SSL_get_verify_result(io->ssl);
+	const char *reason = tls_last_error();
+
+	if (v != X509_V_OK && (!SSL_is_init_finished(io->ssl)))
+		reason = X509_verify_cert_error_string(v);
+	return fail(io, FL_ETLS_, reason);
+}
+
+/* FL_EAGAIN_, FL_ECLOSED_ or the failure behind a result <= 0 of an SSL call. */
+static int result(struct tls_io *io, int r)
+{
+	switch (SSL_get_error(io->ssl, r)) {
+	case SSL_ERROR_WANT_READ:   return FL_EAGAIN_;
+	case SSL_ERROR_ZERO_RETURN: return FL_ECLOSED_;
+	default:                    return failed(io);
+	}
+}
+
+/* A browser that was told http:// gets a sentence instead of an alert that it cannot read. */
+static bool is_clear_http(const struct tls_io *io)
+{
+	static const char *const methods[] = {
+		"GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ", "TRACE ",
+	};
+
+	for (size_t i = 0; i < FL_ARRAY_LEN(methods); i++) {
+		size_t n = strlen(methods[i]);
+
+		if (io->in_n >= n && memcmp(io->in, methods[i], n) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void answer_clear_http(void)
+{
+	static const char text[] = "This port speaks HTTPS; the request came without TLS.\n";
+	char answer[256];
+	struct sb b;
+
+	sb_init(&b, answer, sizeof(answer));
+	sb_fmt(&b, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
+		   "Connection: close\r\n\r\n%s", sizeof(text) - 1, text);
+	(void)collect(b.p, b.n);
+}
+
+int tls_io_handshake(struct tls_io *io)
+{
+	int r;
+
+	if (io->failed)
+		return FL_ETLS_;
+	if (!io->begun && io->in_n && !io->client) {
+		io->begun = true;
+		if (is_clear_http(io)) {
+			answer_clear_http();
+			return fail(io, FL_EPROTO_, "clear-text HTTP request on a TLS port");
+		}
+	}
+	ERR_clear_error();
+	r = SSL_do_handshake(io->ssl);
+	if (r == 1)
+		return 0;
+	r = result(io, r);
+	return r == FL_ECLOSED_ ? fail(io, FL_ETLS_, "closed by the peer during the handshake") : r;
+}
+
+ssize_t tls_io_read(struct tls_io *io, void *p, size_t n)
+{
+	int r;
+
+	if (io->failed)
+		return FL_ETLS_;
+	ERR_clear_error();
+	r = SSL_read(io->ssl, p, (int)FL_MIN(n, (size_t)INT32_MAX));
+	if (io->updates > UPDATES_A_SECOND)
+		return fail(io, FL_ETLS_, "too many key updates");
+	return r > 0 ? r : result(io, r);
+}
+
+int tls_io_write(struct tls_io *io, const void *p, size_t n)
+{
+	const uint8_t *at = p;
+
+	if (io->failed)
+		return FL_ETLS_;
+	while (n) {
+		int r;
+
+		ERR_clear_error();
+		r = SSL_write(io->ssl, at, (int)n);
+		if (r <= 0) {
+			(void)failed(io);
+			return FL_ETLS_;
+		}
+		at += r;
+		n -= (size_t)r;
+	}
+	return 0;
+}
+
+void tls_io_close_notify(struct tls_io *io)
+{
+	if (io->failed)
+		return;
+	ERR_clear_error();
+	(void)SSL_shutdown(io->ssl);
+	ERR_clear_error();
+}
+
+/* Facts ----------------------------------------------------------------------------------- */
+
+const char *tls_io_reason(const struct tls_io *io) { return io->reason; }
+bool tls_io_is_server(const struct tls_io *io) { return !io->client; }
+const char *tls_io_version(const struct tls_io *io) { return SSL_get_version(io->ssl); }
+const char *tls_io_cipher(const struct tls_io *io) { return SSL_get_cipher_name(io->ssl); }
+bool tls_io_resumed(const struct tls_io *io) { return SSL_session_reused(io->ssl); }
+
+const char *tls_io_sni(const struct tls_io *io)
+{
+	const char *sni = SSL_get_servername(io->ssl, TLSEXT_NAMETYPE_host_name);
+
+	return sni ? sni : "";
+}
+
+const char *tls_io_alpn(const struct tls_io *cio)
+{
+	struct tls_io *io = (struct tls_io *)(uintptr_t)cio;
+	const unsigned char *p;
+	unsigned n;
+
+	SSL_get0_alpn_selected(io->ssl, &p, &n);
+	n = FL_MIN(n, (unsigned)sizeof(io->alpn) - 1);
+	if (n)
+		memcpy(io->alpn, p, n);
+	io->alpn[n] = '\0';
+	return io->alpn;
+}
+
+const char *tls_io_client_subject(const struct tls_io *cio)
+{
+	struct tls_io *io = (struct tls_io *)(uintptr_t)cio;
+	X509 *x = io->client ? NULL : SSL_get0_peer_certificate(io->ssl);
+	BIO *b;
+	char *text;
+	long n;
+
+	if (io->subject)
+		return io->subject;
+	if (!x || SSL_get_verify_result(io->ssl) != X509_V_OK)
+		return "";
+	b = BIO_new(BIO_s_mem());
+	if (!b)
+		return "";
+	X509_NAME_print_ex(b, X509_get_subject_name(x), 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
+	n = BIO_get_mem_data(b, &text);
+	io->subject = n > 0 ? OPENSSL_strndup(text, (size_t)n) : NULL;
+	BIO_free(b);
+	return io->subject ? io->subject : "";
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tls_io_int.h - the state of TLS on one connection, for tls_io.c and the profiles' callbacks
+ */
+#ifndef FL_NET_TLS_IO_INT_H
+#define FL_NET_TLS_IO_INT_H
+
+#include "net/tls_int.h"
+#include "net/tls_io.h"
+
+struct tls_io {
+	SSL               *ssl;
+	const uint8_t     *in;            /* bytes of the last read that OpenSSL has not taken */
+	size_t             in_n;
+	struct tls_client *client;        /* NULL: server side */
+	uint64_t           session_key;
+	uint64_t           update_ms;     /* when this second of counting key updates began */
+	unsigned           updates;
+	bool               begun;         /* the first bytes came */
+	bool               failed;        /* no more calls into OpenSSL */
+	char               alpn[16];
+	char              *subject;       /* OpenSSL's memory */
+	char               reason[120];
+};
+
+#endif
