@@ -274,6 +274,8 @@ static bool check_test(struct pol_ctx *c, struct pol_node *n)
 	}
 	if (n->op == POL_OP_MATCHES)
 		n->regex = pol_regex_compile(c, n->b);
+	else if (n->b->val.s.n > POL_GLOB_MAX)
+		pol_fail(c, n->b->off, n->b->len, "the pattern is too long: at most %u bytes", POL_GLOB_MAX);
 	return !c->failed;
 }
 

@@ -19,6 +19,7 @@
 #define POL_SET_MAX    16384u
 #define POL_SLICE_MAX  8u         /* pieces in one [ ] */
 #define POL_KEY_MAX    256u       /* bytes of a name in brackets */
+#define POL_GLOB_MAX   256u       /* bytes of a wildcard pattern: bounds the work on one value */
 #define POL_FIELD_WORDS (POL_F__COUNT / 64 + 1)
 
 enum pol_op {

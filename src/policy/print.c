@@ -116,15 +116,39 @@ static void print_args(const char *name, const struct pol_node *first, struct sb
 	sb_ch(b, ')');
 }
 
+/* Length of the prefix that is exactly this range of addresses, or -1. */
+static int prefix_bits(struct ip lo, struct ip hi)
+{
+	int bytes = lo.family == AF_INET ? 4 : 16, bits = 0;
+
+	while (bits < bytes * 8 && !((lo.b[bits / 8] ^ hi.b[bits / 8]) & (0x80 >> bits % 8)))
+		bits++;
+	for (int i = bits; i < bytes * 8; i++)
+		if ((lo.b[i / 8] & (0x80 >> i % 8)) || !(hi.b[i / 8] & (0x80 >> i % 8)))
+			return -1;
+	return bits;
+}
+
+static void print_range(const struct pol_range *r, struct sb *b)
+{
+	int bits = r->lo.type == POL_IP ? prefix_bits(r->lo.ip, r->hi.ip) : -1;
+
+	print_const(&r->lo, b);
+	if (pol_val_eq(&r->lo, &r->hi))
+		return;
+	if (bits >= 0) {
+		sb_fmt(b, "/%d", bits);
+		return;
+	}
+	sb_c(b, "..");
+	print_const(&r->hi, b);
+}
+
 static void print_set(const struct pol_set *s, struct sb *b)
 {
 	for (unsigned i = 0; i < s->n; i++) {
 		sb_c(b, i ? ", " : "{");
-		print_const(&s->r[i].lo, b);
-		if (pol_val_eq(&s->r[i].lo, &s->r[i].hi))
-			continue;
-		sb_c(b, "..");
-		print_const(&s->r[i].hi, b);
+		print_range(&s->r[i], b);
 	}
 	sb_ch(b, '}');
 }

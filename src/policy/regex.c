@@ -4,11 +4,16 @@
  *
  * A compiled pattern lives in the pool, but for its machine code, which PCRE2 takes from the
  * system: pol_expr_release() gives that back, and the end of the process does. Without a right
- * to make executable memory PCRE2 interprets, which is slower and gives the same answers.
- * Match and heap limits bound the work on one value; reaching one is UNDEF. What a match needs
- * beside the pattern exists once per process and is made with the first pattern, so that
- * evaluation takes no memory; with the interpreter PCRE2 may grow it, up to HEAP_KIB, and keeps it.
- * Patterns work on bytes: \C and UTF mode are refused.
+ * to make executable memory PCRE2 interprets: slower, the same answers up to the limits.
+ *
+ * Limits bound the work on one value; reaching one is UNDEF. PCRE2's own match limit starts anew
+ * at each place where a match may begin, so 64 KiB of chosen text could take seconds. Patterns
+ * therefore call back between their items (callouts: 10 to 50 ns for a usual match), and what
+ * they do is added up: METER_CALL for each call and one for each byte that they moved.
+ *
+ * What a match needs beside the pattern exists once per process and is made with the first
+ * pattern, so that evaluation takes no memory; the interpreter may grow it, up to HEAP_KIB, and
+ * keeps it. Patterns work on bytes: \C and UTF mode are refused.
  */
 #include "config.h"
 
@@ -18,7 +23,9 @@
 #include "base/env.h"
 #include "policy/expr.h"
 
-#define MATCH_LIMIT 200000u       /* steps: about a millisecond */
+#define METER_CALL  64u
+#define METER_LIMIT (16u << 20)   /* a few milliseconds */
+#define MATCH_LIMIT 1000000u      /* steps from one place */
 #define DEPTH_LIMIT 5000u         /* nested backtracking of the interpreter */
 #define HEAP_KIB    1024u
 #define JIT_STACK   (256u * 1024u)
@@ -34,6 +41,8 @@ static struct {
 	pcre2_match_context   *match;
 	pcre2_match_data      *data;
 	pcre2_jit_stack       *stack;
+	uint64_t               work;         /* of the running match */
+	size_t                 at;           /* where its last callout was */
 } shared;
 static bool want_jit = true;
 
@@ -65,6 +74,16 @@ static void to_heap(void *p, void *unused)
 	env_free(p);
 }
 
+static int meter(pcre2_callout_block *b, void *unused)
+{
+	size_t at = b->current_position;
+
+	(void)unused;
+	shared.work += METER_CALL + (at > shared.at ? at - shared.at : shared.at - at);
+	shared.at = at;
+	return shared.work > METER_LIMIT ? PCRE2_ERROR_MATCHLIMIT : 0;
+}
+
 static bool shared_ready(void)
 {
 	if (shared.data)
@@ -80,6 +99,7 @@ static bool shared_ready(void)
 	pcre2_set_match_limit(shared.match, MATCH_LIMIT);
 	pcre2_set_depth_limit(shared.match, DEPTH_LIMIT);
 	pcre2_set_heap_limit(shared.match, HEAP_KIB);
+	pcre2_set_callout(shared.match, meter, NULL);
 	/* without it the machine code has 32 KiB of our own stack */
 	shared.stack = pcre2_jit_stack_create(32 * 1024, JIT_STACK, shared.general);
 	if (shared.stack)
@@ -108,7 +128,8 @@ struct pol_regex *pol_regex_compile(struct pol_ctx *c, const struct pol_node *pa
 	struct pol_regex *r = pol_mem(c, sizeof(*r));
 	pcre2_general_context *g = pcre2_general_context_create(from_pool, to_pool, c->pool);
 	pcre2_compile_context *cc = g ? pcre2_compile_context_create(g) : NULL;
-	const uint32_t flags = PCRE2_CASELESS | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_NEVER_BACKSLASH_C;
+	const uint32_t flags = PCRE2_CASELESS | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_NEVER_BACKSLASH_C |
+			       PCRE2_AUTO_CALLOUT;
 	PCRE2_SIZE at = 0;
 	int code = PCRE2_ERROR_HEAP_FAILED;
 
@@ -132,6 +153,8 @@ enum pol_result pol_regex_match(const struct pol_regex *r, struct str s)
 
 	if (!shared_ready())
 		return POL_UNDEF;
+	shared.work = 0;
+	shared.at = 0;
 	rc = pcre2_match(r->code, (PCRE2_SPTR)(s.n ? s.p : ""), s.n, 0, 0, shared.data, shared.match);
 	if (rc >= 0)
 		return POL_TRUE;

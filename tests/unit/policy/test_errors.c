@@ -179,6 +179,8 @@ START_TEST(test_limits)
 		{ "tcp.dstport", " < tcp.dstport", 4000, "", true, NULL }, { "tcp.dstport in {1", ",2", 16383, "}", true, NULL },
 		{ "tcp.dstport in {1", ",2", 16384, "}", false, "too many" }, { "ssl", " ", 65533, "", true, NULL },
 		{ "ssl", " ", 65534, "", false, "too long" }, { H("a"), "", 1, "", true, NULL },
+		{ "http.host wildcard \"", "*", 256, "\"", true, NULL },
+		{ "http.host wildcard \"", "*", 257, "\"", false, "pattern is too long" },
 	};
 	struct pol_error err;
 

@@ -45,7 +45,7 @@ static void random_value(unsigned kind, struct sb *b)
 	else if (kind == V6)
 		sb_fmt(b, "2001:db8::%x:%x", rnd(2), 0xfffa + rnd(6));
 	else
-		sb_fmt(b, "\"%.*s\"", (int)rnd(4), "abbaabba" + rnd(5));
+		sb_fmt(b, "\"%.*s\"", (int)rnd(4), &"abbaabba"[rnd(5)]);
 }
 
 static int compare_text(unsigned kind, const char *a, const char *b)
