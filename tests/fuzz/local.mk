@@ -13,6 +13,11 @@
 
 FUZZ_TARGETS =
 
+FUZZ_TARGETS += tests/fuzz/fuzz_config
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_config_LDADD = libfairlead.a $(FL_LIBS)
+tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) $(FL_FUZZ_LDFLAGS)
+
 FUZZ_TARGETS += tests/fuzz/fuzz_expr
 tests_fuzz_fuzz_expr_SOURCES = tests/fuzz/fuzz_expr.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_expr_LDADD = libfairlead.a $(FL_LIBS)
