@@ -277,7 +277,7 @@ void stat_obj_commit(struct stat_seg *s, uint32_t generation, uint32_t oldest_li
 {
 	struct seg_dir *d = view_dir_rw(s);
 
-	for (uint32_t row = 0; row < d->rows_high; row++) {
+	for (uint32_t row = 0, n = stat_obj_max(s); row < n; row++) {
 		struct seg_obj *o = obj_rw(s, row);
 
 		if (o->gen_pending == generation) {

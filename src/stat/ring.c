@@ -15,6 +15,7 @@
 #include "base/hash.h"
 
 #define REC_CRC_FROM offsetof(struct seg_log_rec, n)
+#define RING_AT(pos) ((uint32_t)((pos) & (SEG_LOG_RING - 8)))      /* always a multiple of 8 */
 
 static uint32_t rec_size(size_t n)
 {
@@ -34,7 +35,7 @@ static const uint64_t *cursor_of(const struct stat_seg *s, uint32_t slot)
 static bool ring_room(struct stat_seg *s, struct seg_slot *sl, uint32_t need)
 {
 	uint64_t cursor = ld64_acq(cursor_of(s, s->own_slot)), used = sl->log_head - cursor;
-	uint32_t at = (uint32_t)(sl->log_head & (SEG_LOG_RING - 1)), tail = SEG_LOG_RING - at;
+	uint32_t at = RING_AT(sl->log_head), tail = SEG_LOG_RING - at;
 
 	if (used > SEG_LOG_RING)             /* nonsense: logd sets it right */
 		return false;
@@ -51,7 +52,7 @@ static bool ring_room(struct stat_seg *s, struct seg_slot *sl, uint32_t need)
 
 static void rec_write(struct stat_seg *s, struct seg_slot *sl, struct seg_log_rec *h, const char *p)
 {
-	char *at = s->own + s->dim.slot.log + (sl->log_head & (SEG_LOG_RING - 1));
+	char *at = s->own + s->dim.slot.log + RING_AT(sl->log_head);
 
 	h->crc = fl_crc32c(p, h->n, fl_crc32c((char *)h + REC_CRC_FROM, sizeof(*h) - REC_CRC_FROM, 0));
 	memcpy(at, h, sizeof(*h));
@@ -121,11 +122,9 @@ static bool reader_ready(struct stat_seg *s)
 static uint32_t rec_read(struct stat_seg *s, uint32_t slot, uint64_t at, uint64_t avail)
 {
 	const char *ring = s->slot[slot] + s->dim.slot.log;
-	uint32_t off = (uint32_t)(at & (SEG_LOG_RING - 1)), tail = SEG_LOG_RING - off;
+	uint32_t off = RING_AT(at), tail = SEG_LOG_RING - off;
 	struct seg_log_rec *h = (void *)s->log_buf;
 
-	if (tail < 8)
-		return 0;
 	memcpy(h, ring + off, 8);
 	if (h->magic == SEG_LOG_PAD) {
 		h->n = 0;

@@ -76,7 +76,8 @@ static inline int seg_reap(struct stat_seg *s, uint32_t slot, pid_t pid)
 {
 	int st = 0;
 
-	ck_assert_int_eq(waitpid(pid, &st, 0), pid);
+	if (waitpid(pid, &st, 0) != pid)                  /* no ck_assert: stages run outside of check */
+		abort();
 	if (slot != STAT_NO_SLOT)
 		stat_proc_set(s, slot, ST_PROC_DEAD, (uint32_t)pid, 0, 1);
 	return st;
