@@ -15,7 +15,7 @@ struct http_worker {                 /* what the room needs from its worker; own
 	struct stat_seg  *seg;
 	struct stat_row  *proc;      /* PROC row */
 	unsigned          core;
-	/* Takes one finished access log line; NULL: none. */
+	/* Takes one finished access log line (no newline); stream: index into lb_config.logs. NULL: none. */
 	void (*access_log)(void *ctx, int stream, const char *line, size_t n);
 	void *log_ctx;
 };
@@ -43,6 +43,7 @@ struct http_facts {
 	bool         tls;
 	const char  *sni, *tls_version, *tls_cipher, *tls_alpn, *tls_subject;
 	const struct lb_config *lc;
+	struct str   uri, full_uri;              /* made when asked for; zero at first */
 	char         scratch[512];
 };
 void http_facts_init(struct pol_facts *f, struct http_facts *h);

@@ -5,4 +5,17 @@ libfairlead_a_SOURCES += \
 	src/http/h1_head.c src/http/h1_inside.h \
 	src/http/h1_lex.c \
 	src/http/h1_put.c \
-	src/http/h1_uri.c
+	src/http/h1_uri.c \
+	src/http/accesslog.c \
+	src/http/answer.c src/http/answer.h \
+	src/http/exchange.c src/http/exchange.h \
+	src/http/facts.c \
+	src/http/forward.c \
+	src/http/h1c.c \
+	src/http/h1s.c src/http/h1s.h \
+	src/http/http.c src/http/http.h src/http/inside.h \
+	src/http/steer.c \
+	src/http/tcp.c \
+	src/http/tunnel.c \
+	src/http/txn.c src/http/txn.h src/http/filter.h \
+	src/http/upstream.c src/http/upstream.h

@@ -109,6 +109,11 @@ struct txn {
 /* A txn with its own region of memory. NULL without memory. */
 struct txn *txn_new(const struct txn_host *host, const struct txn_down_ops *ops, void *down);
 void txn_add_filter(struct txn *t, struct filter *f);
+/* Gives back a txn that was not begun. */
+void txn_discard(struct txn **t);
+/* Keeps the memory over calls that may finish it; in pairs. */
+void txn_hold(struct txn *t);
+void txn_release(struct txn *t);
 /* Frees recycled memory (process end, tests). */
 void txn_fini(void);
 

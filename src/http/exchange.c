@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * exchange.c - one request at its services (see exchange.h)
+ *
+ * When may a try be repeated (RFC 9110 section 9.2.2, ROBUSTNESS F20, F24)? Never after a byte of the response or of the request's
+ * body; then, if no byte of the request went to the kernel, or the method is idempotent.
+ * A request that is not idempotent is sent on a pooled connection only when that is younger than
+ * FRESH_MS and the kernel says it is open (doc/decisions/005-txn.md): a closed one is the
+ * usual way in which a request would be lost without a right to repeat it.
+ */
+#include "config.h"
+
+#include "http/exchange.h"
+
+#include "base/err.h"
+#include "base/log.h"
+#include "http/upstream.h"
+
+#define FRESH_MS  1000u
+#define AVOID_MAX 8u
+
+struct exchange {
+	struct txn        *t;
+	struct lb_pool    *pool;
+	struct lb_service *service;     /* lb_begin was done, lb_end is due */
+	struct h1c        *m;
+	struct http_head  *head;
+	const char        *sni;
+	const struct lb_service *avoid[AVOID_MAX];
+	unsigned           n_avoid, retries;
+	bool               req_ended;   /* by the client */
+	bool               body_used;   /* some of the body went out */
+	bool               head_sent, resp_begun, fresh_only, in_try, waits_continue;
+	enum txn_code      failed;      /* a try failed inside try_service() */
+	struct timer       wait;        /* for 100 */
+};
+
+static const struct h1c_user_ops user_ops;
+static void try_service(struct exchange *x);
+
+/* Ends --------------------------------------------------------------------------------------- */
+
+static void leave_service(struct exchange *x)
+{
+	if (x->service)
+		lb_end(x->service);
+	x->service = NULL;
+}
+
+static void free_exchange(struct exchange *x)
+{
+	timer_stop(&x->wait);
+	leave_service(x);
+	slab_put(&http_room.s_exchange, x);
+}
+
+static void give_up(struct exchange *x, enum txn_code why)
+{
+	struct txn *t = x->t;
+
+	if (x->m)
+		h1c_drop(x->m);
+	free_exchange(x);
+	txn_up_fail(t, why);
+}
+
+/* The txn is over. */
+static void up_reset(struct txn *t, enum txn_code why)
+{
+	struct exchange *x = t->up;
+
+	t->up = NULL;
+	if (x->m && why == TXN_OK)
+		h1c_release(x->m);
+	else if (x->m)
+		h1c_drop(x->m);
+	free_exchange(x);
+}
+
+/* Repeating ---------------------------------------------------------------------------------- */
+
+static bool may_repeat(const struct exchange *x, bool unsent)
+{
+	return !x->resp_begun && !x->body_used && x->retries < x->pool->retries &&
+	       (unsent || http_method_idempotent(x->head->method));
+}
+
+static void count_failure(struct exchange *x, enum txn_code why)
+{
+	struct stat_row *row = x->service->stat;
+
+	switch (why) {
+	case TXN_CONNECT_FAILED:
+	case TXN_CONNECT_TIMEOUT:
+		stat_inc(row, CTR_SERVICE_CONN_FAIL);
+		break;
+	case TXN_SERVICE_BAD:
+	case TXN_SERVICE_CUT:
+	case TXN_SERVICE_CLOSED:
+	case TXN_SERVICE_TIMEOUT:
+		stat_inc(row, CTR_SERVICE_RESP_ERR);
+		break;
+	default:
+		break;
+	}
+}
+
+/* The connection failed; m is still there. */
+static void try_failed(struct exchange *x, enum txn_code why, const char *reason)
+{
+	struct h1c *m = x->m;
+	bool unsent = !m || !x->head_sent || h1c_unsent(m);
+	bool raced = m && m->reused && why == TXN_SERVICE_CLOSED;
+	bool again = may_repeat(x, unsent) && !(m && m->t_first_us) && why != TXN_SERVICE_BAD && why != TXN_SERVICE_TIMEOUT;
+
+	if (!(raced && again))
+		count_failure(x, why);
+	if (why == TXN_SERVICE_BAD || why == TXN_SERVICE_CUT)
+		x->t->reason = reason;
+	if (why == TXN_SERVICE_BAD)
+		log_ev_key(EV_BAD_RESPONSE, str_c(x->service->full_name), "service %s: %s", x->service->full_name,
+			   reason ? reason : "");
+	if (!again) {
+		give_up(x, why);
+		return;
+	}
+	x->m = NULL;
+	if (m)
+		h1c_drop(m);
+	x->retries++;
+	x->t->retries++;
+	stat_inc(x->service->stat, CTR_SERVICE_RETRIES);
+	stat_inc(x->pool->stat, CTR_POOL_RETRIES);
+	if (!raced && x->n_avoid < AVOID_MAX)
+		x->avoid[x->n_avoid++] = x->service;
+	x->fresh_only = true;
+	x->head_sent = false;
+	timer_stop(&x->wait);
+	leave_service(x);
+	x->failed = why;
+	if (!x->in_try)
+		try_service(x);
+}
+
+/* Trying --------------------------------------------------------------------------------------- */
+
+static void on_wait_over(struct timer *w)
+{
+	struct exchange *x = FL_CONTAINER_OF(w, struct exchange, wait);
+	struct http_head h = { .is_response = true, .minor = 1, .status = 100, .reason = STR("Continue"), .keepalive = true };
+
+	if (x->resp_begun || x->body_used)
+		return;
+	x->waits_continue = false;
+	txn_up_info(x->t, &h);
+}
+
+static void send_request(struct exchange *x)
+{
+	struct txn *t = x->t;
+	int r = h1c_send_head(x->m, x->head, t->pool);
+
+	x->head_sent = true;
+	if (r == 0 && x->req_ended)
+		r = h1c_send_end(x->m, NULL);
+	if (r < 0) {
+		stat_inc(http_room.w.proc, CTR_PROC_NOMEM);
+		give_up(x, r == FL_ELIMIT_ ? TXN_HEAD_SIZE : TXN_NO_MEMORY);
+		return;
+	}
+	if (x->waits_continue)
+		engine_timer(http_room.w.engine, &x->wait, HTTP_CONTINUE_MS);
+	if (!x->req_ended && !x->in_try)
+		txn_up_credit(t);
+}
+
+static void on_ready(struct h1c *m)
+{
+	struct exchange *x = m->user;
+
+	x->t->t_conn_us = m->t_connect_us;
+	send_request(x);
+}
+
+static struct h1c *take_idle(struct exchange *x)
+{
+	bool safe = http_method_idempotent(x->head->method) && x->head->body == HB_NONE && x->pool->retries > x->retries;
+
+	if (x->fresh_only || x->pool->idle_max == 0)
+		return NULL;
+	return upstream_take(x->service, x->sni, !safe, safe ? 0 : FRESH_MS);
+}
+
+/* One try at one service. Says no by x->failed. */
+static void try_once(struct exchange *x)
+{
+	int err = 0;
+
+	x->m = take_idle(x);
+	if (x->m) {
+		h1c_attach(x->m, &user_ops, x);
+		send_request(x);
+		return;
+	}
+	x->m = upstream_connect(x->service, x->sni, &user_ops, x, &err);
+	if (!x->m)
+		try_failed(x, err == FL_ENOMEM_ ? TXN_NO_MEMORY : TXN_CONNECT_FAILED, fl_err_name(err));
+}
+
+static void try_service(struct exchange *x)
+{
+	struct txn *t = x->t;
+	struct lb_pick_in in = { .client = addr_ip(&t->client), .avoid = x->avoid };
+	const struct lb_service *before = t->service;
+
+	txn_hold(t);
+	do {
+		in.n_avoid = x->n_avoid;
+		x->failed = TXN_OK;
+		x->service = lb_pick(x->pool, &in, false, NULL);
+		if (!x->service) {
+			x->in_try = false;
+			stat_inc(t->vs->stat, CTR_VSERVER_NO_SERVICE);
+			give_up(x, TXN_NO_SERVICE);
+			break;
+		}
+		if (before && before != x->service)
+			stat_inc(x->pool->stat, CTR_POOL_REDISPATCH);
+		before = t->service = x->service;
+		lb_begin(x->service);
+		x->in_try = true;
+		try_once(x);
+		if (t->over || t->up_gone)
+			break;          /* x is gone */
+		x->in_try = false;
+	} while (x->failed);
+	txn_release(t);
+}
+
+/* From the connection ------------------------------------------------------------------------ */
+
+static void on_info(struct h1c *m, const struct http_head *h)
+{
+	struct exchange *x = m->user;
+
+	if (h->status == 100)
+		timer_stop(&x->wait);
+	txn_up_info(x->t, h);
+}
+
+static void on_head(struct h1c *m, struct http_head *h)
+{
+	struct exchange *x = m->user;
+	struct txn *t = x->t;
+	struct stat_row *row = x->service->stat;
+
+	x->resp_begun = true;
+	timer_stop(&x->wait);
+	t->t_first_us = m->t_first_us;
+	stat_inc(row, status_counter(CTR_SERVICE_R1XX, h->status));
+	stat_add(row, CTR_SERVICE_TTFB_US, m->t_first_us - m->t_sent_us);
+	txn_up_head(t, h);
+}
+
+static size_t on_room(struct h1c *m)
+{
+	struct exchange *x = m->user;
+
+	return txn_up_room(x->t);
+}
+
+static void on_data(struct h1c *m, struct str s)
+{
+	struct exchange *x = m->user;
+
+	txn_up_data(x->t, s);
+}
+
+static void on_end(struct h1c *m, const struct http_head *trailers)
+{
+	struct exchange *x = m->user;
+
+	txn_up_end(x->t, trailers);
+}
+
+static void on_broken(struct h1c *m, enum txn_code why, const char *reason)
+{
+	struct exchange *x = m->user;
+
+	if (why == TXN_CLIENT_ABORT)
+		txn_abort(x->t, why);
+	else
+		try_failed(x, why, reason);
+}
+
+static void on_room_grew(struct h1c *m)
+{
+	struct exchange *x = m->user;
+
+	if (x->head_sent && !x->req_ended)
+		txn_up_credit(x->t);
+}
+
+static void *on_sink(struct h1c *m)
+{
+	struct exchange *x = m->user;
+
+	return txn_raw(x->t, TXN_RESP);
+}
+
+static void on_moved(struct h1c *m, enum txn_dir d, size_t n)
+{
+	struct exchange *x = m->user;
+
+	txn_moved(x->t, d, n);
+}
+
+static const struct h1c_user_ops user_ops = {
+	.ready = on_ready,
+	.info = on_info,
+	.head = on_head,
+	.room = on_room,
+	.data = on_data,
+	.end = on_end,
+	.broken = on_broken,
+	.room_grew = on_room_grew,
+	.sink = on_sink,
+	.moved = on_moved,
+};
+
+/* From the txn -------------------------------------------------------------------------------- */
+
+static void up_head(struct txn *t, struct http_head *h)
+{
+	struct exchange *x = t->up;
+
+	x->head = h;
+	x->req_ended = h->body == HB_NONE || (h->body == HB_LENGTH && h->length == 0);
+	x->waits_continue = h->expect_continue && !x->req_ended;
+	try_service(x);
+}
+
+static void up_data(struct txn *t, struct str s)
+{
+	struct exchange *x = t->up;
+
+	x->body_used = true;
+	timer_stop(&x->wait);
+	if (h1c_send_data(x->m, s) < 0)
+		give_up(x, TXN_NO_MEMORY);
+}
+
+static void up_end(struct txn *t, const struct http_head *trailers)
+{
+	struct exchange *x = t->up;
+
+	if (x->req_ended)
+		return;
+	x->req_ended = true;
+	if (!x->head_sent)
+		return;             /* an empty body: told when the head goes out */
+	x->body_used = true;
+	if (h1c_send_end(x->m, trailers) < 0)
+		give_up(x, TXN_NO_MEMORY);
+}
+
+static size_t up_room(struct txn *t)
+{
+	struct exchange *x = t->up;
+
+	return x->m && x->head_sent ? h1c_room(x->m) : 0;
+}
+
+static void up_credit(struct txn *t)
+{
+	struct exchange *x = t->up;
+
+	if (x->m && x->resp_begun)
+		h1c_resume(x->m);
+}
+
+static void *up_raw(struct txn *t)
+{
+	struct exchange *x = t->up;
+
+	return x->m && x->head_sent && !x->m->chunked && !conn_is_tls(x->m->c) ? x->m->c : NULL;
+}
+
+static void *up_yield(struct txn *t)
+{
+	struct exchange *x = t->up;
+	struct conn *c = x->m ? h1c_yield(x->m) : NULL;
+
+	x->m = NULL;
+	return c;
+}
+
+static const struct txn_up_ops up_ops = {
+	.head = up_head,
+	.data = up_data,
+	.end = up_end,
+	.room = up_room,
+	.credit = up_credit,
+	.raw = up_raw,
+	.yield = up_yield,
+	.reset = up_reset,
+};
+
+/* The name to ask for in TLS: the pool's, else the request's host without brackets. */
+static const char *tls_name(struct txn *t, const struct lb_pool *p, const struct http_head *h)
+{
+	if (!p->tls)
+		return NULL;
+	if (p->sni)
+		return p->sni;
+	return h->host.n && h->host.p[0] != '[' ? pool_strndup(t->pool, h->host.p, h->host.n) : NULL;
+}
+
+void exchange_start(struct txn *t, struct lb_pool *pool, struct http_head *fwd)
+{
+	struct exchange *x = slab_get(&http_room.s_exchange);
+
+	if (!x) {
+		stat_inc(http_room.w.proc, CTR_PROC_NOMEM);
+		txn_fail(t, TXN_NO_MEMORY);
+		return;
+	}
+	x->t = t;
+	x->pool = pool;
+	x->sni = tls_name(t, pool, fwd);
+	timer_init(&x->wait, on_wait_over);
+	txn_forward(t, fwd, &up_ops, x);
+}
+
+void exchange_slab(struct slab *s)
+{
+	slab_init(s, "exchange", sizeof(struct exchange), 32, 0);
+}

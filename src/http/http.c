@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http.c - the room of one worker: its client connections, limits, drain and hand-over (DESIGN section 1)
+ *
+ * Draining: idle clear-text clients are given to the successor at once, and again whenever one becomes idle (a
+ * sweep every few milliseconds, since a connection can only move when its last answer has left). Those that
+ * cannot move are told with their next answer.
+ */
+#include "config.h"
+
+#include "http/http.h"
+
+#include "base/buf.h"
+#include "base/env.h"
+#include "base/err.h"
+#include "http/h1s.h"
+#include "http/inside.h"
+#include "http/upstream.h"
+
+#define SWEEP_MS 20u
+
+struct http_room http_room;
+
+int http_init(struct http_worker *w)
+{
+	struct http_room *r = &http_room;
+
+	ASSERT(!r->on);
+	*r = (struct http_room){ .w = *w, .on = true };
+	list_init(&r->clients);
+	list_init(&r->upstreams);
+	list_init(&r->busy);
+	r->out = env_malloc(HTTP_HEAD_OUT);
+	if (!r->out) {
+		r->on = false;
+		return FL_ENOMEM_;
+	}
+	h1s_slab(&r->s_h1s);
+	exchange_slab(&r->s_exchange);
+	tcp_slab(&r->s_tcp);
+	tunnel_slab(&r->s_tunnel);
+	slab_init(&r->s_h1c, "h1c", sizeof(struct h1c), 32, 0);
+	r->buffer_limit = w->lc ? (size_t)(w->lc->buffer_memory / 10 * 9) : 0;
+	return 0;
+}
+
+void http_fini(void)
+{
+	struct http_room *r = &http_room;
+
+	if (!r->on)
+		return;
+	http_cut();
+	upstream_fini();
+	timer_stop(&r->drain_timer);
+	txn_fini();
+	env_free(r->out);
+	r->out = NULL;
+	r->on = false;
+}
+
+bool room_is_full(void)
+{
+	return http_room.buffer_limit && buf_held() > http_room.buffer_limit;
+}
+
+/* The list of clients ------------------------------------------------------------------------ */
+
+const char *room_listen_name(const struct listener *l, const struct lb_vserver *vs)
+{
+	const struct lb_config *lc = http_room.w.lc;
+
+	for (unsigned i = 0; l && lc && i < lc->n_listens; i++)
+		if (lc->listens[i].vserver == vs && addr_eq(&lc->listens[i].addr, &l->addr))
+			return lc->listens[i].full_name;
+	return "";
+}
+
+bool room_client_add(struct http_client *cl, struct lb_vserver *vs, struct listener *l)
+{
+	struct http_room *r = &http_room;
+	uint64_t all = r->w.lc ? r->w.lc->max_connections : 0;
+
+	cl->vs = vs;
+	cl->lrow = l ? l->stat : NULL;
+	cl->listen_name = room_listen_name(l, vs);
+	list_init(&cl->link);
+	if ((vs->max_connections && vs->n_conns >= vs->max_connections) || (all && r->n_clients >= all)) {
+		stat_inc(cl->lrow, CTR_LISTENER_REFUSED);
+		return false;
+	}
+	list_append(&r->clients, &cl->link);
+	r->n_clients++;
+	vs->n_conns++;
+	stat_inc(vs->stat, CTR_VSERVER_CONN_CUR);
+	stat_inc(vs->stat, CTR_VSERVER_CONN_TOT);
+	stat_inc(cl->lrow, CTR_LISTENER_CONN_CUR);
+	return true;
+}
+
+void room_client_del(struct http_client *cl)
+{
+	struct http_room *r = &http_room;
+
+	list_del(&cl->link);
+	r->n_clients--;
+	cl->vs->n_conns--;
+	stat_dec(cl->vs->stat, CTR_VSERVER_CONN_CUR);
+	stat_dec(cl->lrow, CTR_LISTENER_CONN_CUR);
+}
+
+void http_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
+{
+	h1s_accept(vs, l, c);
+}
+
+unsigned http_clients(void)
+{
+	return http_room.n_clients;
+}
+
+unsigned http_active(void)
+{
+	return http_room.n_active;
+}
+
+/* Draining ------------------------------------------------------------------------------------- */
+
+static void sweep(struct timer *t)
+{
+	struct http_room *r = &http_room;
+
+	(void)t;
+	if (!r->give || r->give_failed)
+		return;
+	LIST_FOREACH_SAFE(it, next, &r->clients) {
+		struct http_client *cl = LIST_ENTRY(it, struct http_client, link);
+
+		if (cl->hand_over && !cl->hand_over(cl)) {
+			r->give_failed = true;
+			return;
+		}
+	}
+	if (r->n_clients)
+		engine_timer(r->w.engine, &r->drain_timer, SWEEP_MS);
+}
+
+void http_drain(bool (*give)(void *ctx, int fd, const char *listen_name, const struct addr *peer), void *ctx)
+{
+	struct http_room *r = &http_room;
+
+	if (!r->draining)
+		timer_init(&r->drain_timer, sweep);
+	r->draining = true;
+	r->give = give;
+	r->give_ctx = ctx;
+	r->give_failed = false;
+	upstream_trim(true);
+	timer_stop(&r->drain_timer);
+	sweep(&r->drain_timer);
+}
+
+unsigned http_cut(void)
+{
+	struct http_room *r = &http_room;
+	unsigned active = r->n_active;
+
+	LIST_FOREACH_SAFE(it, next, &r->clients) {
+		struct http_client *cl = LIST_ENTRY(it, struct http_client, link);
+
+		cl->cut(cl);
+	}
+	return active;
+}
+
+void http_services_changed(void)
+{
+	upstream_trim(false);
+}

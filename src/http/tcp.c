@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tcp.c - a tcp vserver: rules on what a connection knows, a service, a relay
+ *
+ *   (TLS handshake) --> decide --> CONNECTING --ready--> tunnel --> over
+ *                          |           `--failure: another service, pool's retries--'
+ *                          `--reject, drop, reset, no service: closed
+ *
+ * Nothing of the client's bytes is taken before the service is there, so every failed attempt may be
+ * repeated.
+ */
+#include "config.h"
+
+#include "base/err.h"
+#include "http/inside.h"
+
+#define AVOID_MAX 8u
+
+struct tcp {
+	struct http_client cl;
+	struct lb_vserver *vs;
+	struct conn       *client, *service;
+	struct lb_pool    *pool;
+	struct lb_service *s;            /* lb_begin was done */
+	const struct lb_service *avoid[AVOID_MAX];
+	unsigned           n_avoid, tries;
+	uint64_t           t_connect_us;
+	struct tunnel     *tunnel;
+	bool               over, gone_early;
+};
+
+static const struct conn_ops client_ops, service_ops;
+static void try_service(struct tcp *x);
+
+static void give_back(void *obj)
+{
+	slab_put(&http_room.s_tcp, obj);
+}
+
+static void leave_service(struct tcp *x, bool connected)
+{
+	if (!x->s)
+		return;
+	if (connected)
+		stat_dec(x->s->stat, CTR_SERVICE_CONN_CUR);
+	lb_end(x->s);
+	x->s = NULL;
+}
+
+static void end(struct tcp *x)
+{
+	if (x->over)
+		return;
+	x->over = true;
+	leave_service(x, false);
+	http_room.n_active--;
+	room_client_del(&x->cl);
+	engine_free_later(http_room.w.engine, x, give_back);
+}
+
+static void refuse(struct tcp *x, bool reset)
+{
+	if (reset)
+		conn_abort(&x->client);
+	else
+		conn_close(&x->client);
+	end(x);
+}
+
+static void relay_over(void *ctx, uint64_t to_service, uint64_t to_client, int err, int side)
+{
+	struct tcp *x = ctx;
+
+	x->tunnel = NULL;
+	stat_add(x->vs->stat, CTR_VSERVER_BYTES_IN, to_service);
+	stat_add(x->vs->stat, CTR_VSERVER_BYTES_OUT, to_client);
+	stat_add(x->s->stat, CTR_SERVICE_BYTES_IN, to_service);
+	stat_add(x->s->stat, CTR_SERVICE_BYTES_OUT, to_client);
+	if (err && side == 0)
+		stat_inc(x->vs->stat, CTR_VSERVER_ABORT_CLIENT);
+	else if (err && side == 1)
+		stat_inc(x->vs->stat, CTR_VSERVER_ABORT_SERVER);
+	leave_service(x, true);
+	end(x);
+}
+
+static void drop_service(struct tcp *x)
+{
+	if (!x->service)
+		return;
+	conn_abort(&x->service);
+	leave_service(x, true);
+}
+
+/* Choosing and connecting -------------------------------------------------------------------- */
+
+static void on_service_ready(struct conn *c)
+{
+	struct tcp *x = conn_owner(c);
+	struct conn *a = x->client, *b = x->service;
+
+	stat_add(x->s->stat, CTR_SERVICE_CONNECT_US, room_now_us() - x->t_connect_us);
+	x->client = x->service = NULL;
+	x->tunnel = tunnel_start(a, b, x->vs->idle_timeout_ms, relay_over, x);
+	if (!x->tunnel) {
+		leave_service(x, true);
+		end(x);
+	}
+}
+
+static bool start_connect(struct tcp *x)
+{
+	struct lb_pool *p = x->pool;
+	struct conn_opts o = { .tls = p->tls, .sni = p->tls ? p->sni : NULL, .congestion = p->congestion,
+			       .connect_timeout_ms = p->connect_timeout_ms };
+	struct addr to;
+	int err = 0;
+
+	if (!lb_service_addr(x->s, &to))
+		return false;
+	x->service = conn_connect(http_room.w.engine, &to, &o, &service_ops, x, &err);
+	if (!x->service)
+		return false;
+	x->t_connect_us = room_now_us();
+	stat_inc(x->s->stat, CTR_SERVICE_CONN_CUR);
+	stat_inc(x->s->stat, CTR_SERVICE_CONN_TOT);
+	return true;
+}
+
+/* True: another try is allowed. */
+static bool after_failure(struct tcp *x)
+{
+	stat_inc(x->s->stat, CTR_SERVICE_CONN_FAIL);
+	if (x->tries > x->pool->retries)
+		return false;
+	stat_inc(x->s->stat, CTR_SERVICE_RETRIES);
+	stat_inc(x->pool->stat, CTR_POOL_RETRIES);
+	if (x->n_avoid < AVOID_MAX)
+		x->avoid[x->n_avoid++] = x->s;
+	return true;
+}
+
+static void try_service(struct tcp *x)
+{
+	struct lb_pick_in in = { .client = addr_ip(conn_peer(x->client)), .avoid = x->avoid };
+	const struct lb_service *before = x->n_avoid ? x->avoid[x->n_avoid - 1] : NULL;
+	bool again;
+
+	do {
+		in.n_avoid = x->n_avoid;
+		x->s = lb_pick(x->pool, &in, false, NULL);
+		if (!x->s) {
+			stat_inc(x->vs->stat, CTR_VSERVER_NO_SERVICE);
+			refuse(x, false);
+			return;
+		}
+		if (before && before != x->s)
+			stat_inc(x->pool->stat, CTR_POOL_REDISPATCH);
+		before = x->s;
+		x->tries++;
+		lb_begin(x->s);
+		if (start_connect(x))
+			return;
+		again = after_failure(x);
+		leave_service(x, false);
+	} while (again);
+	stat_inc(x->vs->stat, CTR_VSERVER_NO_SERVICE);
+	refuse(x, false);
+}
+
+static void on_service_error(struct conn *c, int err)
+{
+	struct tcp *x = conn_owner(c);
+	bool again = after_failure(x);
+
+	(void)err;
+	drop_service(x);
+	if (again) {
+		try_service(x);
+		return;
+	}
+	stat_inc(x->vs->stat, CTR_VSERVER_NO_SERVICE);
+	refuse(x, false);
+}
+
+static size_t on_data(struct conn *c, const uint8_t *p, size_t n)
+{
+	(void)c;
+	(void)p;
+	(void)n;
+	return 0;
+}
+
+static const struct conn_ops service_ops = { .data = on_data, .ready = on_service_ready, .error = on_service_error };
+
+/* The client's side --------------------------------------------------------------------------- */
+
+static void decide(struct tcp *x)
+{
+	struct http_facts h = { .client = *conn_peer(x->client), .local = *conn_local(x->client),
+				.tls = conn_is_tls(x->client), .lc = http_room.w.lc };
+	struct pol_facts f;
+	struct lb_route route;
+
+	h.sni = conn_tls_sni(x->client);
+	h.tls_version = conn_tls_version(x->client);
+	h.tls_cipher = conn_tls_cipher(x->client);
+	h.tls_alpn = conn_tls_alpn(x->client);
+	h.tls_subject = conn_tls_client_subject(x->client);
+	http_facts_init(&f, &h);
+	lb_route(x->vs, &f, NULL, NULL, NULL, true, &route);
+	conn_deadline(x->client, 0);
+	if (route.v.act == POL_ACT_USE_POOL) {
+		x->pool = route.pool;
+		try_service(x);
+		return;
+	}
+	if (route.v.act == POL_ACT_REJECT || route.v.act == POL_ACT_DROP || route.v.act == POL_ACT_RESET)
+		stat_inc(x->vs->stat, CTR_VSERVER_DENIED);
+	refuse(x, route.v.act == POL_ACT_RESET);
+}
+
+static void on_ready(struct conn *c)
+{
+	decide(conn_owner(c));
+}
+
+static void on_client_error(struct conn *c, int err)
+{
+	struct tcp *x = conn_owner(c);
+
+	(void)err;
+	if (x->s)
+		stat_inc(x->vs->stat, CTR_VSERVER_ABORT_CLIENT);
+	drop_service(x);
+	refuse(x, false);
+}
+
+static void on_client_timeout(struct conn *c)
+{
+	refuse(conn_owner(c), false);
+}
+
+static const struct conn_ops client_ops = {
+	.data = on_data,
+	.ready = on_ready,
+	.error = on_client_error,
+	.timeout = on_client_timeout,
+};
+
+static void cut(struct http_client *cl)
+{
+	struct tcp *x = FL_CONTAINER_OF(cl, struct tcp, cl);
+
+	if (x->tunnel) {
+		tunnel_cut(x->tunnel);
+		x->tunnel = NULL;
+		leave_service(x, true);
+	}
+	drop_service(x);
+	refuse(x, true);
+}
+
+void tcp_slab(struct slab *s)
+{
+	slab_init(s, "tcp", sizeof(struct tcp), 32, 0);
+}
+
+void tcp_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
+{
+	struct tcp *x = slab_get(&http_room.s_tcp);
+
+	if (!x) {
+		stat_inc(http_room.w.proc, CTR_PROC_NOMEM);
+		conn_abort(&c);
+		return;
+	}
+	x->vs = vs;
+	x->client = c;
+	x->cl.cut = cut;
+	if (!room_client_add(&x->cl, vs, l)) {
+		slab_put(&http_room.s_tcp, x);
+		conn_abort(&c);
+		return;
+	}
+	http_room.n_active++;
+	if (conn_is_tls(c))
+		conn_deadline(c, vs->head_timeout_ms);
+	conn_start(c, &client_ops, x);
+}
