@@ -53,13 +53,15 @@ static bool coerce(struct pol_ctx *c, struct pol_node *n, enum pol_type type, bo
 	}
 	if (n->type == type || (bytes && (n->type == POL_BYTES || n->type == POL_MAC)))
 		return true;
-	pol_fail(c, n->off, n->len, "%s expected, not %s", pol_type_text(type), pol_type_text(n->type));
+	pol_fail(c, n->off, n->len, "%s expected, not %s", pol_type_text(type),
+		 pol_type_text(n->type));
 	if (n->quoted && type != POL_MAC)
 		pol_hint(c, "write it without quotes");
 	return false;
 }
 
-static bool check_arg(struct pol_ctx *c, struct pol_node *fn, struct pol_node *arg, unsigned types, const char *what)
+static bool check_arg(struct pol_ctx *c, struct pol_node *fn, struct pol_node *arg, unsigned types,
+		      const char *what)
 {
 	if (!pol_check_value(c, arg))
 		return false;
@@ -110,7 +112,8 @@ static bool check_func(struct pol_ctx *c, struct pol_node *n)
 	switch (n->fn) {
 	case POL_FN_STARTS_WITH:
 	case POL_FN_ENDS_WITH:
-		return check_arg(c, n, first, T(STR), "text") && check_arg(c, n, first->next, T(STR), "text");
+		return check_arg(c, n, first, T(STR), "text") &&
+		       check_arg(c, n, first->next, T(STR), "text");
 	case POL_FN_LOWER:
 	case POL_FN_UPPER:
 		return check_arg(c, n, first, T(STR), "text");
@@ -139,7 +142,8 @@ static bool check_slice(struct pol_ctx *c, struct pol_node *n)
 	if (!pol_check_value(c, n->a))
 		return false;
 	if (n->a->type != POL_STR && n->a->type != POL_BYTES && n->a->type != POL_MAC) {
-		pol_fail(c, n->off, n->len, "%s has no parts: slices are of text, bytes and MAC addresses",
+		pol_fail(c, n->off, n->len,
+			 "%s has no parts: slices are of text, bytes and MAC addresses",
 			 pol_type_text(n->a->type));
 		return false;
 	}
@@ -157,7 +161,8 @@ static bool check_side(struct pol_ctx *c, struct pol_node *n)
 	if (n->kind != N_FUNC)
 		return true;
 	if (n->type == POL_BOOL) {
-		pol_fail(c, n->off, n->len, "%s() is a test by itself and has no value", pol_fn_rows[n->fn].name);
+		pol_fail(c, n->off, n->len, "%s() is a test by itself and has no value",
+			 pol_fn_rows[n->fn].name);
 		return false;
 	}
 	return check_func(c, n);
@@ -168,7 +173,7 @@ bool pol_check_value(struct pol_ctx *c, struct pol_node *n)
 	return n->kind == N_WORD ? fail_word(c, n) : check_side(c, n);
 }
 
-static enum pol_quant default_quant(const struct pol_node *n)
+enum pol_quant pol_quant_usual(const struct pol_node *n)
 {
 	if (n->op == POL_OP_NE || n->op == POL_OP_ALL_EQ || (n->op == POL_OP_IN && n->negated))
 		return POL_Q_ALL;
@@ -191,7 +196,8 @@ static bool op_fits(struct pol_ctx *c, const struct pol_node *n, enum pol_type t
 	    n->op == POL_OP_STRICT) {
 		if (text)
 			return true;
-		pol_fail(c, n->off, n->len, "%s works on text and bytes, not on %s", word, pol_type_text(type));
+		pol_fail(c, n->off, n->len, "%s works on text and bytes, not on %s", word,
+			 pol_type_text(type));
 		return false;
 	}
 	if (type != POL_BOOL)
@@ -208,7 +214,8 @@ static bool place_cidr(struct pol_ctx *c, struct pol_node *n)
 	if (n->a->kind != N_CIDR && n->b->kind != N_CIDR)
 		return true;
 	if (!equality(n->op)) {
-		pol_fail(c, n->off, n->len, "a prefix can be compared with == and != or be in a set");
+		pol_fail(c, n->off, n->len,
+			 "a prefix can be compared with == and != or be in a set");
 		return false;
 	}
 	if (n->a->kind == N_CIDR) {
@@ -227,9 +234,11 @@ static bool check_comparison(struct pol_ctx *c, struct pol_node *n)
 		return false;
 	if (is_const(n->a)) {
 		if (is_const(n->b)) {
-			if (n->a->kind == N_WORD && pol_looks_like_field(str_n(c->src.p + n->a->off, n->a->len)))
+			if (n->a->kind == N_WORD &&
+			    pol_looks_like_field(str_n(c->src.p + n->a->off, n->a->len)))
 				return fail_word(c, n->a);
-			pol_fail(c, n->off, n->len, "two constants are compared: a field is needed");
+			pol_fail(c, n->off, n->len,
+				 "two constants are compared: a field is needed");
 			return false;
 		}
 		typed = n->b;
@@ -255,13 +264,15 @@ static bool check_set(struct pol_ctx *c, struct pol_node *n)
 static bool check_test(struct pol_ctx *c, struct pol_node *n)
 {
 	if (n->quant == POL_Q_DEFAULT)
-		n->quant = (uint8_t)default_quant(n);
-	if (n->op != POL_OP_IN && n->op != POL_OP_MATCHES && n->op != POL_OP_WILDCARD && n->op != POL_OP_STRICT)
+		n->quant = (uint8_t)pol_quant_usual(n);
+	if (n->op != POL_OP_IN && n->op != POL_OP_MATCHES && n->op != POL_OP_WILDCARD &&
+	    n->op != POL_OP_STRICT)
 		return check_comparison(c, n);
 	if (!pol_check_value(c, n->a))
 		return false;
 	if (is_const(n->a)) {
-		pol_fail(c, n->a->off, n->a->len, "a field is needed on the left of %s", pol_op_rows[n->op].word);
+		pol_fail(c, n->a->off, n->a->len, "a field is needed on the left of %s",
+			 pol_op_rows[n->op].word);
 		return false;
 	}
 	if (n->op == POL_OP_IN)
@@ -275,7 +286,8 @@ static bool check_test(struct pol_ctx *c, struct pol_node *n)
 	if (n->op == POL_OP_MATCHES)
 		n->regex = pol_regex_compile(c, n->b);
 	else if (n->b->val.s.n > POL_GLOB_MAX)
-		pol_fail(c, n->b->off, n->b->len, "the pattern is too long: at most %u bytes", POL_GLOB_MAX);
+		pol_fail(c, n->b->off, n->b->len, "the pattern is too long: at most %u bytes",
+			 POL_GLOB_MAX);
 	return !c->failed;
 }
 
@@ -283,8 +295,8 @@ static bool check_test(struct pol_ctx *c, struct pol_node *n)
 static bool bare_func(struct pol_ctx *c, struct pol_node *n, struct pol_node *fn)
 {
 	if (fn->type != POL_BOOL) {
-		pol_fail(c, fn->off, fn->len, "%s() gives %s: compare it with something", pol_fn_rows[fn->fn].name,
-			 pol_type_text(fn->type));
+		pol_fail(c, fn->off, fn->len, "%s() gives %s: compare it with something",
+			 pol_fn_rows[fn->fn].name, pol_type_text(fn->type));
 		return false;
 	}
 	if (!check_func(c, fn))
@@ -332,7 +344,8 @@ static bool check_bare(struct pol_ctx *c, struct pol_node *n)
 		n->kind = str_eq(w, STR("true")) ? N_TRUE : N_FALSE;
 		return true;
 	default:
-		pol_fail(c, n->off, n->len, "a value alone is not a test: compare it with something");
+		pol_fail(c, n->off, n->len,
+			 "a value alone is not a test: compare it with something");
 		return false;
 	}
 }

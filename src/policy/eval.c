@@ -64,7 +64,8 @@ static int fill_field(const struct ev *ev, const struct pol_node *n, struct page
 	int rc;
 
 	p->n = room;
-	rc = ev->facts->get(ev->facts->ctx, n->field.f, n->field.key, n->field.obj, p->start, p->v, &p->n);
+	rc = ev->facts->get(ev->facts->ctx, n->field.f, n->field.key, n->field.obj, p->start, p->v,
+			    &p->n);
 	if (rc < 0)
 		return rc;
 	ASSERT(p->n <= room);
@@ -332,7 +333,8 @@ static bool ordered(unsigned op, const struct pol_val *l, const struct pol_val *
 }
 
 /* One value of the left side (and one of the right side, when there is one). */
-static enum pol_result decide(const struct pol_node *n, const struct pol_val *l, const struct pol_val *r)
+static enum pol_result decide(const struct pol_node *n, const struct pol_val *l,
+			      const struct pol_val *r)
 {
 	switch (n->op) {
 	case POL_OP_EQ:
@@ -388,7 +390,8 @@ static const struct pol_val *fixed_right(const struct pol_node *n, const struct 
 	return n->b->kind == N_CONST ? &n->b->val : NULL;
 }
 
-static void fold_right(const struct ev *ev, const struct pol_node *n, const struct pol_val *l, struct fold *f)
+static void fold_right(const struct ev *ev, const struct pol_node *n, const struct pol_val *l,
+		       struct fold *f)
 {
 	const struct pol_val *r = fixed_right(n, l);
 	size_t mark = scratch.used;
@@ -434,7 +437,8 @@ static enum pol_result eval_test(const struct ev *ev, struct str src, const stru
 	if (!f.done)
 		f.result = f.undef ? POL_UNDEF : truth(f.all && f.seen);
 	if (ev->trace)
-		ev->trace->leaf(ev->trace->ctx, str_n(src.p + n->off, n->len), f.result, f.seen ? &f.value : NULL);
+		ev->trace->leaf(ev->trace->ctx, str_n(src.p + n->off, n->len), f.result,
+				f.seen ? &f.value : NULL);
 	scratch.used = mark;
 	return f.result;
 }
@@ -495,7 +499,8 @@ static enum pol_result eval_node(const struct ev *ev, struct str src, const stru
 	}
 }
 
-enum pol_result pol_eval(const struct pol_expr *e, const struct pol_facts *f, const struct pol_trace *t)
+enum pol_result pol_eval(const struct pol_expr *e, const struct pol_facts *f,
+			 const struct pol_trace *t)
 {
 	struct ev ev = { f, t };
 

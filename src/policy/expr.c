@@ -7,8 +7,8 @@
 #include "base/err.h"
 #include "policy/expr.h"
 
-int pol_expr_compile(struct pool *p, struct str src, const struct pol_compile_opts *o, struct pol_expr **out,
-		     struct pol_error *err)
+int pol_expr_compile(struct pool *p, struct str src, const struct pol_compile_opts *o,
+		     struct pol_expr **out, struct pol_error *err)
 {
 	struct pol_ctx c;
 	struct pol_expr *e;

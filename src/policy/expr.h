@@ -55,8 +55,8 @@ extern const struct pol_fn_row pol_fn_rows[POL_FN__COUNT];
 
 /* --- tokens (lex.c) --- */
 enum pol_tok_kind {
-	TK_END, TK_WORD, TK_STRING, TK_OP, TK_LPAREN, TK_RPAREN, TK_LBRACK, TK_RBRACK, TK_LBRACE, TK_RBRACE,
-	TK_COMMA, TK_DOTDOT, TK_BAD
+	TK_END, TK_WORD, TK_STRING, TK_OP, TK_LPAREN, TK_RPAREN, TK_LBRACK, TK_RBRACK,
+	TK_LBRACE, TK_RBRACE, TK_COMMA, TK_DOTDOT, TK_BAD
 };
 struct pol_tok {
 	enum pol_tok_kind kind;
@@ -79,8 +79,8 @@ struct pol_ctx {
 	struct pol_regex              *regexes;
 };
 
-void pol_ctx_init(struct pol_ctx *c, struct pool *p, struct str src, const struct pol_compile_opts *o,
-		  struct pol_error *err);
+void pol_ctx_init(struct pol_ctx *c, struct pool *p, struct str src,
+		  const struct pol_compile_opts *o, struct pol_error *err);
 /* 0, FL_ESYNTAX_ or FL_ENOMEM_, as the compilation went. */
 int  pol_ctx_result(const struct pol_ctx *c);
 /* Keeps the failure if it is the first. The hint may be set after it. */
@@ -91,7 +91,7 @@ void *pol_mem(struct pol_ctx *c, size_t n);      /* zeroed; NULL and failed when
 #define POL_SHOW_MAX 96
 const char *pol_show(struct str s, char out[POL_SHOW_MAX]);
 
-void pol_lex_next(struct pol_ctx *c);            /* moves c->tok on; a bad token fails the compilation */
+void pol_lex_next(struct pol_ctx *c); /* moves c->tok on; a bad token fails the compilation */
 enum pol_tok_kind pol_lex_peek(struct pol_ctx *c);   /* kind of the token after c->tok */
 /* Bytes of a TK_STRING token without quotes and escapes. False: failed. */
 bool pol_lex_string(struct pol_ctx *c, const struct pol_tok *t, struct str *out);
@@ -181,6 +181,8 @@ bool pol_expect(struct pol_ctx *c, enum pol_tok_kind k, const char *what);
 /* Types of a tree; false when failed. */
 bool pol_check_expr(struct pol_ctx *c, struct pol_node *n);
 bool pol_check_value(struct pol_ctx *c, struct pol_node *n);
+/* What a test means without any or all: != , === and not in are about all values. */
+enum pol_quant pol_quant_usual(const struct pol_node *n);
 
 /* --- literals (literal.c) --- */
 /* Reads the word in `n` (N_WORD) as a value of the type; it becomes N_CONST or N_CIDR. `bytes_ok`:
@@ -203,7 +205,8 @@ struct pol_set {
 	unsigned          n;
 	struct pol_range *r;          /* sorted by lo, no two overlap */
 };
-struct pol_set *pol_set_build(struct pol_ctx *c, struct pol_node *members, enum pol_type type, bool bytes_ok);
+struct pol_set *pol_set_build(struct pol_ctx *c, struct pol_node *members, enum pol_type type,
+			      bool bytes_ok);
 bool pol_set_has(const struct pol_set *s, const struct pol_val *v);
 
 /* --- patterns (regex.c) --- */

@@ -50,7 +50,8 @@ static const struct {
 unsigned pol_field_find(struct str name, bool object)
 {
 	for (unsigned i = 0; i < POL_F__COUNT; i++)
-		if (pol_field_rows[i].object_key == object && str_eq(name, str_c(pol_field_rows[i].name)))
+		if (pol_field_rows[i].object_key == object &&
+		    str_eq(name, str_c(pol_field_rows[i].name)))
 			return i;
 	return POL_F__COUNT;
 }
@@ -115,7 +116,8 @@ void pol_fail_unknown(struct pol_ctx *c, size_t off, size_t len, struct str name
 
 bool pol_looks_like_field(struct str w)
 {
-	bool letter = (w.p[0] >= 'a' && w.p[0] <= 'z') || (w.p[0] >= 'A' && w.p[0] <= 'Z') || w.p[0] == '_';
+	bool letter = (w.p[0] >= 'a' && w.p[0] <= 'z') || (w.p[0] >= 'A' && w.p[0] <= 'Z') ||
+		      w.p[0] == '_';
 
 	return letter && !memchr(w.p, ':', w.n) && !memchr(w.p, '/', w.n);
 }
@@ -225,8 +227,8 @@ void pol_dump_operators(struct sb *b)
 	for (unsigned i = 1; i < POL_OP_EXISTS; i++) {
 		const struct pol_op_row *r = &pol_op_rows[i];
 
-		sb_fmt(b, "%s\t%s\t%s\t%s\n", *r->sym ? r->sym : "-", r->word, *r->other ? r->other : "-",
-		       r->text);
+		sb_fmt(b, "%s\t%s\t%s\t%s\n", *r->sym ? r->sym : "-", r->word,
+		       *r->other ? r->other : "-", r->text);
 	}
 }
 

@@ -13,8 +13,8 @@
 #include "base/err.h"
 #include "policy/expr.h"
 
-void pol_ctx_init(struct pol_ctx *c, struct pool *p, struct str src, const struct pol_compile_opts *o,
-		  struct pol_error *err)
+void pol_ctx_init(struct pol_ctx *c, struct pool *p, struct str src,
+		  const struct pol_compile_opts *o, struct pol_error *err)
 {
 	memset(c, 0, sizeof(*c));
 	memset(err, 0, sizeof(*err));
@@ -25,7 +25,8 @@ void pol_ctx_init(struct pol_ctx *c, struct pool *p, struct str src, const struc
 	c->err = err;
 	c->tok.kind = TK_END;
 	if (src.n > POL_SRC_MAX)
-		pol_fail(c, POL_SRC_MAX, src.n - POL_SRC_MAX, "too long: at most %u bytes", POL_SRC_MAX);
+		pol_fail(c, POL_SRC_MAX, src.n - POL_SRC_MAX, "too long: at most %u bytes",
+			 POL_SRC_MAX);
 }
 
 int pol_ctx_result(const struct pol_ctx *c)
@@ -274,7 +275,8 @@ static size_t escape(struct str s, size_t at, char *out)
 	if (at + 1 >= s.n)
 		return 0;
 	if (s.p[at + 1] == 'x') {
-		int hi = at + 2 < s.n ? hex(s.p[at + 2]) : -1, lo = at + 3 < s.n ? hex(s.p[at + 3]) : -1;
+		int hi = at + 2 < s.n ? hex(s.p[at + 2]) : -1;
+		int lo = at + 3 < s.n ? hex(s.p[at + 3]) : -1;
 
 		*out = (char)(hi * 16 + lo);
 		return hi < 0 || lo < 0 ? 0 : 4;
@@ -316,9 +318,9 @@ bool pol_lex_string(struct pol_ctx *c, const struct pol_tok *t, struct str *out)
 		if (escaped && in.p[i] == '\\') {
 			took = escape(in, i, &to[n]);
 			if (!took) {
-				pol_fail(c, (size_t)(in.p - c->src.p) + i, FL_MIN((size_t)2, in.n - i),
-					 "no such escape in a string");
-				pol_hint(c, "write \\\\ for a backslash, or r\"...\" for a string without escapes");
+				pol_fail(c, (size_t)(in.p - c->src.p) + i,
+					 FL_MIN((size_t)2, in.n - i), "no such escape in a string");
+				pol_hint(c, "write \\\\ for a backslash, or use r\"...\"");
 				return false;
 			}
 		}

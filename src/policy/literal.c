@@ -141,7 +141,7 @@ static bool read_cidr(struct pol_ctx *c, struct pol_node *n, struct str w)
 		return false;
 	}
 	if (memchr(addr.p, ':', addr.n)) {
-		/* ::ffff:10.0.0.0/104 was read as 10.0.0.0: what is above it has no meaning for IPv4 */
+		/* ::ffff:10.0.0.0/104 was read as 10.0.0.0; shorter ones cover more than IPv4 */
 		min = p.ip.family == AF_INET ? 96 : 0;
 		max = 128;
 	}

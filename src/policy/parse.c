@@ -135,7 +135,8 @@ static struct pol_node *parse_set(struct pol_ctx *c)
 	return pol_expect(c, TK_RBRACE, "} of the set") ? first : NULL;
 }
 
-static struct pol_node *test_new(struct pol_ctx *c, struct pol_node *a, enum pol_op op, enum pol_quant q)
+static struct pol_node *test_new(struct pol_ctx *c, struct pol_node *a, enum pol_op op,
+				 enum pol_quant q)
 {
 	struct pol_node *t = pol_node_new(c, N_TEST, a->off);
 
@@ -147,7 +148,8 @@ static struct pol_node *test_new(struct pol_ctx *c, struct pol_node *a, enum pol
 	return t;
 }
 
-static struct pol_node *parse_in(struct pol_ctx *c, struct pol_node *a, enum pol_quant q, bool negated)
+static struct pol_node *parse_in(struct pol_ctx *c, struct pol_node *a, enum pol_quant q,
+				 bool negated)
 {
 	struct pol_node *t = test_new(c, a, POL_OP_IN, q);
 
@@ -350,11 +352,12 @@ static void fail_rest(struct pol_ctx *c)
 		pol_fail(c, c->tok.off, 1, "this ) closes nothing");
 		return;
 	}
-	pol_fail(c, c->tok.off, c->tok.len, "an operator (==, in, and, ...) expected, not \"%s\"", pol_show(w, show));
+	pol_fail(c, c->tok.off, c->tok.len, "an operator (==, in, and, ...) expected, not \"%s\"",
+		 pol_show(w, show));
 	if (near)
 		pol_hint(c, "did you mean \"%s\"?", near);
 	else if (c->tok.kind == TK_OP)
-		pol_hint(c, "the left side of this operator must be a field or a function, without parentheses");
+		pol_hint(c, "its left side must be a field or a function, without parentheses");
 }
 
 struct pol_node *pol_parse_expr(struct pol_ctx *c)

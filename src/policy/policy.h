@@ -55,11 +55,11 @@ struct pol_val {
 /* Where the facts come from. */
 struct pol_facts {
 	void *ctx;
-	/* Fills out[0..*n) (in: *n = room, at least 1) with the field's values in order; *n = 0 when the
-	 * field does not exist in this exchange. `start` values are skipped first, so a caller can page
-	 * through many. `key` is the name in brackets, `obj` what the resolver gave at compile time
-	 * for object keys. Values are borrowed until the evaluation ends. Negative: not known now
-	 * (the result becomes UNDEF). */
+	/* Fills out[0..*n) (in: *n = room, at least 1) with the field's values in order. `start`
+	 * values are skipped first, so a caller can page through many. *n = 0: no more values, or
+	 * with start 0: the field does not exist in this exchange. `key` is the name in brackets,
+	 * `obj` what the resolver gave at compile time for object keys. Values are borrowed until
+	 * the evaluation ends. Negative: not known now (the result becomes UNDEF). */
 	int (*get)(void *ctx, enum pol_field f, struct str key, const void *obj, unsigned start,
 		   struct pol_val *out, unsigned *n);
 };
@@ -75,7 +75,7 @@ struct pol_error {
 typedef const void *(*pol_resolve_fn)(void *ctx, const char *kind, struct str name);
 
 struct pol_compile_opts {
-	unsigned       planes;        /* where it will run: each field must be known in all of them */
+	unsigned       planes;        /* where it will run: each field must be known there */
 	pol_resolve_fn resolve;       /* NULL: object keys are a load error */
 	void          *resolve_ctx;
 };
@@ -86,8 +86,8 @@ enum pol_result { POL_FALSE = 0, POL_TRUE = 1, POL_UNDEF = 2 };
 
 /* Compiles `src` (must stay valid: spans point into it) from memory of `p`. 0, or FL_ESYNTAX_ with
  * *err, or FL_ENOMEM_. At most 64 KiB of text. */
-int  pol_expr_compile(struct pool *p, struct str src, const struct pol_compile_opts *o, struct pol_expr **out,
-		      struct pol_error *err);
+int  pol_expr_compile(struct pool *p, struct str src, const struct pol_compile_opts *o,
+		      struct pol_expr **out, struct pol_error *err);
 /* Every comparison or boolean leaf that was evaluated, in order: its source text, result and the
  * value that decided. For explain only; NULL costs nothing. */
 struct pol_trace {
@@ -96,7 +96,8 @@ struct pol_trace {
 };
 /* UNDEF: a fact was not known, a match limit was hit. An absent field makes its comparison false
  * (as Wireshark does). */
-enum pol_result pol_eval(const struct pol_expr *e, const struct pol_facts *f, const struct pol_trace *t);
+enum pol_result pol_eval(const struct pol_expr *e, const struct pol_facts *f,
+			 const struct pol_trace *t);
 /* The fields that it asks for: adds one bit each to mask[POL_F__COUNT/64+1], which the caller
  * zeroed; lets callers skip work. */
 void pol_expr_fields(const struct pol_expr *e, uint64_t *mask);
@@ -113,8 +114,8 @@ void pol_val_print(const struct pol_val *v, struct sb *b);
 /* --- templates: "https://{http.host}{http.request.uri}"; {{ and }} are literal braces; a string
  * or number field, header ["x"] forms too; an absent field gives the empty string --- */
 struct pol_tmpl;
-int  pol_tmpl_compile(struct pool *p, struct str src, const struct pol_compile_opts *o, struct pol_tmpl **out,
-		      struct pol_error *err);
+int  pol_tmpl_compile(struct pool *p, struct str src, const struct pol_compile_opts *o,
+		      struct pol_tmpl **out, struct pol_error *err);
 /* Appends the text; FL_OK, or FL_ELIMIT_ when b overflowed. */
 int  pol_tmpl_run(const struct pol_tmpl *t, const struct pol_facts *f, struct sb *b);
 bool pol_tmpl_is_const(const struct pol_tmpl *t);
@@ -140,7 +141,7 @@ struct pol_rule {
 	struct str         when;       /* source text; empty: always */
 	struct pol_expr   *expr;       /* NULL: always */
 	enum pol_act       act;
-	void              *target;     /* pool or vserver of USE_* (struct lb_pool *, struct lb_vserver *) */
+	void              *target;     /* of USE_*: struct lb_pool * or struct lb_vserver * */
 	uint16_t           status;     /* RESPOND, REDIRECT, REJECT */
 	struct pol_tmpl   *text;       /* body of RESPOND (may be NULL), location of REDIRECT */
 	const char        *content_type;
@@ -165,8 +166,9 @@ struct pol_verdict {
 /* Called for each rule tried (explain, counters): NULL to skip. */
 typedef void (*pol_rule_fn)(void *ctx, const struct pol_rule *r, enum pol_result res);
 /* First rule with a terminal action that is true ends it. UNDEF counts as false. */
-void pol_ruleset_run(const struct pol_ruleset *rs, const struct pol_facts *f, const struct pol_trace *t,
-		     pol_rule_fn seen, void *seen_ctx, struct pol_verdict *v);
+void pol_ruleset_run(const struct pol_ruleset *rs, const struct pol_facts *f,
+		     const struct pol_trace *t, pol_rule_fn seen, void *seen_ctx,
+		     struct pol_verdict *v);
 
 /* --- tables, one row a line, columns separated by tabs (fairlead -x) --- */
 void pol_dump_fields(struct sb *b);       /* field, type, points, one|many, text */

@@ -153,13 +153,6 @@ static void print_set(const struct pol_set *s, struct sb *b)
 	sb_ch(b, '}');
 }
 
-static enum pol_quant usual_quant(const struct pol_node *n)
-{
-	bool all = n->op == POL_OP_NE || n->op == POL_OP_ALL_EQ || (n->op == POL_OP_IN && n->negated);
-
-	return all ? POL_Q_ALL : POL_Q_ANY;
-}
-
 static void print_test(const struct pol_node *n, struct sb *b)
 {
 	const struct pol_op_row *r = &pol_op_rows[n->op];
@@ -169,7 +162,7 @@ static void print_test(const struct pol_node *n, struct sb *b)
 		print_args(r->word, n->a, b);
 		return;
 	}
-	if (n->quant != usual_quant(n))
+	if (n->quant != pol_quant_usual(n))
 		sb_c(b, n->quant == POL_Q_ALL ? "all " : "any ");
 	pol_node_print(n->a, b);
 	if (n->op == POL_OP_EXISTS)

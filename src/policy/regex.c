@@ -120,7 +120,8 @@ static void fail_pattern(struct pol_ctx *c, const struct pol_node *pattern, int 
 	}
 	if (pcre2_get_error_message(code, text, sizeof(text)) < 0)
 		text[0] = 0;
-	pol_fail(c, pol_lex_string_place(c->src, &t, at), 1, "regular expression: %s", (const char *)text);
+	pol_fail(c, pol_lex_string_place(c->src, &t, at), 1, "regular expression: %s",
+		 (const char *)text);
 }
 
 struct pol_regex *pol_regex_compile(struct pol_ctx *c, const struct pol_node *pattern)
@@ -128,13 +129,14 @@ struct pol_regex *pol_regex_compile(struct pol_ctx *c, const struct pol_node *pa
 	struct pol_regex *r = pol_mem(c, sizeof(*r));
 	pcre2_general_context *g = pcre2_general_context_create(from_pool, to_pool, c->pool);
 	pcre2_compile_context *cc = g ? pcre2_compile_context_create(g) : NULL;
-	const uint32_t flags = PCRE2_CASELESS | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_NEVER_BACKSLASH_C |
-			       PCRE2_AUTO_CALLOUT;
+	const uint32_t flags = PCRE2_CASELESS | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP |
+			       PCRE2_NEVER_BACKSLASH_C | PCRE2_AUTO_CALLOUT;
 	PCRE2_SIZE at = 0;
 	int code = PCRE2_ERROR_HEAP_FAILED;
 
 	if (r && cc && shared_ready())
-		r->code = pcre2_compile((PCRE2_SPTR)pattern->val.s.p, pattern->val.s.n, flags, &code, &at, cc);
+		r->code = pcre2_compile((PCRE2_SPTR)pattern->val.s.p, pattern->val.s.n, flags,
+					&code, &at, cc);
 	if (!r || !r->code) {
 		fail_pattern(c, pattern, code, at);
 		return NULL;
@@ -155,7 +157,8 @@ enum pol_result pol_regex_match(const struct pol_regex *r, struct str s)
 		return POL_UNDEF;
 	shared.work = 0;
 	shared.at = 0;
-	rc = pcre2_match(r->code, (PCRE2_SPTR)(s.n ? s.p : ""), s.n, 0, 0, shared.data, shared.match);
+	rc = pcre2_match(r->code, (PCRE2_SPTR)(s.n ? s.p : ""), s.n, 0, 0, shared.data,
+			 shared.match);
 	if (rc >= 0)
 		return POL_TRUE;
 	return rc == PCRE2_ERROR_NOMATCH ? POL_FALSE : POL_UNDEF;

@@ -15,8 +15,15 @@ enum { HAS_ONE, HAS_MULTI };
 
 const struct pol_field_row pol_field_rows[POL_F__COUNT] = {
 #define F(id, fname, ftype, fplanes, fkey, fmulti, ftext) \
-	[POL_F_##id] = { .name = fname, .type = POL_##ftype, .planes = fplanes, .needs_key = KEY_##fkey != KEY_NONE, \
-			 .object_key = KEY_##fkey == KEY_OBJ, .multi = HAS_##fmulti == HAS_MULTI, .text = ftext },
+	[POL_F_##id] = {                                  \
+		.name = fname,                            \
+		.type = POL_##ftype,                      \
+		.planes = fplanes,                        \
+		.needs_key = KEY_##fkey != KEY_NONE,      \
+		.object_key = KEY_##fkey == KEY_OBJ,      \
+		.multi = HAS_##fmulti == HAS_MULTI,       \
+		.text = ftext,                            \
+	},
 #include "tbl/fields.def"
 #undef F
 };

@@ -15,8 +15,9 @@ static void keep(struct pol_verdict *v, const struct pol_rule *r)
 		v->matched[v->n_matched++] = r;
 }
 
-void pol_ruleset_run(const struct pol_ruleset *rs, const struct pol_facts *f, const struct pol_trace *t,
-		     pol_rule_fn seen, void *seen_ctx, struct pol_verdict *v)
+void pol_ruleset_run(const struct pol_ruleset *rs, const struct pol_facts *f,
+		     const struct pol_trace *t, pol_rule_fn seen, void *seen_ctx,
+		     struct pol_verdict *v)
 {
 	memset(v, 0, sizeof(*v));
 	for (unsigned i = 0; i < rs->n; i++) {

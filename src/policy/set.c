@@ -99,7 +99,8 @@ static bool range_of_mac(struct pol_ctx *c, struct pol_node *n, struct pol_range
 	if (addr.n < w.n && (!str_u64(rest, &bits) || bits > len * 8))
 		len = 0;
 	if (!len) {
-		pol_fail(c, n->off, n->len, "\"%s\" is not a MAC address or prefix", pol_show(w, show));
+		pol_fail(c, n->off, n->len, "\"%s\" is not a MAC address or prefix",
+			 pol_show(w, show));
 		return false;
 	}
 	lo = pol_mem(c, 6);
@@ -131,7 +132,8 @@ static bool member_value(struct pol_ctx *c, struct pol_node *n, enum pol_type ty
 		return true;
 	}
 	if (n->kind == N_CONST) {
-		pol_fail(c, n->off, n->len, "the set must have members that are %s, not text", pol_type_text(type));
+		pol_fail(c, n->off, n->len, "the set must have members that are %s, not text",
+			 pol_type_text(type));
 		pol_hint(c, "write it without quotes");
 		return false;
 	}
@@ -148,13 +150,15 @@ static bool range_of_ends(struct pol_ctx *c, struct pol_node *n, enum pol_type t
 	if (!member_value(c, n->a, type, bytes_ok) || !member_value(c, n->b, type, bytes_ok))
 		return false;
 	if (n->a->kind == N_CIDR || n->b->kind == N_CIDR) {
-		pol_fail(c, n->off, n->len, "a range goes from address to address, not to a prefix");
+		pol_fail(c, n->off, n->len,
+			 "a range goes from address to address, not to a prefix");
 		return false;
 	}
 	r->lo = n->a->val;
 	r->hi = n->b->val;
 	if (!pol_val_cmp(&r->lo, &r->hi, &cmp)) {
-		pol_fail(c, n->off, n->len, "the ends of the range are of different kinds (IPv4 and IPv6)");
+		pol_fail(c, n->off, n->len,
+			 "the ends of the range are of different kinds (IPv4 and IPv6)");
 		return false;
 	}
 	if (cmp > 0) {
@@ -180,7 +184,8 @@ static bool range_of(struct pol_ctx *c, struct pol_node *n, enum pol_type type, 
 	return true;
 }
 
-struct pol_set *pol_set_build(struct pol_ctx *c, struct pol_node *members, enum pol_type type, bool bytes_ok)
+struct pol_set *pol_set_build(struct pol_ctx *c, struct pol_node *members, enum pol_type type,
+			      bool bytes_ok)
 {
 	struct pol_set *s = pol_mem(c, sizeof(*s));
 	unsigned n = 0;

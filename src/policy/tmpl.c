@@ -72,7 +72,9 @@ static bool take_field(struct pol_ctx *c, struct part ***tail)
 		return false;
 	pol_lex_next(c);
 	if (c->tok.kind == TK_RBRACE || c->tok.kind == TK_END) {
-		pol_fail(c, open, 1, c->tok.kind == TK_END ? "this { is not closed" : "a field is missing in { }");
+		pol_fail(c, open, 1,
+			 c->tok.kind == TK_END ? "this { is not closed"
+					       : "a field is missing in { }");
 		pol_hint(c, "write {{ for a brace in the text");
 		return false;
 	}
@@ -87,8 +89,8 @@ static bool take_field(struct pol_ctx *c, struct part ***tail)
 	return true;
 }
 
-int pol_tmpl_compile(struct pool *p, struct str src, const struct pol_compile_opts *o, struct pol_tmpl **out,
-		     struct pol_error *err)
+int pol_tmpl_compile(struct pool *p, struct str src, const struct pol_compile_opts *o,
+		     struct pol_tmpl **out, struct pol_error *err)
 {
 	struct part *parts = NULL, **tail = &parts;
 	struct pol_tmpl *t;

@@ -44,7 +44,8 @@ static bool finish_field(struct pol_ctx *c, struct pol_node *n)
 }
 
 /* kind["object"].name: the key names an object of the configuration. */
-static bool object_field(struct pol_ctx *c, struct pol_node *n, const struct pol_tok *kind, const struct pol_tok *key)
+static bool object_field(struct pol_ctx *c, struct pol_node *n, const struct pol_tok *kind,
+			 const struct pol_tok *key)
 {
 	struct str k = tok_text(c, kind), rest = tok_text(c, &c->tok);
 	char show[POL_SHOW_MAX], z[32];
@@ -57,7 +58,8 @@ static bool object_field(struct pol_ctx *c, struct pol_node *n, const struct pol
 	memcpy(full + k.n, rest.p, rest.n);
 	f = pol_field_find(str_n(full, k.n + rest.n), true);
 	if (f == POL_F__COUNT) {
-		pol_fail_unknown(c, kind->off, c->tok.off + c->tok.len - kind->off, str_n(full, k.n + rest.n));
+		pol_fail_unknown(c, kind->off, c->tok.off + c->tok.len - kind->off,
+				 str_n(full, k.n + rest.n));
 		return false;
 	}
 	n->field.f = f;
@@ -65,7 +67,8 @@ static bool object_field(struct pol_ctx *c, struct pol_node *n, const struct pol
 	if (!finish_field(c, n))
 		return false;
 	if (!c->opts->resolve) {
-		pol_fail(c, n->off, n->len, "the state of a %s cannot be asked here", pol_show(k, show));
+		pol_fail(c, n->off, n->len, "the state of a %s cannot be asked here",
+			 pol_show(k, show));
 		return false;
 	}
 	if (k.n >= sizeof(z))
@@ -74,7 +77,8 @@ static bool object_field(struct pol_ctx *c, struct pol_node *n, const struct pol
 	z[k.n] = 0;
 	n->field.obj = c->opts->resolve(c->opts->resolve_ctx, z, n->field.key);
 	if (!n->field.obj) {
-		pol_fail(c, key->off, key->len, "there is no %s \"%s\"", z, pol_show(n->field.key, show));
+		pol_fail(c, key->off, key->len, "there is no %s \"%s\"", z,
+			 pol_show(n->field.key, show));
 		return false;
 	}
 	return true;
@@ -114,7 +118,8 @@ static struct pol_node *keyed_field(struct pol_ctx *c, struct pol_tok name)
 		return NULL;
 	}
 	if (!pol_field_rows[f].needs_key) {
-		pol_fail(c, key.off, key.len, "field \"%s\" takes no name in brackets", pol_field_rows[f].name);
+		pol_fail(c, key.off, key.len, "field \"%s\" takes no name in brackets",
+			 pol_field_rows[f].name);
 		return NULL;
 	}
 	n->field.f = f;
@@ -136,7 +141,8 @@ static struct pol_node *plain_word(struct pol_ctx *c, struct pol_tok name)
 		return n;
 	}
 	if (pol_field_rows[f].needs_key) {
-		pol_fail(c, name.off, name.len, "field \"%s\" needs a name in brackets", pol_field_rows[f].name);
+		pol_fail(c, name.off, name.len, "field \"%s\" needs a name in brackets",
+			 pol_field_rows[f].name);
 		pol_hint(c, "write %s[\"name\"]", pol_field_rows[f].name);
 		return NULL;
 	}
@@ -181,8 +187,8 @@ static struct pol_node *function(struct pol_ctx *c, struct pol_tok name)
 		return NULL;
 	pol_node_close(c, n);
 	if (args < pol_fn_rows[fn].min || args > pol_fn_rows[fn].max) {
-		pol_fail(c, n->off, n->len, "%s() was given %u argument%s", pol_fn_rows[fn].name, args,
-			 args == 1 ? "" : "s");
+		pol_fail(c, n->off, n->len, "%s() was given %u argument%s", pol_fn_rows[fn].name,
+			 args, args == 1 ? "" : "s");
 		pol_hint(c, "write %s", pol_fn_rows[fn].use);
 		return NULL;
 	}
@@ -250,10 +256,11 @@ static struct pol_node *slice(struct pol_ctx *c, struct pol_node *of)
 		pol_lex_next(c);
 		if (c->failed)
 			return NULL;
-		if (c->tok.kind != TK_WORD || !piece_read(tok_text(c, &c->tok), &n->slice.piece[n->slice.n])) {
+		if (c->tok.kind != TK_WORD ||
+		    !piece_read(tok_text(c, &c->tok), &n->slice.piece[n->slice.n])) {
 			pol_fail(c, c->tok.off, c->tok.len, "\"%s\" is not a slice",
 				 pol_show(tok_text(c, &c->tok), show));
-			pol_hint(c, "write [start:length], [first-last], [place], [:length] or [start:]");
+			pol_hint(c, "[start:length], [first-last], [place], [:length], [start:]");
 			return NULL;
 		}
 		n->slice.n++;

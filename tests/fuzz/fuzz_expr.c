@@ -16,7 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define CHECK(cond) do { if (!(cond)) abort(); } while (0)
 
-static const char *const words[] = { "GET", "www.example.com", "/a/B?c=d", "", "aaaaaaaaaaaaaaaaaaaaaaaa!", "x", "y", "z", "v", "w" };
+static const char *const words[] = {
+	"GET", "www.example.com", "/a/B?c=d", "", "aaaaaaaaaaaaaaaaaaaaaaaa!", "x", "y", "z", "v",
+	"w"
+};
 
 static int fuzz_get(void *ctx, enum pol_field f, struct str key, const void *obj, unsigned start,
 		    struct pol_val *out, unsigned *n)
@@ -36,7 +39,8 @@ static int fuzz_get(void *ctx, enum pol_field f, struct str key, const void *obj
 		else if (r->type == POL_BOOL)
 			out[k].b = true;
 		else if (r->type == POL_IP)
-			CHECK(ip_parse(f == POL_F_IP_SRC ? STR("10.1.2.3") : STR("2001:db8::1"), &out[k].ip) == 0);
+			CHECK(ip_parse(f == POL_F_IP_SRC ? STR("10.1.2.3") : STR("2001:db8::1"),
+				       &out[k].ip) == 0);
 		else
 			out[k].s = str_c(words[((unsigned)f + i) % FL_ARRAY_LEN(words)]);
 	}
@@ -55,7 +59,8 @@ static void leaf(void *ctx, struct str source, enum pol_result r, const struct p
 {
 	struct str *all = ctx;
 
-	CHECK(source.p >= all->p && source.p + source.n <= all->p + all->n && source.n > 0 && r <= POL_UNDEF);
+	CHECK(source.p >= all->p && source.p + source.n <= all->p + all->n && source.n > 0 &&
+	      r <= POL_UNDEF);
 	(void)v;
 }
 

@@ -18,7 +18,8 @@
 
 static unsigned facts_calls;
 
-static int facts_text(struct pol_val *out, unsigned *n, unsigned start, const char *const *list, unsigned count)
+static int facts_text(struct pol_val *out, unsigned *n, unsigned start, const char *const *list,
+		      unsigned count)
 {
 	unsigned k = 0;
 
@@ -33,9 +34,12 @@ static int facts_header(struct str key, unsigned start, struct pol_val *out, uns
 	static const char *const multi[] = { "one", "two", "Three" };
 	static const char *const one[] = { "AbC" };
 	static const char *const empty[] = { "" };
-	static const char *const slow[] = { "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!" };
-	static const char *const many[] = { "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11",
-					    "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19" };
+	static const char *const slow[] = {
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!"
+	};
+	static const char *const many[] = { "v0",  "v1",  "v2",  "v3",  "v4",  "v5",  "v6",
+					    "v7",  "v8",  "v9",  "v10", "v11", "v12", "v13",
+					    "v14", "v15", "v16", "v17", "v18", "v19" };
 
 	if (str_ieq(key, STR("x-late")))
 		return FL_EAGAIN_;
@@ -105,7 +109,9 @@ static int facts_get(void *ctx, enum pol_field f, struct str key, const void *ob
 	case POL_F_HTTP_CONTENT_LENGTH: out->i = 1234; break;
 	case POL_F_VS_CONNS: out->i = *(const int *)obj; break;
 	case POL_F_SSL: *out = (struct pol_val){ .type = POL_BOOL, .b = true }; break;
-	case POL_F_SVC_UP: *out = (struct pol_val){ .type = POL_BOOL, .b = *(const int *)obj != 0 }; break;
+	case POL_F_SVC_UP:
+		*out = (struct pol_val){ .type = POL_BOOL, .b = *(const int *)obj != 0 };
+		break;
 	default: *n = 0;
 	}
 	return 0;

@@ -125,19 +125,22 @@ START_TEST(test_error)
 	char *exact = malloc(n ? n : 1);       /* without NUL: reading past the end is seen */
 
 	memcpy(exact, e->text, n);
-	ck_assert_msg(pol_expr_compile(p, str_n(exact, n), &at_request, &x, &err) == FL_ESYNTAX_, "%s: accepted", e->text);
+	ck_assert_msg(pol_expr_compile(p, str_n(exact, n), &at_request, &x, &err) == FL_ESYNTAX_,
+		      "%s: accepted", e->text);
 	ck_assert_ptr_null(x);
-	ck_assert_msg(err.off == e->off && err.len == e->len, "%s: at %zu+%zu, not %zu+%zu: %s", e->text, err.off, err.len,
-		      e->off, e->len, err.text);
+	ck_assert_msg(err.off == e->off && err.len == e->len, "%s: at %zu+%zu, not %zu+%zu: %s",
+		      e->text, err.off, err.len, e->off, e->len, err.text);
 	ck_assert_msg(!e->says || strstr(err.text, e->says), "%s: says %s", e->text, err.text);
-	ck_assert_msg(!e->hints || strstr(err.hint, e->hints), "%s: says %s, hints %s", e->text, err.text, err.hint);
+	ck_assert_msg(!e->hints || strstr(err.hint, e->hints), "%s: says %s, hints %s", e->text,
+		      err.text, err.hint);
 	ck_assert_msg(err.text[0], "%s: no text", e->text);
 	free(exact);
 	pool_free(&p);
 }
 END_TEST
 
-static int compile_text(const char *text, size_t n, const struct pol_compile_opts *o, struct pol_error *err)
+static int compile_text(const char *text, size_t n, const struct pol_compile_opts *o,
+			struct pol_error *err)
 {
 	struct pool *p = pool_new("test", 0);
 	struct pol_expr *x;
@@ -189,11 +192,13 @@ START_TEST(test_limits)
 		int rc = compile_text(s, strlen(s), &at_request, &err);
 
 		ck_assert_msg((rc == 0) == big[i].fine, "%zu: rc %d %s", i, rc, err.text);
-		ck_assert_msg(!big[i].says || strstr(err.text, big[i].says), "%zu: %s", i, err.text);
+		ck_assert_msg(!big[i].says || strstr(err.text, big[i].says), "%zu: %s", i,
+			      err.text);
 		free(s);
 	}
 	{
-		char *s = repeat("http.request.headers[\"", "a", 256, "\"]"), *t = repeat("http.request.headers[\"", "a", 257, "\"]");
+		char *s = repeat("http.request.headers[\"", "a", 256, "\"]"),
+		     *t = repeat("http.request.headers[\"", "a", 257, "\"]");
 
 		ck_assert_int_eq(compile_text(s, strlen(s), &at_request, &err), 0);
 		ck_assert_int_eq(compile_text(t, strlen(t), &at_request, &err), FL_ESYNTAX_);
@@ -222,7 +227,8 @@ START_TEST(test_planes)
 		struct pol_compile_opts o = { p[i].planes, NULL, NULL };
 		int rc = compile_text(p[i].text, strlen(p[i].text), &o, &err);
 
-		ck_assert_msg((rc == 0) == p[i].fine, "%s at %x: %d %s", p[i].text, p[i].planes, rc, err.text);
+		ck_assert_msg((rc == 0) == p[i].fine, "%s at %x: %d %s", p[i].text, p[i].planes, rc,
+			      err.text);
 	}
 	{
 		struct pol_compile_opts o = { POL_REQ, NULL, NULL };
@@ -236,8 +242,9 @@ END_TEST
 /* Without memory the answer is FL_ENOMEM_, at every point where it can run out. */
 START_TEST(test_no_memory)
 {
-	static const char text[] = "http.host matches \"^(a|b)+x\" and tcp.dstport in {1,2,3..5} or "
-				   "lower(http.host)[0:3] == 61:62:63 and service[\"app/a1\"].up";
+	static const char text[] =
+		"http.host matches \"^(a|b)+x\" and tcp.dstport in {1,2,3..5} or "
+		"lower(http.host)[0:3] == 61:62:63 and service[\"app/a1\"].up";
 	struct pol_error err;
 	unsigned refused = 0;
 	int rc = FL_ENOMEM_;

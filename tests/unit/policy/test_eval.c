@@ -178,7 +178,8 @@ static enum pol_result run(struct pool *p, const char *text, struct sb *print)
 	size_t used, heap;
 	int rc = pol_expr_compile(p, str_c(text), &at_request, &e, &err);
 
-	ck_assert_msg(rc == 0, "%s: refused: %s (%s) at %zu+%zu", text, err.text, err.hint, err.off, err.len);
+	ck_assert_msg(rc == 0, "%s: refused: %s (%s) at %zu+%zu", text, err.text, err.hint, err.off,
+		      err.len);
 	used = pool_used(p);
 	r = pol_eval(e, &facts, NULL);
 	ck_assert_msg(pool_used(p) == used, "%s: evaluation took memory", text);
@@ -204,7 +205,8 @@ static void run_case(int i)
 	r = run(p, cases[i].text, &a);
 	ck_assert_msg((int)r == cases[i].want, "%s: %d, not %d", cases[i].text, r, cases[i].want);
 	r = run(p, first, &b);
-	ck_assert_msg((int)r == cases[i].want, "%s printed as %s: %d, not %d", cases[i].text, first, r, cases[i].want);
+	ck_assert_msg((int)r == cases[i].want, "%s printed as %s: %d, not %d", cases[i].text, first,
+		      r, cases[i].want);
 	ck_assert_str_eq(first, second);
 	pool_free(&p);
 }
@@ -276,8 +278,9 @@ static void trace_leaf(void *ctx, struct str source, enum pol_result r, const st
 
 START_TEST(test_trace)
 {
-	static const char text[] = "tcp.dstport == 80 or " H("x-many") " == \"v9\" and not tls.sni and (ip.src in {10.0.0.0/8} "
-				   "or starts_with(http.host, \"never asked\"))";
+	static const char text[] = "tcp.dstport == 80 or " H(
+		"x-many") " == \"v9\" and not tls.sni and (ip.src in {10.0.0.0/8} "
+			  "or starts_with(http.host, \"never asked\"))";
 	struct pool *p = pool_new("test", 0);
 	struct pol_error err;
 	struct pol_expr *e;
@@ -287,8 +290,9 @@ START_TEST(test_trace)
 	sb_init(&b, trace_text, sizeof(trace_text));
 	ck_assert_int_eq(pol_expr_compile(p, str_c(text), &at_request, &e, &err), 0);
 	ck_assert_int_eq(pol_eval(e, &facts, &t), POL_TRUE);
-	ck_assert_str_eq(trace_text, "[tcp.dstport == 80]=0 443;[" H("x-many") " == \"v9\"]=1 \"v9\";[tls.sni]=0 ;"
-				     "[ip.src in {10.0.0.0/8}]=1 10.1.2.3;");
+	ck_assert_str_eq(trace_text, "[tcp.dstport == 80]=0 443;[" H(
+					     "x-many") " == \"v9\"]=1 \"v9\";[tls.sni]=0 ;"
+						       "[ip.src in {10.0.0.0/8}]=1 10.1.2.3;");
 	pool_free(&p);
 }
 END_TEST
@@ -300,8 +304,11 @@ START_TEST(test_fields)
 	struct pol_error err;
 	struct pol_expr *e;
 
-	ck_assert_int_eq(pol_expr_compile(p, STR("ssl and len(lower(http.host)[1:]) > 1 or tcp.dstport in {1}"),
-					  &at_request, &e, &err), 0);
+	ck_assert_int_eq(
+		pol_expr_compile(p,
+				 STR("ssl and len(lower(http.host)[1:]) > 1 or tcp.dstport in {1}"),
+				 &at_request, &e, &err),
+		0);
 	pol_expr_fields(e, mask);
 	want = 1ull << POL_F_SSL | 1ull << POL_F_HTTP_HOST | 1ull << POL_F_TCP_DSTPORT;
 	ck_assert_uint_eq(mask[0], want);
@@ -324,10 +331,12 @@ START_TEST(test_lazy)
 	struct pol_expr *e;
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(lazy); i++) {
-		ck_assert_int_eq(pol_expr_compile(p, str_c(lazy[i].text), &at_request, &e, &err), 0);
+		ck_assert_int_eq(pol_expr_compile(p, str_c(lazy[i].text), &at_request, &e, &err),
+				 0);
 		facts_calls = 0;
 		pol_eval(e, &facts, NULL);
-		ck_assert_msg(facts_calls == lazy[i].calls, "%s: %u calls", lazy[i].text, facts_calls);
+		ck_assert_msg(facts_calls == lazy[i].calls, "%s: %u calls", lazy[i].text,
+			      facts_calls);
 	}
 	pool_free(&p);
 }
@@ -337,8 +346,8 @@ END_TEST
 
 static char chosen[65536];
 
-static int chosen_get(void *ctx, enum pol_field f, struct str key, const void *obj, unsigned start, struct pol_val *out,
-		      unsigned *n)
+static int chosen_get(void *ctx, enum pol_field f, struct str key, const void *obj, unsigned start,
+		      struct pol_val *out, unsigned *n)
 {
 	(void)ctx, (void)f, (void)key, (void)obj;
 	*n = start == 0;

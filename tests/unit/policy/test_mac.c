@@ -18,7 +18,8 @@ enum { CONN = POL_CONN, HELLO = POL_HELLO, REQ = POL_REQ, RESP = POL_RESP };
 #pragma GCC diagnostic ignored "-Woverride-init"
 #endif
 const struct pol_field_row pol_field_rows[POL_F__COUNT] = {
-#define F(id, fname, ftype, fplanes, fkey, fmulti, ftext) [POL_F_##id] = { .name = fname, .type = POL_##ftype, .planes = fplanes },
+#define F(id, fname, ftype, fplanes, fkey, fmulti, ftext) \
+	[POL_F_##id] = { .name = fname, .type = POL_##ftype, .planes = fplanes },
 #include "tbl/fields.def"
 #undef F
 	[POL_F_TLS_SNI] = { .name = "eth.src", .type = POL_MAC, .planes = REQ },
@@ -27,8 +28,8 @@ const struct pol_field_row pol_field_rows[POL_F__COUNT] = {
 };
 #pragma GCC diagnostic pop
 
-static int mac_get(void *ctx, enum pol_field f, struct str key, const void *obj, unsigned start, struct pol_val *out,
-		   unsigned *n)
+static int mac_get(void *ctx, enum pol_field f, struct str key, const void *obj, unsigned start,
+		   struct pol_val *out, unsigned *n)
 {
 	(void)ctx, (void)key, (void)obj;
 	*n = start == 0;
@@ -36,7 +37,9 @@ static int mac_get(void *ctx, enum pol_field f, struct str key, const void *obj,
 		*out = (struct pol_val){ .type = POL_BYTES, .s = STR("\x01\x02 GET \xff\x00\x03") };
 	else
 		*out = (struct pol_val){ .type = POL_MAC,
-					 .s = f == POL_F_TLS_SNI ? STR("\x02\x00\x00\xab\xcd\xef") : STR("\x02\x00\x00\x00\x00\x01") };
+					 .s = f == POL_F_TLS_SNI
+						      ? STR("\x02\x00\x00\xab\xcd\xef")
+						      : STR("\x02\x00\x00\x00\x00\x01") };
 	return 0;
 }
 static const struct pol_facts mac_facts = { NULL, mac_get };
@@ -76,12 +79,15 @@ START_TEST(test_mac)
 	struct sb b;
 	int rc = pol_expr_compile(p, str_c(cases[_i].text), &at_request, &e, &err);
 
-	ck_assert_msg((rc < 0) == (cases[_i].want < 0), "%s: rc %d %s", cases[_i].text, rc, rc ? err.text : "");
+	ck_assert_msg((rc < 0) == (cases[_i].want < 0), "%s: rc %d %s", cases[_i].text, rc,
+		      rc ? err.text : "");
 	if (!rc) {
-		ck_assert_msg((int)pol_eval(e, &mac_facts, NULL) == cases[_i].want, "%s", cases[_i].text);
+		ck_assert_msg((int)pol_eval(e, &mac_facts, NULL) == cases[_i].want, "%s",
+			      cases[_i].text);
 		sb_init(&b, out, sizeof(out));
 		pol_expr_print(e, &b);
-		ck_assert_msg(pol_expr_compile(p, str_c(out), &at_request, &e, &err) == 0, "%s: %s", out, err.text);
+		ck_assert_msg(pol_expr_compile(p, str_c(out), &at_request, &e, &err) == 0, "%s: %s",
+			      out, err.text);
 		ck_assert_msg((int)pol_eval(e, &mac_facts, NULL) == cases[_i].want, "%s", out);
 	}
 	pool_free(&p);

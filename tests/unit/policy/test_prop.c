@@ -90,7 +90,8 @@ static struct pol_expr *compile(struct pool *p, const char *text)
 	struct pol_error err;
 	struct pol_expr *e;
 
-	ck_assert_msg(pol_expr_compile(p, str_c(text), &at_request, &e, &err) == 0, "%s: %s", text, err.text);
+	ck_assert_msg(pol_expr_compile(p, str_c(text), &at_request, &e, &err) == 0, "%s: %s", text,
+		      err.text);
 	return e;
 }
 
@@ -136,7 +137,8 @@ START_TEST(test_sets)
 		sb_c(&s, "}");
 		in = compile(p, set);
 		or = compile(p, chain);
-		memmove(set + strlen(field_of[kind]) + 4, set + strlen(field_of[kind]), strlen(set) - strlen(field_of[kind]) + 1);
+		memmove(set + strlen(field_of[kind]) + 4, set + strlen(field_of[kind]),
+			strlen(set) - strlen(field_of[kind]) + 1);
 		memcpy(set + strlen(field_of[kind]), " not", 4);
 		out = compile(p, set);
 		for (unsigned k = 0; k < 10; k++) {
@@ -144,7 +146,8 @@ START_TEST(test_sets)
 
 			set_asked(kind, text);
 			r = pol_eval(or, &one, NULL);
-			ck_assert_msg(pol_eval(in, &one, NULL) == r, "%s: %s, set and chain differ (%s)", text, set, chain);
+			ck_assert_msg(pol_eval(in, &one, NULL) == r,
+				      "%s: %s, set and chain differ (%s)", text, set, chain);
 			ck_assert_msg(pol_eval(out, &one, NULL) != r, "%s: %s: not in", text, set);
 			yes += r == POL_TRUE;
 			no += r == POL_FALSE;
@@ -184,7 +187,8 @@ START_TEST(test_globs)
 		e = compile(p, text);
 		asked = (struct pol_val){ .type = POL_STR, .s = str_c(subject) };
 		want = simple_glob(pattern, subject);
-		ck_assert_msg((pol_eval(e, &one, NULL) == POL_TRUE) == want, "%s on %s", pattern, subject);
+		ck_assert_msg((pol_eval(e, &one, NULL) == POL_TRUE) == want, "%s on %s", pattern,
+			      subject);
 		yes += want;
 		pool_free(&p);
 	}

@@ -32,7 +32,8 @@ START_TEST(test_text)
 	struct sb b;
 
 	sb_init(&b, out, sizeof(out));
-	ck_assert_msg(pol_tmpl_compile(p, str_c(texts[_i].text), &at_request, &t, &err) == 0, "%s: %s", texts[_i].text, err.text);
+	ck_assert_msg(pol_tmpl_compile(p, str_c(texts[_i].text), &at_request, &t, &err) == 0,
+		      "%s: %s", texts[_i].text, err.text);
 	ck_assert_int_eq(pol_tmpl_run(t, &facts, &b), 0);
 	ck_assert_str_eq(out, texts[_i].want);
 	ck_assert_int_eq(pol_tmpl_is_const(t), texts[_i].constant);
@@ -59,10 +60,11 @@ START_TEST(test_wrong)
 	struct pol_error err;
 	struct pol_tmpl *t;
 
-	ck_assert_int_eq(pol_tmpl_compile(p, str_c(wrong[_i].text), &at_request, &t, &err), FL_ESYNTAX_);
+	ck_assert_int_eq(pol_tmpl_compile(p, str_c(wrong[_i].text), &at_request, &t, &err),
+			 FL_ESYNTAX_);
 	ck_assert_ptr_null(t);
-	ck_assert_msg(err.off == wrong[_i].off && err.len == wrong[_i].len, "%s: %zu+%zu %s", wrong[_i].text, err.off, err.len,
-		      err.text);
+	ck_assert_msg(err.off == wrong[_i].off && err.len == wrong[_i].len, "%s: %zu+%zu %s",
+		      wrong[_i].text, err.off, err.len, err.text);
 	ck_assert_msg(strstr(err.text, wrong[_i].says) != NULL, "%s: %s", wrong[_i].text, err.text);
 	pool_free(&p);
 }
@@ -108,8 +110,10 @@ START_TEST(test_order)
 {
 	struct pool *p = pool_new("test", 0);
 	struct pol_rule rules[] = {
-		rule(p, "mods", "ssl", POL_ACT_NONE), rule(p, "no", "http.host == \"x\"", POL_ACT_DROP),
-		rule(p, "unknown", "http.x_forwarded_for", POL_ACT_DROP), rule(p, "first", "tcp.dstport == 443", POL_ACT_REDIRECT),
+		rule(p, "mods", "ssl", POL_ACT_NONE),
+		rule(p, "no", "http.host == \"x\"", POL_ACT_DROP),
+		rule(p, "unknown", "http.x_forwarded_for", POL_ACT_DROP),
+		rule(p, "first", "tcp.dstport == 443", POL_ACT_REDIRECT),
 		rule(p, "second", NULL, POL_ACT_RESET),
 	};
 	struct pol_ruleset rs = { rules, FL_ARRAY_LEN(rules) };
