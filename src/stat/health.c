@@ -92,9 +92,11 @@ static const void *dns_rec(const struct stat_seg *s, uint32_t k, uint32_t row)
 /* The word of a row in a slot; 0 when it is about another object. */
 static uint32_t hword(const struct stat_seg *s, uint32_t k, uint32_t row, uint64_t tag)
 {
-	const uint32_t *w = (const void *)(s->slot[k] + s->dim.slot.hstate);
-	uint32_t v = tag && k != STAT_NO_SLOT ? ld32_acq(&w[row]) : 0;
+	uint32_t v;
 
+	if (!tag || k >= s->dim.n_slots)
+		return 0;
+	v = ld32_acq((const uint32_t *)(const void *)(s->slot[k] + s->dim.slot.hstate) + row);
 	return (v >> 8) == (seg_tag_incarnation(tag) & 0xffffff) ? v : 0;
 }
 

@@ -113,13 +113,14 @@ static int stage_main(char **argv)
 	s = stat_adopt(fds, (unsigned)n, &err);
 	CHILD(s != NULL);
 	stage_master(s, gen);
-	for (uint32_t slot = 0; slot < 2; slot++)
-		if ((err = stage_run(s, STAT_WORKER, slot, stage_worker)) != 0)
-			return err;
-	if ((err = stage_run(s, STAT_CONTROL, stat_slot_of(s, STAT_CONTROL), stage_control)) != 0 ||
-	    (err = stage_run(s, STAT_LOGD, stat_slot_of(s, STAT_LOGD), stage_logd)) != 0)
-		return err;
-	return 0;
+	for (uint32_t slot = 0; slot < 2 && err == 0; slot++)
+		err = stage_run(s, STAT_WORKER, slot, stage_worker);
+	if (err == 0)
+		err = stage_run(s, STAT_CONTROL, stat_slot_of(s, STAT_CONTROL), stage_control);
+	if (err == 0)
+		err = stage_run(s, STAT_LOGD, stat_slot_of(s, STAT_LOGD), stage_logd);
+	stat_free(s);
+	return err;
 }
 
 /* The driver -------------------------------------------------------------------------------- */

@@ -311,12 +311,14 @@ static int stage_main(char **argv)
 int main(int argc, char **argv)
 {
 	SRunner *sr;
-	Suite *suite = suite_create("stat/crash");
-	TCase *tc = tcase_create("all");
+	Suite *suite;
+	TCase *tc;
 	int failed;
 
-	if (argc > 1 && strcmp(argv[1], "stage") == 0)
+	if (argc > 2 && strcmp(argv[1], "stage") == 0)
 		return stage_main(argv);
+	suite = suite_create("stat/crash");
+	tc = tcase_create("all");
 	tcase_set_timeout(tc, 300);
 	tcase_add_test(tc, test_random_kills);
 	tcase_add_test(tc, test_flipped_bits);

@@ -269,6 +269,7 @@ static void poke(struct stat_seg *s, void *arg)
 	CHILD(s->dir_rw == NULL && s->totals_rw == NULL && stat_fd_count(s) == 0);
 	for (size_t i = 0; i < FL_ARRAY_LEN(at); i++)
 		CHILD(mprotect((void *)(uintptr_t)at[i], 4096, PROT_READ | PROT_WRITE) != 0);
+	signal(SIGSEGV, SIG_DFL);                         /* a sanitizer's handler would report it */
 	*(volatile char *)(uintptr_t)(s->slot[1] + 4000) = 1;
 }
 
@@ -300,8 +301,7 @@ START_TEST(test_wild_writes_do_not_cross)
 
 	seg_row(s, SV, "p/a", 1);
 	st = seg_reap(s, 0, seg_spawn(s, STAT_WORKER, 0, poke, NULL));
-	/* a sanitizer turns the fault into an exit of its own */
-	ck_assert_msg(WIFSIGNALED(st) ? WTERMSIG(st) == SIGSEGV : WEXITSTATUS(st) == 1, "%#x", st);
+	ck_assert_msg(WIFSIGNALED(st) && WTERMSIG(st) == SIGSEGV, "%#x", st);
 	ck_assert_int_eq(s->slot[1][4000], 0);
 	pid = fork();
 	if (pid == 0)
