@@ -138,6 +138,8 @@ int conf_fmt(struct str text, const char *name, struct conf_diag *d, struct sb *
 	struct fmt f = { .d = d, .name = name, .line = 1 };
 	bool empty = false;
 
+	if (!text.p)
+		text = STR("");
 	if (!lex_vet(d, name, text))
 		return FL_ESYNTAX_;
 	if (str_starts(text, STR("\xef\xbb\xbf")))
