@@ -23,7 +23,8 @@ void view_board_bump(struct stat_seg *s)
 
 static enum stat_role role_of(const struct stat_seg *s, uint32_t slot)
 {
-	static const enum stat_role extra[SEG_EXTRA_SLOTS] = { STAT_CONTROL, STAT_LOGD, STAT_MASTER };
+	static const enum stat_role extra[SEG_EXTRA_SLOTS] = { STAT_CONTROL, STAT_LOGD,
+							       STAT_MASTER };
 
 	return slot < s->dim.n_workers ? STAT_WORKER : extra[slot - s->dim.n_workers];
 }
@@ -67,7 +68,8 @@ void stat_heartbeat(struct stat_seg *s, uint64_t now_ms)
 }
 
 /* A start is a restart when the core (or the role) already had a process of this generation. */
-static void count_start(struct stat_seg *s, struct seg_proc *p, uint32_t slot, uint32_t core, uint32_t generation)
+static void count_start(struct stat_seg *s, struct seg_proc *p, uint32_t slot, uint32_t core,
+			uint32_t generation)
 {
 	struct seg_core *c = (struct seg_core *)(void *)(s->dir_rw + s->dim.dir.core) + core;
 
@@ -83,7 +85,8 @@ static void count_start(struct stat_seg *s, struct seg_proc *p, uint32_t slot, u
 	st64(&p->started_ms, env_now_us() / 1000);
 }
 
-void stat_proc_set(struct stat_seg *s, uint32_t slot, uint32_t state, uint32_t pid, uint32_t core, uint32_t generation)
+void stat_proc_set(struct stat_seg *s, uint32_t slot, uint32_t state, uint32_t pid, uint32_t core,
+		   uint32_t generation)
 {
 	struct seg_proc *p;
 
@@ -142,7 +145,8 @@ void stat_admin_set(struct stat_seg *s, uint32_t row, const struct stat_admin *a
 	if (!tag)
 		return;
 	o = (struct seg_obj *)(void *)(s->dir_rw + s->dim.dir.object) + row;
-	latch_write(s->dir_rw + s->dim.dir.admin + (size_t)row * LATCH_SIZE(sizeof(*a)), tag, a, sizeof(*a));
+	latch_write(s->dir_rw + s->dim.dir.admin + (size_t)row * LATCH_SIZE(sizeof(*a)), tag, a,
+		    sizeof(*a));
 	st32_rel(&o->admin_inc, seg_tag_incarnation(tag));
 	FP("stat.admin.inc");
 	view_board_bump(s);
@@ -155,7 +159,8 @@ bool stat_admin_get(const struct stat_seg *s, uint32_t row, struct stat_admin *o
 	memset(out, 0, sizeof(*out));
 	if (!tag || ld32_acq(&view_obj(s, row)->admin_inc) != seg_tag_incarnation(tag))
 		return false;
-	if (!latch_read(s->dir + s->dim.dir.admin + (size_t)row * LATCH_SIZE(sizeof(*out)), tag, out, sizeof(*out)))
+	if (!latch_read(s->dir + s->dim.dir.admin + (size_t)row * LATCH_SIZE(sizeof(*out)), tag,
+			out, sizeof(*out)))
 		return false;
 	out->reason[sizeof(out->reason) - 1] = 0;
 	if (out->state > ST_ADMIN_MAINT)

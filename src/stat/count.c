@@ -3,8 +3,8 @@
  * count.c - a process's own figures: accumulators, dirty list, flush into its slot
  *
  * Order of a flush, and why a kill between any two stores loses at most what was not flushed yet:
- * words of the row, then its number in the dirty ring, then the ring's head. A word stored without its
- * ring entry is found when the slot changes hands, as the consolidator then folds all its rows.
+ * words of the row, then its number in the dirty ring, then the ring's head. A word stored without
+ * its ring entry is found when the slot changes hands, as the consolidator then folds all its rows.
  */
 #include "config.h"
 
@@ -51,7 +51,7 @@ struct stat_row *stat_row_get(struct stat_seg *s, enum tbl_kind kind, uint32_t r
 		r->seg = s;
 		r->id = row;
 		s->row[row] = r;
-	} else {            /* the row has another object now; only the master and control live that long */
+	} else { /* the row has another object now; only the master and control live that long */
 		memset(r->v, 0, sizeof(r->v));
 		memset(r->flushed, 0, sizeof(r->flushed));
 		memset(r->level_in, 0, sizeof(r->level_in));
@@ -108,7 +108,8 @@ static void row_begin(struct stat_seg *s, struct stat_row *r, uint64_t *w)
 	r->fresh = false;
 }
 
-static void row_flush(struct stat_seg *s, struct stat_row *r, uint64_t folded, uint64_t pos, uint64_t now_ms)
+static void row_flush(struct stat_seg *s, struct stat_row *r, uint64_t folded, uint64_t pos,
+		      uint64_t now_ms)
 {
 	uint64_t *w = own_row(s, r->id);
 
@@ -137,7 +138,8 @@ bool stat_flush(struct stat_seg *s, uint64_t now_ms)
 
 	if (!s->dirty || !sl)
 		return false;
-	folded = ld64_acq((const uint64_t *)(const void *)(s->totals + s->dim.totals.folded) + s->own_slot);
+	folded = ld64_acq((const uint64_t *)(const void *)(s->totals + s->dim.totals.folded) +
+			  s->own_slot);
 	ring = (void *)(s->own + s->dim.slot.dirty);
 	head = sl->dirty_head;
 	for (struct stat_row *r = s->dirty, *next; r; r = next) {

@@ -2,10 +2,10 @@
 /*
  * fold.c - the consolidator: slots into totals
  *
- * Each total is computed afresh from all slots, never adjusted, so a fold that was interrupted, done
- * twice or skipped cannot add or lose anything: the next one is right. Which rows to fold comes from
- * the dirty rings; all rows of a slot are folded when its ring was lapped, when its owner changed,
- * came alive or died, and when the consolidator itself has just started.
+ * Each total is computed afresh from all slots, never adjusted, so a fold that was interrupted,
+ * done twice or skipped cannot add or lose anything: the next one is right. Which rows to fold
+ * comes from the dirty rings; all rows of a slot are folded when its ring was lapped, when its
+ * owner changed, came alive or died, and when the consolidator itself has just started.
  */
 #include "config.h"
 
@@ -81,7 +81,7 @@ static void todo_ring(struct stat_seg *s, uint32_t k, struct fold_slot *f)
 			s->fold->todo[row / 64] |= UINT64_C(1) << (row % 64);
 	}
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	if (ld64(head) - f->cursor >= n)      /* lapped meanwhile: what was read may be newer entries */
+	if (ld64(head) - f->cursor >= n) /* lapped meanwhile: what was read may be newer entries */
 		todo_all(s, k);
 }
 
@@ -133,9 +133,11 @@ static void add_slot(struct stat_seg *s, const uint64_t *w, uint32_t kind, bool 
 	}
 }
 
-static void publish(struct stat_seg *s, uint32_t row, uint64_t tag, const uint64_t *sum, uint64_t cycle)
+static void publish(struct stat_seg *s, uint32_t row, uint64_t tag, const uint64_t *sum,
+		    uint64_t cycle)
 {
-	struct seg_total_row *t = (struct seg_total_row *)(void *)(s->totals_rw + s->dim.totals.row) + row;
+	struct seg_total_row *t =
+		(struct seg_total_row *)(void *)(s->totals_rw + s->dim.totals.row) + row;
 	uint64_t *used = (uint64_t *)(void *)(s->totals_rw + s->dim.totals.used) + row / 64;
 	uint64_t seq = t->seq, *w = t->copy[(seq + 1) & 1];
 
@@ -199,7 +201,8 @@ unsigned stat_consolidate(struct stat_seg *s, uint64_t now_ms)
 	}
 	for (size_t i = 0; i < ((size_t)s->dim.max_objects + 63) / 64; i++) {
 		for (bits = s->fold->todo[i]; bits; bits &= bits - 1)
-			n += fold_row(s, (uint32_t)(i * 64 + (unsigned)__builtin_ctzll(bits)), cycle);
+			n += fold_row(s, (uint32_t)(i * 64 + (unsigned)__builtin_ctzll(bits)),
+				      cycle);
 		s->fold->todo[i] = 0;
 	}
 	for (uint32_t a = 0; a < s->fold->n_active; a++) {

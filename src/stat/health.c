@@ -3,8 +3,8 @@
  * health.c - health and DNS answers: the prober writes them into its slot, everybody reads
  *
  * The master names the prober with a term, which grows at each change. A new prober takes over the
- * records of the one before and then stores the term in its own slot; until then everybody reads the
- * predecessor's, dead or not, so a change of prober is not a moment without health.
+ * records of the one before and then stores the term in its own slot; until then everybody reads
+ * the predecessor's, dead or not, so a change of prober is not a moment without health.
  *
  * hstate holds one word per row: the state, whether records exist, and whose they are; a row whose
  * word is of another object is UNKNOWN and its records are not touched.
@@ -61,7 +61,8 @@ void stat_set_prober_slot(struct stat_seg *s, uint32_t slot)
 	ASSERT(slot == STAT_NO_SLOT || slot < s->dim.n_slots);
 	if (stat_prober_slot(s) == slot)
 		return;
-	w = (term ? term : 1) << 48 | (uint64_t)(prev & SEG_NO_SLOT24) << 24 | (slot & SEG_NO_SLOT24);
+	w = (term ? term : 1) << 48 | (uint64_t)(prev & SEG_NO_SLOT24) << 24 |
+	    (slot & SEG_NO_SLOT24);
 	st64_rel(&d->prober, w);
 	FP("stat.board.prober");
 	view_board_bump(s);
@@ -74,14 +75,16 @@ uint64_t stat_health_epoch(const struct stat_seg *s)
 
 	if (k == STAT_NO_SLOT)
 		return prober_term(w) << 48;
-	return prober_term(w) << 48 ^ (uint64_t)(k + 1) << 36 ^ ld64_acq(&view_slot(s, k)->health_epoch);
+	return prober_term(w) << 48 ^ (uint64_t)(k + 1) << 36 ^
+	       ld64_acq(&view_slot(s, k)->health_epoch);
 }
 
 /* Records --------------------------------------------------------------------------------- */
 
 static const void *health_rec(const struct stat_seg *s, uint32_t k, uint32_t row)
 {
-	return s->slot[k] + s->dim.slot.health + (size_t)row * LATCH_SIZE(sizeof(struct stat_health));
+	return s->slot[k] + s->dim.slot.health +
+	       (size_t)row * LATCH_SIZE(sizeof(struct stat_health));
 }
 
 static const void *dns_rec(const struct stat_seg *s, uint32_t k, uint32_t row)
@@ -130,7 +133,8 @@ static bool dns_read(const struct stat_seg *s, uint32_t k, uint32_t row, struct 
 {
 	uint64_t tag = view_tag(s, row);
 
-	if (!(hword(s, k, row, tag) & HW_DNS) || !latch_read(dns_rec(s, k, row), tag, out, sizeof(*out)))
+	if (!(hword(s, k, row, tag) & HW_DNS) ||
+	    !latch_read(dns_rec(s, k, row), tag, out, sizeof(*out)))
 		return false;
 	out->n = FL_MIN(out->n, STAT_DNS_MAX);
 	out->text[sizeof(out->text) - 1] = 0;
@@ -192,7 +196,9 @@ static void dns_put(struct stat_seg *s, uint32_t row, uint64_t tag, const struct
 
 	latch_write((void *)(uintptr_t)(s->own + ((const char *)dns_rec(s, s->own_slot, row) -
 		    s->slot[s->own_slot])), tag, d, sizeof(*d));
-	hword_set(s, row, (seg_tag_incarnation(tag) & 0xffffff) << 8 | (old & (HW_HEALTH | HW_STATE)) | HW_DNS);
+	hword_set(s, row,
+		  (seg_tag_incarnation(tag) & 0xffffff) << 8 | (old & (HW_HEALTH | HW_STATE)) |
+			  HW_DNS);
 }
 
 void stat_health_import(struct stat_seg *s, uint32_t from_slot)

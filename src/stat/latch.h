@@ -29,7 +29,8 @@ static inline uint32_t ld32_acq(const uint32_t *p) { return __atomic_load_n(p, _
 static inline void st32(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
 static inline void st32_rel(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 
-/* Bytes of a record in the segment; a multiple of the cache line. The payload is a multiple of 8. */
+/* Bytes of a record in the segment; a multiple of the cache line. The payload is a multiple of
+ * 8. */
 #define LATCH_COPY(payload) (16 + (size_t)(payload))
 #define LATCH_SIZE(payload) ((8 + 2 * LATCH_COPY(payload) + 63) & ~(size_t)63)
 

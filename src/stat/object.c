@@ -2,10 +2,10 @@
 /*
  * object.c - the table of objects in dir: which row is whose
  *
- * The master writes it, everybody reads it at any time. A row's tag is stored last and cleared first, so
- * a reader who sees the same tag before and after has read one object. The tag's incarnation
- * grows with each new owner of the row and decides which counters and records are the object's.
- * The index only speeds up the search: what it says is always compared with the table.
+ * The master writes it, everybody reads it at any time. A row's tag is stored last and cleared
+ * first, so a reader who sees the same tag before and after has read one object. The tag's
+ * incarnation grows with each new owner of the row and decides which counters and records are the
+ * object's. The index only speeds up the search: what it says is always compared with the table.
  */
 #include "config.h"
 
@@ -34,7 +34,8 @@ static uint64_t name_hash(uint32_t kind, struct str name)
 
 /* Reading --------------------------------------------------------------------------------- */
 
-static bool obj_is(const struct stat_seg *s, uint32_t row, enum tbl_kind kind, struct str name, uint64_t hash)
+static bool obj_is(const struct stat_seg *s, uint32_t row, enum tbl_kind kind, struct str name,
+		   uint64_t hash)
 {
 	const struct seg_obj *o;
 	uint64_t tag = view_tag(s, row);
@@ -43,7 +44,8 @@ static bool obj_is(const struct stat_seg *s, uint32_t row, enum tbl_kind kind, s
 	if (seg_tag_kind(tag) != (uint32_t)kind)
 		return false;
 	o = view_obj(s, row);
-	same = ld64(&o->hash) == hash && ld32(&o->name_len) == name.n && memcmp(o->name, name.p, name.n) == 0;
+	same = ld64(&o->hash) == hash && ld32(&o->name_len) == name.n &&
+	       memcmp(o->name, name.p, name.n) == 0;
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	return same && ld64(&o->tag) == tag;
 }
@@ -73,7 +75,8 @@ uint32_t stat_obj_find(const struct stat_seg *s, enum tbl_kind kind, struct str 
 	return STAT_NO_ROW;
 }
 
-bool stat_obj_get(const struct stat_seg *s, uint32_t row, enum tbl_kind *kind, struct str *name, bool *current)
+bool stat_obj_get(const struct stat_seg *s, uint32_t row, enum tbl_kind *kind, struct str *name,
+		  bool *current)
 {
 	uint64_t tag = view_tag(s, row);
 	const struct seg_obj *o;
@@ -226,8 +229,8 @@ static int row_take(struct stat_seg *s, uint32_t *row)
 	return FL_ELIMIT_;
 }
 
-static void row_give(struct stat_seg *s, uint32_t row, enum tbl_kind kind, struct str name, uint64_t hash,
-		     uint32_t generation)
+static void row_give(struct stat_seg *s, uint32_t row, enum tbl_kind kind, struct str name,
+		     uint64_t hash, uint32_t generation)
 {
 	struct seg_obj *o = obj_rw(s, row);
 
@@ -250,7 +253,8 @@ static void row_give(struct stat_seg *s, uint32_t row, enum tbl_kind kind, struc
 	index_add(s, row, hash);
 }
 
-int stat_obj_assign(struct stat_seg *s, enum tbl_kind kind, struct str name, uint32_t generation, uint32_t *row)
+int stat_obj_assign(struct stat_seg *s, enum tbl_kind kind, struct str name, uint32_t generation,
+		    uint32_t *row)
 {
 	uint64_t hash;
 	int err;

@@ -54,7 +54,8 @@ static void rec_write(struct stat_seg *s, struct seg_slot *sl, struct seg_log_re
 {
 	char *at = s->own + s->dim.slot.log + RING_AT(sl->log_head);
 
-	h->crc = fl_crc32c(p, h->n, fl_crc32c((char *)h + REC_CRC_FROM, sizeof(*h) - REC_CRC_FROM, 0));
+	h->crc = fl_crc32c(p, h->n,
+			   fl_crc32c((char *)h + REC_CRC_FROM, sizeof(*h) - REC_CRC_FROM, 0));
 	memcpy(at, h, sizeof(*h));
 	FP("stat.log.head");
 	memcpy(at + sizeof(*h), p, h->n);
@@ -63,8 +64,8 @@ static void rec_write(struct stat_seg *s, struct seg_slot *sl, struct seg_log_re
 	FP("stat.log.publish");
 }
 
-bool stat_log_put(struct stat_seg *s, uint32_t stream, uint32_t level, uint32_t ev, uint64_t wall_us, const char *p,
-		  size_t n)
+bool stat_log_put(struct stat_seg *s, uint32_t stream, uint32_t level, uint32_t ev,
+		  uint64_t wall_us, const char *p, size_t n)
 {
 	struct seg_slot *sl = view_own(s);
 	struct seg_log_rec h = {
@@ -117,8 +118,9 @@ static bool reader_ready(struct stat_seg *s)
 	return true;
 }
 
-/* Copies the record at `at` into log_buf: its size, or 0 when it is not one. The copy is what is checked
- * and used, as a wild writer may change the ring under us. `avail`: bytes up to the head. */
+/* Copies the record at `at` into log_buf: its size, or 0 when it is not one. The copy is what is
+ * checked and used, as a wild writer may change the ring under us. `avail`: bytes up to the head.
+ * */
 static uint32_t rec_read(struct stat_seg *s, uint32_t slot, uint64_t at, uint64_t avail)
 {
 	const char *ring = s->slot[slot] + s->dim.slot.log;
@@ -130,8 +132,8 @@ static uint32_t rec_read(struct stat_seg *s, uint32_t slot, uint64_t at, uint64_
 		h->n = 0;
 		return tail <= avail ? tail : 0;
 	}
-	if (h->magic != SEG_LOG_REC || h->size < sizeof(*h) || h->size % 8 || h->size > rec_size(SEG_LOG_LINE) ||
-	    h->size > tail || h->size > avail)
+	if (h->magic != SEG_LOG_REC || h->size < sizeof(*h) || h->size % 8 ||
+	    h->size > rec_size(SEG_LOG_LINE) || h->size > tail || h->size > avail)
 		return 0;
 	memcpy((char *)h + 8, ring + off + 8, h->size - 8);
 	return h->size;
@@ -140,7 +142,8 @@ static uint32_t rec_read(struct stat_seg *s, uint32_t slot, uint64_t at, uint64_
 static bool rec_ok(const struct seg_log_rec *h)
 {
 	return h->n <= SEG_LOG_LINE && rec_size(h->n) == h->size &&
-	       h->crc == fl_crc32c((const char *)h + REC_CRC_FROM, sizeof(*h) - REC_CRC_FROM + h->n, 0);
+	       h->crc == fl_crc32c((const char *)h + REC_CRC_FROM, sizeof(*h) - REC_CRC_FROM + h->n,
+				   0);
 }
 
 static void count_torn(struct stat_seg *s)

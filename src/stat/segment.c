@@ -2,8 +2,8 @@
 /*
  * segment.c - sizes, offsets and the identity of the layout (see segment.h)
  *
- * The layout id is the hash of the text that `fairlead -x layout` prints, so two builds with the same
- * id agree on every offset and on the position and fold of every counter.
+ * The layout id is the hash of the text that `fairlead -x layout` prints, so two builds with the
+ * same id agree on every offset and on the position and fold of every counter.
  */
 #include "config.h"
 
@@ -38,8 +38,8 @@ bool seg_dims_make(struct seg_dims *d, uint32_t max_objects, uint32_t cores, uin
 {
 	size_t at, m = max_objects, words = ((size_t)max_objects + 63) / 64;
 
-	if (max_objects == 0 || max_objects > SEG_OBJ_LIMIT || cores == 0 || cores > STAT_MAX_CORES ||
-	    drain > SEG_DRAIN_LIMIT)
+	if (max_objects == 0 || max_objects > SEG_OBJ_LIMIT || cores == 0 ||
+	    cores > STAT_MAX_CORES || drain > SEG_DRAIN_LIMIT)
 		return false;
 	*d = (struct seg_dims){ .max_objects = max_objects, .cores = cores, .drain = drain };
 	d->n_workers = cores * (1 + drain);
@@ -118,21 +118,30 @@ static void dump_sizes(struct sb *out)
 		const char *name;
 		size_t      size;
 	} rows[] = {
-		{ "head", sizeof(struct seg_head) },     { "dir", sizeof(struct seg_dir) },
-		{ "proc", sizeof(struct seg_proc) },     { "core", sizeof(struct seg_core) },
-		{ "object", sizeof(struct seg_obj) },    { "slot", sizeof(struct seg_slot) },
-		{ "totals", sizeof(struct seg_totals) }, { "total-row", sizeof(struct seg_total_row) },
-		{ "health", sizeof(struct stat_health) }, { "monitor", sizeof(struct stat_mon) },
-		{ "dns", sizeof(struct stat_dns) },      { "admin", sizeof(struct stat_admin) },
-		{ "conf", sizeof(struct stat_conf_state) }, { "log-record", sizeof(struct seg_log_rec) },
-		{ "log-ring", SEG_LOG_RING },            { "row", SEG_ROW_WORDS * sizeof(uint64_t) },
+		{ "head", sizeof(struct seg_head) },
+		{ "dir", sizeof(struct seg_dir) },
+		{ "proc", sizeof(struct seg_proc) },
+		{ "core", sizeof(struct seg_core) },
+		{ "object", sizeof(struct seg_obj) },
+		{ "slot", sizeof(struct seg_slot) },
+		{ "totals", sizeof(struct seg_totals) },
+		{ "total-row", sizeof(struct seg_total_row) },
+		{ "health", sizeof(struct stat_health) },
+		{ "monitor", sizeof(struct stat_mon) },
+		{ "dns", sizeof(struct stat_dns) },
+		{ "admin", sizeof(struct stat_admin) },
+		{ "conf", sizeof(struct stat_conf_state) },
+		{ "log-record", sizeof(struct seg_log_rec) },
+		{ "log-ring", SEG_LOG_RING },
+		{ "row", SEG_ROW_WORDS * sizeof(uint64_t) },
 	};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(rows); i++)
 		sb_fmt(out, "size\t%s\t%zu\n", rows[i].name, rows[i].size);
 }
 
-/* Offsets for one choice of M, C, drain: they follow from the sizes alone, so one choice says all. */
+/* Offsets for one choice of M, C, drain: they follow from the sizes alone, so one choice says
+ * all. */
 static void dump_offsets(struct sb *out)
 {
 	struct seg_dims d;

@@ -20,10 +20,10 @@
  *	     newest generation u32, oldest live generation u32, rows ever used u32, 0 u32
  *	128  configuration state: latch record (latch.h)
  *	proc     [N] 64 bytes: state, pid, core, generation, restarts u32, 0 u32, started ms u64
- *	core     [C] 16 bytes: serving core, generation started last, restarts, 1 once started; all u32
- *	object   [M] 256 bytes: tag u64 (kind | incarnation << 8; 0 = free), incarnation, first, last,
- *	         pending generation, name length u32, incarnation that the admin record is of u32,
- *	         hash u64, name 200 bytes
+ *	core     [C] 16 bytes: serving core, last generation, restarts, 1 once started; all u32
+ *	object   [M] 256 bytes: tag u64 (kind | incarnation << 8; 0: free), incarnation,
+ *	         first, last, pending generation, name length, incarnation that the admin
+ *	         record is of (u32), hash u64, name 200 bytes
  *	index    [2^k >= 2M] u32: row + 1, 0 empty, ~0 deleted; linear probing from the hash
  *	admin    [M] latch record of struct stat_admin
  *
@@ -44,7 +44,8 @@
  *	64   cycle u64, at ms u64
  *	folded   [N] u64: dirty ring position of slot k that the totals contain
  *	used     [M/64] u64: bit r is set when row r has a total
- *	row      [M] 1088 bytes: sequence u64, 56 unused, 2 copies of 64 words: tag, cycle, 62 counters
+ *	row      [M] 1088 bytes: sequence u64, 56 unused, 2 copies of 64 words: tag, cycle,
+ *	         62 counters
  *
  * What readers may rely on: an object's row in a slot, in totals, in hstate or in a latch record
  * counts only when its tag is the one in dir. A row given to another object therefore starts at
@@ -94,7 +95,8 @@ struct seg_proc {
 };
 
 struct seg_core {
-	uint32_t serving, last_gen, restarts, started;     /* started: 1 when last_gen means something */
+	uint32_t serving, last_gen, restarts;
+	uint32_t started;                 /* 1 when last_gen means something */
 };
 
 struct seg_obj {
@@ -137,9 +139,13 @@ _Static_assert(sizeof(struct seg_head) == 64, "header");
 _Static_assert(sizeof(struct seg_proc) == 64, "proc entry");
 _Static_assert(sizeof(struct seg_obj) == 256, "object");
 _Static_assert(sizeof(struct seg_total_row) == 1088, "total row");
-_Static_assert(sizeof(struct stat_health) % 8 == 0 && sizeof(struct stat_health) <= LATCH_PAYLOAD_MAX, "health");
-_Static_assert(sizeof(struct stat_dns) % 8 == 0 && sizeof(struct stat_dns) <= LATCH_PAYLOAD_MAX, "dns");
-_Static_assert(sizeof(struct stat_admin) % 8 == 0 && sizeof(struct stat_conf_state) % 8 == 0, "latched");
+_Static_assert(sizeof(struct stat_health) % 8 == 0 &&
+		       sizeof(struct stat_health) <= LATCH_PAYLOAD_MAX,
+	       "health");
+_Static_assert(sizeof(struct stat_dns) % 8 == 0 && sizeof(struct stat_dns) <= LATCH_PAYLOAD_MAX,
+	       "dns");
+_Static_assert(sizeof(struct stat_admin) % 8 == 0 && sizeof(struct stat_conf_state) % 8 == 0,
+	       "latched");
 
 /* Numbers that everything follows from; private copies, checked once when the files are opened. */
 struct seg_dims {
@@ -167,7 +173,7 @@ struct seg_tables {
 	uint8_t n[KIND__COUNT];                       /* counters of the kind */
 	uint8_t n_levels[KIND__COUNT];
 	uint8_t fold[KIND__COUNT][TBL_CTR_MAX];
-	uint8_t level[KIND__COUNT][TBL_CTR_MAX];      /* number among the kind's LEVELs, or SEG_NO_LEVEL */
+	uint8_t level[KIND__COUNT][TBL_CTR_MAX];      /* number among the LEVELs, or SEG_NO_LEVEL */
 	uint8_t level_ctr[KIND__COUNT][SEG_LEVEL_MAX];
 };
 /* Constant after the first call. */
@@ -175,7 +181,10 @@ const struct seg_tables *seg_tables(void);
 
 static inline uint32_t seg_tag_kind(uint64_t tag) { return (uint32_t)(tag & 0xff); }
 static inline uint32_t seg_tag_incarnation(uint64_t tag) { return (uint32_t)(tag >> 8); }
-static inline uint64_t seg_tag(uint32_t kind, uint32_t incarnation) { return (uint64_t)incarnation << 8 | kind; }
+static inline uint64_t seg_tag(uint32_t kind, uint32_t incarnation)
+{
+	return (uint64_t)incarnation << 8 | kind;
+}
 static inline bool seg_kind_ok(uint32_t kind) { return kind > KIND_NONE && kind < KIND__COUNT; }
 
 #endif

@@ -67,8 +67,8 @@ int stat_total_row(const struct stat_seg *s, uint32_t row, uint64_t out[TBL_CTR_
 
 /*
  * Others' part of a LEVEL is the total less what the total contains of mine. That is what I flushed
- * last, or, until the consolidator has folded that flush, what I had flushed when it last folded one:
- * with a consolidator that stands still the others' part stands still too, and mine is exact.
+ * last, or, until the consolidator has folded that flush, what I had flushed when it last folded
+ * one: with a consolidator that stands still the others' part stands still too, and mine is exact.
  */
 uint64_t stat_now(const struct stat_seg *s, const struct stat_row *r, unsigned ctr)
 {
@@ -78,7 +78,8 @@ uint64_t stat_now(const struct stat_seg *s, const struct stat_row *r, unsigned c
 
 	if (!r || ctr >= TBL_CTR_MAX)
 		return 0;
-	folded = ld64_acq((const uint64_t *)(const void *)(s->totals + s->dim.totals.folded) + s->own_slot);
+	folded = ld64_acq((const uint64_t *)(const void *)(s->totals + s->dim.totals.folded) +
+			  s->own_slot);
 	total = total_word(s, r->id, r->tag, SEG_ROW_CTR + ctr);
 	switch (s->tbl->fold[r->kind][ctr]) {
 	case FOLD_MAX:
@@ -101,7 +102,8 @@ uint64_t stat_slot_value(const struct stat_seg *s, uint32_t slot, uint32_t row, 
 	uint64_t tag = view_tag(s, row);
 	const uint64_t *w;
 
-	if (slot >= s->dim.n_slots || ctr >= TBL_CTR_MAX || !tag || !view_bit(view_slot_used(s, slot), row))
+	if (slot >= s->dim.n_slots || ctr >= TBL_CTR_MAX || !tag ||
+	    !view_bit(view_slot_used(s, slot), row))
 		return 0;
 	w = view_slot_row(s, slot, row);
 	if (ld64_acq(&w[SEG_ROW_TAG]) != tag)

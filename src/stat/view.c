@@ -3,8 +3,8 @@
  * view.c - making the segment, opening it, and taking a place in it
  *
  * The files are anonymous memory that travels by descriptor: nobody can plant one by name
- * (ROBUSTNESS F38). They are sealed against resizing before anything is read from them, so no read of
- * ours can run off the end of a file that somebody else shortens.
+ * (ROBUSTNESS F38). They are sealed against resizing before anything is read from them, so no read
+ * of ours can run off the end of a file that somebody else shortens.
  */
 #include "config.h"
 
@@ -198,7 +198,8 @@ static void zero_levels(struct stat_seg *s)
 	}
 }
 
-static void head_fill(struct seg_head *h, const struct stat_seg *s, enum seg_file file, uint32_t index)
+static void head_fill(struct seg_head *h, const struct stat_seg *s, enum seg_file file,
+		      uint32_t index)
 {
 	h->layout_id = stat_layout_id();
 	h->file = file;
@@ -352,7 +353,8 @@ static int head_read(int fd, struct seg_head *out)
 		return -ENOMEM;
 	memcpy(out, p, sizeof(*out));
 	env_munmap(p, SEG_PAGE);
-	if (out->magic != SEG_MAGIC || out->layout_id != stat_layout_id() || out->size != (uint64_t)st.st_size)
+	if (out->magic != SEG_MAGIC || out->layout_id != stat_layout_id() ||
+	    out->size != (uint64_t)st.st_size)
 		return FL_ELAYOUT_;
 	return 0;
 }
@@ -425,12 +427,14 @@ struct stat_seg *stat_open(const int *fds, unsigned n, int *err)
 	return s;
 }
 
-int stat_become(struct stat_seg *s, enum stat_role role, uint32_t slot, uint32_t core, uint32_t generation)
+int stat_become(struct stat_seg *s, enum stat_role role, uint32_t slot, uint32_t core,
+		uint32_t generation)
 {
 	int err = 0;
 
-	if (role == STAT_WORKER ? slot >= s->dim.n_workers || core >= s->dim.cores :
-	    role == STAT_CONTROL || role == STAT_LOGD ? slot != stat_slot_of(s, role) : role != STAT_READER)
+	if (role == STAT_WORKER ? slot >= s->dim.n_workers || core >= s->dim.cores
+	    : role == STAT_CONTROL || role == STAT_LOGD ? slot != stat_slot_of(s, role)
+							: role != STAT_READER)
 		return FL_ERANGE_;
 	if (s->n_fd == 0)
 		return -EBADF;

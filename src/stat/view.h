@@ -3,8 +3,8 @@
  * view.h - one process's view of the segment; private to src/stat
  *
  * All files are mapped read-only from read-only descriptors (mprotect cannot widen them); what the
- * process may write is mapped once more, read-write. The read-write maps are not inherited over fork:
- * a child that has not called stat_become() can read everything and write nothing.
+ * process may write is mapped once more, read-write. The read-write maps are not inherited over
+ * fork: a child that has not called stat_become() can read everything and write nothing.
  */
 #ifndef FL_STAT_VIEW_H
 #define FL_STAT_VIEW_H
@@ -39,21 +39,31 @@ struct stat_seg {
 	struct stat_row  *dirty;
 
 	struct fold      *fold;
-	/* master: rows that may be given to other objects, best first; valid until the next commit */
+	/* master: rows that may be given to other objects, best first; valid until the next
+	 * commit */
 	uint32_t         *reuse;
 	uint32_t          reuse_n, reuse_at;
 	bool              reuse_known;
 
 	/* logging */
 	pthread_mutex_t   log_lock;         /* threads of this process only */
-	uint64_t         *log_next;         /* logd: read up to here, [n_slots]; the cursor follows */
+	uint64_t *log_next; /* logd: read up to here, [n_slots]; the cursor follows */
 	char             *log_buf;
 };
 #define SEG_VIEW_MAGIC 0x73746174u
 
-static inline const struct seg_dir *view_dir(const struct stat_seg *s) { return (const void *)s->dir; }
-static inline const struct seg_totals *view_totals(const struct stat_seg *s) { return (const void *)s->totals; }
-static inline const struct seg_slot *view_slot(const struct stat_seg *s, uint32_t k) { return (const void *)s->slot[k]; }
+static inline const struct seg_dir *view_dir(const struct stat_seg *s)
+{
+	return (const void *)s->dir;
+}
+static inline const struct seg_totals *view_totals(const struct stat_seg *s)
+{
+	return (const void *)s->totals;
+}
+static inline const struct seg_slot *view_slot(const struct stat_seg *s, uint32_t k)
+{
+	return (const void *)s->slot[k];
+}
 static inline const struct seg_proc *view_proc(const struct stat_seg *s, uint32_t k)
 {
 	return (const struct seg_proc *)(const void *)(s->dir + s->dim.dir.proc) + k;
@@ -64,7 +74,8 @@ static inline const struct seg_obj *view_obj(const struct stat_seg *s, uint32_t 
 }
 static inline const uint64_t *view_slot_row(const struct stat_seg *s, uint32_t k, uint32_t row)
 {
-	return (const uint64_t *)(const void *)(s->slot[k] + s->dim.slot.row) + (size_t)row * SEG_ROW_WORDS;
+	return (const uint64_t *)(const void *)(s->slot[k] + s->dim.slot.row) +
+	       (size_t)row * SEG_ROW_WORDS;
 }
 static inline const uint64_t *view_slot_used(const struct stat_seg *s, uint32_t k)
 {

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crash_points.h - part of test_crash.c: one SIGKILL after each store, for every failpoint in src/stat
+ * crash_points.h - part of test_crash.c: one SIGKILL after each store, for every failpoint in
+ * src/stat
  *
- * A stage is this program once more, with a failpoint armed and the segment's descriptors inherited: it
- * adopts the segment as a new master would, changes everything a master changes, and runs two workers,
- * a consolidator and logd. Whoever passes the failpoint dies; the stage dies with it. Then the segment must
- * be readable, and an unarmed stage must finish and find all figures within their bounds. The names
- * come from the sources, so a store that is added is tested, or reported as never reached.
+ * A stage is this program once more, with a failpoint armed and the segment's descriptors
+ * inherited: it adopts the segment as a new master would, changes everything a master changes, and
+ * runs two workers, a consolidator and logd. Whoever passes the failpoint dies; the stage dies with
+ * it. Then the segment must be readable, and an unarmed stage must finish and find all figures
+ * within their bounds. The names come from the sources, so a store that is added is tested, or
+ * reported as never reached.
  */
 #ifndef FL_TEST_CRASH_POINTS_H
 #define FL_TEST_CRASH_POINTS_H
@@ -60,7 +62,8 @@ static void stage_logd(struct stat_seg *s, void *arg)
 	(void)arg;
 	for (uint32_t k = 0; k < stat_n_slots(s); k++)
 		while (stat_log_next(s, k, &r))
-			CHILD(r.line.n > 7900 && r.line.p[0] == 'l' && r.line.p[r.line.n - 1] == 'l');
+			CHILD(r.line.n > 7900 && r.line.p[0] == 'l' &&
+			      r.line.p[r.line.n - 1] == 'l');
 	CHILD(stat_log_torn(s) == 0);
 }
 
@@ -88,7 +91,7 @@ static void stage_master(struct stat_seg *s, uint32_t gen)
 		}
 		CHILD(stat_obj_assign(s, KIND_POOL, STR("p"), g, &row) == 0 && row == ROWS);
 		if (g != gen) {
-			snprintf(name, sizeof(name), "x/%u", g);       /* at first: a row never used */
+			snprintf(name, sizeof(name), "x/%u", g); /* at first: a row never used */
 			CHILD(stat_obj_assign(s, SV, str_c(name), g, &row) == 0 && row > ROWS);
 			snprintf(name, sizeof(name), "y/%u", g);       /* somebody else's row */
 			CHILD(stat_obj_assign(s, SV, str_c(name), g, &row) == 0 && row > ROWS);
@@ -194,7 +197,8 @@ static unsigned points_find(char points[POINTS_MAX][40])
 	return n;
 }
 
-/* A table with one row left, whose spare rows have been counted in slot 0 for objects that are gone. */
+/* A table with one row left, whose spare rows have been counted in slot 0 for objects that are
+ * gone. */
 static struct stat_seg *point_segment(void)
 {
 	struct stat_seg *s = seg_make(ROWS + 5, 2, 1);
@@ -213,7 +217,8 @@ static struct stat_seg *point_segment(void)
 	return s;
 }
 
-static void point_check(struct stat_seg *s, const char *armed, uint32_t gen, uint64_t lo, uint64_t hi)
+static void point_check(struct stat_seg *s, const char *armed, uint32_t gen, uint64_t lo,
+			uint64_t hi)
 {
 	uint64_t was[ROWS], now;
 	char name[24];
@@ -226,14 +231,17 @@ static void point_check(struct stat_seg *s, const char *armed, uint32_t gen, uin
 	ck_assert_msg(WIFEXITED(st) && WEXITSTATUS(st) == 0, "after %s: %#x", armed, st);
 	for (uint32_t row = 0; row < ROWS; row++) {
 		now = stat_total(s, row, CTR_SERVICE_REQ_TOT);
-		ck_assert_msg(now >= was[row] && now >= lo && now <= hi, "after %s: row %u: %llu, not %llu..%llu",
-			      armed, row, (unsigned long long)now, (unsigned long long)lo, (unsigned long long)hi);
+		ck_assert_msg(now >= was[row] && now >= lo && now <= hi,
+			      "after %s: row %u: %llu, not %llu..%llu", armed, row,
+			      (unsigned long long)now, (unsigned long long)lo,
+			      (unsigned long long)hi);
 		snprintf(name, sizeof(name), "p/%u", row);
 		ck_assert_uint_eq(stat_obj_find(s, SV, str_c(name)), row);
 	}
 	snprintf(name, sizeof(name), "x/%u", gen + 1);
 	now = stat_total(s, stat_obj_find(s, SV, str_c(name)), CTR_SERVICE_REQ_TOT);
-	ck_assert_msg(now == 2, "after %s: a new object has %llu, not 2", armed, (unsigned long long)now);
+	ck_assert_msg(now == 2, "after %s: a new object has %llu, not 2", armed,
+		      (unsigned long long)now);
 	seg_fold(s);                                     /* all are dead now */
 	ck_assert_uint_eq(total_of(s, CTR_SERVICE_CONN_CUR), 0);
 	ck_assert(stat_conf_get(s, &(struct stat_conf_state){ 0 }));
@@ -259,9 +267,10 @@ START_TEST(test_every_store)
 
 			snprintf(armed, sizeof(armed), "%.39s=kill:%u", points[i], hits[h]);
 			st = stage(s, gen, armed);
-			ck_assert_msg(!WIFEXITED(st) || (WEXITSTATUS(st) == 0 && h > 0), "%s: %s", armed,
+			ck_assert_msg(!WIFEXITED(st) || (WEXITSTATUS(st) == 0 && h > 0), "%s: %s",
+				      armed,
 				      WEXITSTATUS(st) ? "a child complained" : "never reached");
-			hi += 4;                         /* this stage's two at most, two of the next */
+			hi += 4; /* this stage's two at most, two of the next */
 			lo += WIFEXITED(st) ? 4 : 2;
 			point_check(s, armed, gen + 2, lo, hi);
 			if (WIFEXITED(st))

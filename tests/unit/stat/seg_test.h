@@ -21,7 +21,9 @@
 
 static inline struct stat_seg *seg_make(uint32_t objects, uint32_t cores, uint32_t drain)
 {
-	struct stat_params p = { .max_objects = objects, .cores = cores, .drain_generations = drain };
+	struct stat_params p = { .max_objects = objects,
+				 .cores = cores,
+				 .drain_generations = drain };
 	int err = 1;
 	struct stat_seg *s = stat_create(&p, &err);
 
@@ -30,7 +32,8 @@ static inline struct stat_seg *seg_make(uint32_t objects, uint32_t cores, uint32
 	return s;
 }
 
-static inline uint32_t seg_row(struct stat_seg *s, enum tbl_kind kind, const char *name, uint32_t gen)
+static inline uint32_t seg_row(struct stat_seg *s, enum tbl_kind kind, const char *name,
+			       uint32_t gen)
 {
 	uint32_t row = 0;
 	int err = stat_obj_assign(s, kind, str_c(name), gen, &row);
@@ -39,8 +42,8 @@ static inline uint32_t seg_row(struct stat_seg *s, enum tbl_kind kind, const cha
 	return row;
 }
 
-/* Forks a child that takes `slot`, runs fn(s, arg) and exits 0; the master (caller) tells its pid. The child
- * starts when the entry is set. */
+/* Forks a child that takes `slot`, runs fn(s, arg) and exits 0; the master (caller) tells its pid.
+ * The child starts when the entry is set. */
 static inline pid_t seg_spawn(struct stat_seg *s, enum stat_role role, uint32_t slot,
 			      void (*fn)(struct stat_seg *, void *), void *arg)
 {
@@ -76,7 +79,7 @@ static inline int seg_reap(struct stat_seg *s, uint32_t slot, pid_t pid)
 {
 	int st = 0;
 
-	if (waitpid(pid, &st, 0) != pid)                  /* no ck_assert: stages run outside of check */
+	if (waitpid(pid, &st, 0) != pid) /* no ck_assert: stages run outside of check */
 		abort();
 	if (slot != STAT_NO_SLOT)
 		stat_proc_set(s, slot, ST_PROC_DEAD, (uint32_t)pid, 0, 1);

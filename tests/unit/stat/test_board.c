@@ -92,7 +92,11 @@ END_TEST
 START_TEST(test_admin_states)
 {
 	struct stat_seg *s = seg_make(1, 1, 1);
-	struct stat_admin a = { .state = ST_ADMIN_DRAIN, .uid = 7, .since_us = 9, .reason = "move" }, b;
+	struct stat_admin a = { .state = ST_ADMIN_DRAIN,
+				.uid = 7,
+				.since_us = 9,
+				.reason = "move" },
+			  b;
 	uint32_t row = seg_row(s, SV, "p/a", 1);
 	uint64_t e = stat_board_epoch(s);
 
@@ -128,7 +132,9 @@ static struct stat_health health(uint32_t state, const char *reason)
 static void probe_first(struct stat_seg *s, void *arg)
 {
 	struct stat_health h = health(ST_HEALTH_DOWN, "first");
-	struct stat_dns d = { .n = 1, .resolved_us = 3, .addr = { { .family = AF_INET, .b = { 127, 0, 0, 1 } } } };
+	struct stat_dns d = { .n = 1,
+			      .resolved_us = 3,
+			      .addr = { { .family = AF_INET, .b = { 127, 0, 0, 1 } } } };
 	uint64_t e;
 
 	(void)arg;
@@ -243,5 +249,5 @@ START_TEST(test_health_of_reused_row)
 }
 END_TEST
 
-SEG_MAIN("stat/board", test_proc_entries, test_heartbeat, test_board_words, test_admin_states, test_health_import,
-	 test_health_import_by_itself, test_health_of_reused_row)
+SEG_MAIN("stat/board", test_proc_entries, test_heartbeat, test_board_words, test_admin_states,
+	 test_health_import, test_health_import_by_itself, test_health_of_reused_row)

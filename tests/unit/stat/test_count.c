@@ -20,7 +20,8 @@ struct job {
 static void work(struct stat_seg *s, void *arg)
 {
 	struct job *j = arg;
-	struct stat_row *r = stat_row_get(s, SV, j->row), *v = stat_row_get(s, KIND_VSERVER, j->vrow);
+	struct stat_row *r = stat_row_get(s, SV, j->row),
+			*v = stat_row_get(s, KIND_VSERVER, j->vrow);
 
 	CHILD(r && v);
 	CHILD(r->v[CTR_SERVICE_CONN_CUR] == 0);         /* a LEVEL never outlives its process */
@@ -46,7 +47,8 @@ START_TEST(test_sum_goes_on_level_vanishes)
 	for (int i = 0; i < 20; i++) {
 		uint32_t slot = (uint32_t)i % stat_worker_slots(s);
 
-		ck_assert(WIFSIGNALED(seg_reap(s, slot, seg_spawn(s, STAT_WORKER, slot, work, &j))));
+		ck_assert(
+			WIFSIGNALED(seg_reap(s, slot, seg_spawn(s, STAT_WORKER, slot, work, &j))));
 		j.max = 10;
 		total += 5;
 		seg_fold(s);
@@ -106,7 +108,7 @@ static void decide(struct stat_seg *s, void *arg)
 	stat_inc(r, c);
 	CHILD(stat_now(s, r, c) == 4);
 	stat_flush(s, 1);
-	CHILD(stat_now(s, r, c) == 4);                   /* not folded yet: still only counted once */
+	CHILD(stat_now(s, r, c) == 4); /* not folded yet: still only counted once */
 	*step = 1;
 	while (*step != 2)
 		env_sleep_us(100);
@@ -115,7 +117,7 @@ static void decide(struct stat_seg *s, void *arg)
 	CHILD(stat_now(s, r, c) == 3);
 	stat_flush(s, 1);
 	CHILD(stat_now(s, r, c) == 3);                   /* the total still contains mine */
-	for (int i = 0; i < 5; i++) {                    /* and any number of flushes without a fold */
+	for (int i = 0; i < 5; i++) { /* and any number of flushes without a fold */
 		stat_add(r, c, 10);
 		stat_flush(s, 1);
 		CHILD(stat_now(s, r, c) == 3 + (uint64_t)(i + 1) * 10);
@@ -324,6 +326,6 @@ START_TEST(test_reading_does_not_allocate)
 }
 END_TEST
 
-SEG_MAIN("stat/count", test_sum_goes_on_level_vanishes, test_every_slot_counts, test_now_is_exact_for_mine,
-	 test_lapped_ring_folds_all, test_reused_row_starts_at_zero, test_without_a_place,
-	 test_reading_does_not_allocate)
+SEG_MAIN("stat/count", test_sum_goes_on_level_vanishes, test_every_slot_counts,
+	 test_now_is_exact_for_mine, test_lapped_ring_folds_all, test_reused_row_starts_at_zero,
+	 test_without_a_place, test_reading_does_not_allocate)

@@ -2,10 +2,11 @@
 /*
  * test_crash.c - processes killed at any instant, and a segment with flipped bits
  *
- * Random part: two workers, one of them prober, and the consolidator are killed thousands of times while
- * readers check that nothing is torn, nothing goes backward and nobody is stuck. Builds with
+ * Random part: two workers, one of them prober, and the consolidator are killed thousands of times
+ * while readers check that nothing is torn, nothing goes backward and nobody is stuck. Builds with
  * failpoints add the exhaustive part: one kill after every single store to shared memory, each
- * followed by a check and by successors that must find nothing to complain about (ROBUSTNESS F2, R24).
+ * followed by a check and by successors that must find nothing to complain about (ROBUSTNESS F2,
+ * R24).
  */
 #include "config.h"
 
@@ -44,7 +45,8 @@ static void control_fn(struct stat_seg *s, void *arg)
 			stat_inc(r, i);
 		stat_flush(s, 1);
 		stat_consolidate(s, 1);
-		/* far more often than any interval that can be configured, but readers' tries are bounded */
+		/* far more often than any interval that can be configured, but readers' tries are
+		 * bounded */
 		for (uint64_t until = env_now_ns() + 5000; env_now_ns() < until; )
 			;
 	}
@@ -148,7 +150,8 @@ START_TEST(test_random_kills)
 	for (size_t i = 0; i < FL_ARRAY_LEN(victims); i++) {
 		uint32_t k = victims[i];
 
-		pid[k] = seg_spawn(s, k == 4 ? STAT_CONTROL : STAT_WORKER, k, k == 4 ? control_fn : worker_fn, t);
+		pid[k] = seg_spawn(s, k == 4 ? STAT_CONTROL : STAT_WORKER, k,
+				   k == 4 ? control_fn : worker_fn, t);
 	}
 	while (env_now_us() < end) {
 		uint32_t k = victims[env_random_u64() % 3];
@@ -159,12 +162,14 @@ START_TEST(test_random_kills)
 		ck_assert_msg(WIFSIGNALED(st), "slot %u ended by itself: %#x", k, st);
 		ck_assert_int_eq(waitpid(rd, &st, WNOHANG), 0);
 		kills++;
-		pid[k] = seg_spawn(s, k == 4 ? STAT_CONTROL : STAT_WORKER, k, k == 4 ? control_fn : worker_fn, t);
+		pid[k] = seg_spawn(s, k == 4 ? STAT_CONTROL : STAT_WORKER, k,
+				   k == 4 ? control_fn : worker_fn, t);
 	}
 	t->stop = 1;
 	for (size_t i = 0; i < FL_ARRAY_LEN(victims); i++) {
 		st = seg_reap(s, victims[i], pid[victims[i]]);
-		ck_assert_msg(WIFEXITED(st) && WEXITSTATUS(st) == 0, "slot %u: %#x", victims[i], st);
+		ck_assert_msg(WIFEXITED(st) && WEXITSTATUS(st) == 0, "slot %u: %#x", victims[i],
+			      st);
 	}
 	ck_assert_int_eq(waitpid(rd, &st, 0), rd);
 	ck_assert_msg(WIFEXITED(st) && WEXITSTATUS(st) == 0, "reader: %#x", st);
@@ -222,7 +227,8 @@ static void read_everything(struct stat_seg *s)
 			stat_obj_find(s, kind, str_n(tmp, name.n));
 		}
 		if (stat_health_get(s, row, &h))
-			CHILD(h.n_mon <= STAT_MON_MAX && strnlen(h.reason, sizeof(h.reason)) < sizeof(h.reason));
+			CHILD(h.n_mon <= STAT_MON_MAX &&
+			      strnlen(h.reason, sizeof(h.reason)) < sizeof(h.reason));
 		CHILD(stat_health_state(s, row) <= ST_HEALTH_NOCHECK);
 		if (stat_dns_get(s, row, &d))
 			CHILD(d.n <= STAT_DNS_MAX);
@@ -255,10 +261,22 @@ static void read_damaged_logs(struct stat_seg *s, void *arg)
 /* Flips bits where something is: heads, tables and the first records of every area. */
 static void flip(struct stat_seg *s, char *const *map)
 {
-	const size_t dir[] = { 0, s->dim.dir.proc, s->dim.dir.core, s->dim.dir.object, s->dim.dir.index, s->dim.dir.admin };
+	const size_t dir[] = { 0,
+			       s->dim.dir.proc,
+			       s->dim.dir.core,
+			       s->dim.dir.object,
+			       s->dim.dir.index,
+			       s->dim.dir.admin };
 	const size_t tot[] = { 0, s->dim.totals.folded, s->dim.totals.used, s->dim.totals.row };
-	const size_t slt[] = { 0, s->dim.slot.used, s->dim.slot.row, s->dim.slot.dirty, s->dim.slot.hstate,
-			       s->dim.slot.health, s->dim.slot.dns, s->dim.slot.cursor, s->dim.slot.log };
+	const size_t slt[] = { 0,
+			       s->dim.slot.used,
+			       s->dim.slot.row,
+			       s->dim.slot.dirty,
+			       s->dim.slot.hstate,
+			       s->dim.slot.health,
+			       s->dim.slot.dns,
+			       s->dim.slot.cursor,
+			       s->dim.slot.log };
 	uint64_t r = env_random_u64();
 	unsigned i = (unsigned)(r % s->n_fd);
 	size_t off = i == 0 ? dir[(r >> 8) % 6] : i == 1 ? tot[(r >> 8) % 4] : slt[(r >> 8) % 9];
@@ -277,12 +295,16 @@ START_TEST(test_flipped_bits)
 	stat_set_prober_slot(s, 0);
 	stat_admin_set(s, 3, &a);
 	for (unsigned i = 0; i < s->n_fd; i++) {
-		map[i] = mmap(NULL, i == 0 ? s->dim.dir.size : i == 1 ? s->dim.totals.size : s->dim.slot.size,
+		map[i] = mmap(NULL,
+			      i == 0   ? s->dim.dir.size
+			      : i == 1 ? s->dim.totals.size
+				       : s->dim.slot.size,
 			      PROT_READ | PROT_WRITE, MAP_SHARED, s->fd[i], 0);
 		ck_assert_ptr_ne(map[i], MAP_FAILED);
 	}
 	for (int round = 0; round < 150; round++) {
-		/* whoever writes may find damage in his own slot; he must not fall over it either */
+		/* whoever writes may find damage in his own slot; he must not fall over it
+		 * either */
 		seg_run(s, STAT_WORKER, (uint32_t)round % 4, fill_worker, NULL);
 		for (int i = 0; i < 100; i++) {
 			flip(s, map);

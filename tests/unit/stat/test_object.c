@@ -62,7 +62,8 @@ END_TEST
 START_TEST(test_parameters_refused)
 {
 	static const struct stat_params bad[] = {
-		{ 0, 1, 1 }, { 64, 0, 1 }, { 64, STAT_MAX_CORES + 1, 0 }, { UINT32_MAX, 1, 1 }, { 64, 1, 1000 },
+		{ 0, 1, 1 },          { 64, 0, 1 },    { 64, STAT_MAX_CORES + 1, 0 },
+		{ UINT32_MAX, 1, 1 }, { 64, 1, 1000 },
 	};
 	int err;
 
@@ -94,7 +95,8 @@ START_TEST(test_many_names)
 }
 END_TEST
 
-/* A full segment refuses; rows go to others longest unused first; the index survives much change. */
+/* A full segment refuses; rows go to others longest unused first; the index survives much
+ * change. */
 START_TEST(test_full_and_reuse)
 {
 	struct stat_seg *s = seg_make(100, 1, 1);
@@ -109,7 +111,8 @@ START_TEST(test_full_and_reuse)
 	ck_assert_int_eq(stat_obj_assign(s, SV, STR("more"), 2, &row), FL_ELIMIT_);
 	stat_obj_commit(s, 2, 2);
 	for (gen = 3; gen < 300; gen++) {
-		/* 40 names of the last generation stay, 20 change: at most two generations' worth at a time */
+		/* 40 names of the last generation stay, 20 change: at most two generations' worth
+		 * at a time */
 		for (uint32_t i = 0; i < 60; i++) {
 			snprintf(name, sizeof(name), "g%u", (gen * 20 + i) % 5000);
 			ck_assert_int_eq(stat_obj_assign(s, SV, str_c(name), gen, &row), 0);
@@ -117,7 +120,7 @@ START_TEST(test_full_and_reuse)
 		}
 		stat_obj_commit(s, gen, gen);
 	}
-	for (uint32_t i = 0; i < 60; i++) {              /* all of the last one are there, each once */
+	for (uint32_t i = 0; i < 60; i++) { /* all of the last one are there, each once */
 		snprintf(name, sizeof(name), "g%u", (299 * 20 + i) % 5000);
 		ck_assert_uint_ne(stat_obj_find(s, SV, str_c(name)), STAT_NO_ROW);
 	}
@@ -131,7 +134,11 @@ START_TEST(test_adopt_finds_everything)
 {
 	struct stat_seg *s = seg_make(64, 2, 1), *n;
 	struct stat_conf_state c = { .generation = 7, .file = "/etc/x.conf" }, c2;
-	struct stat_admin a = { .state = ST_ADMIN_MAINT, .uid = 1000, .since_us = 5, .reason = "disk" }, a2;
+	struct stat_admin a = { .state = ST_ADMIN_MAINT,
+				.uid = 1000,
+				.since_us = 5,
+				.reason = "disk" },
+			  a2;
 	uint32_t row = seg_row(s, SV, "p/a", 7), row2 = seg_row(s, SV, "p/b", 7);
 	uint64_t started = stat_started_us(s);
 	int fds[32], err = 1;
@@ -217,7 +224,8 @@ START_TEST(test_adopt_refuses)
 	}
 	COPY();
 	h = (void *)s->dir_rw;
-	for (size_t w = 0; w < sizeof(*h) / 8 - 1; w++) { /* any word of the header (pad excepted) */
+	/* any word of the header (pad excepted) */
+	for (size_t w = 0; w < sizeof(*h) / 8 - 1; w++) {
 		keep = ((uint64_t *)h)[w];
 		for (unsigned bit = 0; bit < 64; bit += 7) {
 			((uint64_t *)h)[w] = keep ^ UINT64_C(1) << bit;
@@ -269,11 +277,12 @@ static void poke(struct stat_seg *s, void *arg)
 	CHILD(s->dir_rw == NULL && s->totals_rw == NULL && stat_fd_count(s) == 0);
 	for (size_t i = 0; i < FL_ARRAY_LEN(at); i++)
 		CHILD(mprotect((void *)(uintptr_t)at[i], 4096, PROT_READ | PROT_WRITE) != 0);
-	signal(SIGSEGV, SIG_DFL);                         /* a sanitizer's handler would report it */
+	signal(SIGSEGV, SIG_DFL); /* a sanitizer's handler would report it */
 	*(volatile char *)(uintptr_t)(s->slot[1] + 4000) = 1;
 }
 
-/* gen: a forked child that takes no place reads all, writes nothing, and its children may take one. */
+/* gen: a forked child that takes no place reads all, writes nothing, and its children may take
+ * one. */
 static void gen_fn(struct stat_seg *s)
 {
 	pid_t pid;
@@ -327,6 +336,6 @@ START_TEST(test_layout_text)
 }
 END_TEST
 
-SEG_MAIN("stat/object", test_names_keep_their_rows, test_names_refused, test_parameters_refused, test_many_names,
-	 test_full_and_reuse, test_adopt_finds_everything, test_adopt_refuses, test_open_read_only,
-	 test_wild_writes_do_not_cross, test_layout_text)
+SEG_MAIN("stat/object", test_names_keep_their_rows, test_names_refused, test_parameters_refused,
+	 test_many_names, test_full_and_reuse, test_adopt_finds_everything, test_adopt_refuses,
+	 test_open_read_only, test_wild_writes_do_not_cross, test_layout_text)

@@ -9,7 +9,7 @@
 #include "seg_test.h"
 
 struct job {
-	volatile uint64_t *page;      /* [0] lines put, [1] lines dropped, [2] lines read, [3] stop */
+	volatile uint64_t *page; /* [0] lines put, [1] lines dropped, [2] lines read, [3] stop */
 	uint64_t           n;
 	size_t             len;
 };
@@ -44,7 +44,8 @@ static void check_line(const struct stat_log_rec *r, uint64_t id, size_t len)
 	CHILD(r->line.n == len + id % 7);
 	CHILD(memcmp(r->line.p, want, 21) == 0);
 	CHILD(r->line.n < 30 || r->line.p[r->line.n - 1] == (char)('a' + (int)(id % 26)));
-	CHILD(r->stream == id % 3 && r->level == 2 && r->ev == (uint32_t)id && r->wall_us == id * 10);
+	CHILD(r->stream == id % 3 && r->level == 2 && r->ev == (uint32_t)id &&
+	      r->wall_us == id * 10);
 	CHILD(r->slot == 0 && r->generation == 1);
 }
 
@@ -127,7 +128,8 @@ START_TEST(test_line_sizes)
 }
 END_TEST
 
-/* A reader killed while it works on a line: its successor reads that line again and none is lost. */
+/* A reader killed while it works on a line: its successor reads that line again and none is
+ * lost. */
 static void read_and_die(struct stat_seg *s, void *arg)
 {
 	struct job *j = arg;
@@ -149,7 +151,8 @@ START_TEST(test_killed_reader)
 	seg_run(s, STAT_WORKER, 0, writer, &j);
 	j.n = 10;
 	for (uint64_t i = 0; i < 5; i++) {
-		ck_assert(WIFSIGNALED(seg_reap(s, logd, seg_spawn(s, STAT_LOGD, logd, read_and_die, &j))));
+		ck_assert(WIFSIGNALED(
+			seg_reap(s, logd, seg_spawn(s, STAT_LOGD, logd, read_and_die, &j))));
 		ck_assert_uint_eq(j.page[2], i * 9 + 9);
 	}
 	seg_run(s, STAT_LOGD, logd, reader, &j);         /* continues at the last line read */
@@ -162,7 +165,8 @@ static void writer_forever(struct stat_seg *s, void *arg)
 	struct job *j = arg;
 
 	for (;;)
-		if (stat_log_put(s, 0, 2, 1, 1, "0123456789012345678901234567890123456789", 20 + j->page[0] % 20))
+		if (stat_log_put(s, 0, 2, 1, 1, "0123456789012345678901234567890123456789",
+				 20 + j->page[0] % 20))
 			j->page[0]++;
 }
 
@@ -225,7 +229,7 @@ static void read_damaged(struct stat_seg *s, void *arg)
 
 	(void)arg;
 	CHILD(stat_log_next(s, 0, &r) && r.ev == 0);
-	CHILD(stat_log_next(s, 0, &r) && r.ev == 2);     /* the one between is skipped and counted */
+	CHILD(stat_log_next(s, 0, &r) && r.ev == 2); /* the one between is skipped and counted */
 	CHILD(!stat_log_next(s, 0, &r));
 	CHILD(stat_log_torn(s) == 1);
 }
@@ -240,5 +244,5 @@ START_TEST(test_damaged_record_is_skipped)
 }
 END_TEST
 
-SEG_MAIN("stat/ring", test_order_and_wrap, test_full_ring_drops_and_counts, test_line_sizes, test_killed_reader,
-	 test_killed_writers, test_damaged_record_is_skipped)
+SEG_MAIN("stat/ring", test_order_and_wrap, test_full_ring_drops_and_counts, test_line_sizes,
+	 test_killed_reader, test_killed_writers, test_damaged_record_is_skipped)
