@@ -38,8 +38,10 @@ int conf_load(struct conf_src *src, struct conf_diag *d, struct conf **out)
 	int rc = start(&ld, src, d);
 
 	*out = NULL;
-	if (rc)
+	if (rc) {
+		conf_error(d, (struct conf_loc){ src->main_name, 0, 0 }, 1, NULL, "out of memory");
 		return rc;
+	}
 	diag_set_src(d, src);
 	parse_file(&ld, src->main_name, NULL);
 	if (!ld.oom)
