@@ -23,6 +23,21 @@ tests_fuzz_fuzz_expr_SOURCES = tests/fuzz/fuzz_expr.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_expr_LDADD = libfairlead.a $(FL_LIBS)
 tests_fuzz_fuzz_expr_LDFLAGS = $(AM_LDFLAGS) $(FL_FUZZ_LDFLAGS)
 
+FUZZ_TARGETS += tests/fuzz/fuzz_h1_request
+tests_fuzz_fuzz_h1_request_SOURCES = tests/fuzz/fuzz_h1_request.c tests/fuzz/h1_fuzz.h $(FUZZ_MAIN)
+tests_fuzz_fuzz_h1_request_LDADD = libfairlead.a $(FL_LIBS)
+tests_fuzz_fuzz_h1_request_LDFLAGS = $(AM_LDFLAGS) $(FL_FUZZ_LDFLAGS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_h1_response
+tests_fuzz_fuzz_h1_response_SOURCES = tests/fuzz/fuzz_h1_response.c tests/fuzz/h1_fuzz.h $(FUZZ_MAIN)
+tests_fuzz_fuzz_h1_response_LDADD = libfairlead.a $(FL_LIBS)
+tests_fuzz_fuzz_h1_response_LDFLAGS = $(AM_LDFLAGS) $(FL_FUZZ_LDFLAGS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_chunked
+tests_fuzz_fuzz_chunked_SOURCES = tests/fuzz/fuzz_chunked.c tests/fuzz/h1_fuzz.h $(FUZZ_MAIN)
+tests_fuzz_fuzz_chunked_LDADD = libfairlead.a $(FL_LIBS)
+tests_fuzz_fuzz_chunked_LDFLAGS = $(AM_LDFLAGS) $(FL_FUZZ_LDFLAGS)
+
 if FL_FUZZERS
 FUZZ_MAIN =
 noinst_PROGRAMS += $(FUZZ_TARGETS)

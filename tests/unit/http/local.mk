@@ -1,1 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
+check_PROGRAMS += tests/unit/http/test_head
+tests_unit_http_test_head_SOURCES = tests/unit/http/test_head.c tests/unit/base/unit.h
+tests_unit_http_test_head_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_http_test_head_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+check_PROGRAMS += tests/unit/http/test_h1_request
+tests_unit_http_test_h1_request_SOURCES = tests/unit/http/test_h1_request.c tests/unit/http/h1_unit.h tests/unit/base/unit.h
+tests_unit_http_test_h1_request_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_http_test_h1_request_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+check_PROGRAMS += tests/unit/http/test_h1_response
+tests_unit_http_test_h1_response_SOURCES = tests/unit/http/test_h1_response.c tests/unit/http/h1_unit.h tests/unit/base/unit.h
+tests_unit_http_test_h1_response_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_http_test_h1_response_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+check_PROGRAMS += tests/unit/http/test_h1_uri
+tests_unit_http_test_h1_uri_SOURCES = tests/unit/http/test_h1_uri.c tests/unit/base/unit.h
+tests_unit_http_test_h1_uri_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_http_test_h1_uri_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+check_PROGRAMS += tests/unit/http/test_h1_body
+tests_unit_http_test_h1_body_SOURCES = tests/unit/http/test_h1_body.c tests/unit/base/unit.h
+tests_unit_http_test_h1_body_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_http_test_h1_body_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
