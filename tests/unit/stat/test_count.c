@@ -214,6 +214,67 @@ START_TEST(test_lapped_ring_folds_all)
 }
 END_TEST
 
+/* One consolidator for the whole test: folds when told, and says so. */
+static void fold_on_demand(struct stat_seg *s, void *arg)
+{
+	volatile uint32_t *turn = arg;
+
+	for (;;) {
+		while (*turn != 1)
+			env_sleep_us(50);
+		stat_consolidate(s, 1);
+		*turn = 0;
+	}
+}
+
+static void fold_now(volatile uint32_t *turn)
+{
+	*turn = 1;
+	while (*turn)
+		env_sleep_us(50);
+}
+
+/* What a flush does up to the dirty ring, then death. */
+static void store_and_die(struct stat_seg *s, void *arg)
+{
+	struct job *j = arg;
+	uint64_t *w = (uint64_t *)(uintptr_t)view_slot_row(s, 0, j->row);
+
+	w = (void *)(s->own + ((char *)w - s->slot[0]));
+	w[SEG_ROW_CTR + CTR_SERVICE_REQ_TOT] += 11;
+	raise(SIGKILL);
+}
+
+/* The rings say nothing of these changes; the state of the slot does. */
+START_TEST(test_change_of_owner_folds_all)
+{
+	struct stat_seg *s = seg_make(64, 1, 1);
+	uint32_t control = stat_slot_of(s, STAT_CONTROL), pid;
+	volatile uint32_t *turn = shared_page();
+	struct job j = { .add = 5, .level = 3, .max = 1, .die = true };
+	pid_t fold;
+
+	j.row = seg_row(s, SV, "p/a", 1);
+	j.vrow = seg_row(s, KIND_VSERVER, "v", 1);
+	fold = seg_spawn(s, STAT_CONTROL, control, fold_on_demand, (void *)(uintptr_t)turn);
+	seg_reap(s, 0, seg_spawn(s, STAT_WORKER, 0, work, &j));
+	pid = view_slot(s, 0)->pid;
+	stat_proc_set(s, 0, ST_PROC_HUNG, pid, 0, 1);
+	fold_now(turn);
+	ck_assert_uint_eq(stat_total(s, j.row, CTR_SERVICE_CONN_CUR), 3);
+	stat_proc_set(s, 0, ST_PROC_DEAD, pid, 0, 1);
+	fold_now(turn);
+	ck_assert_uint_eq(stat_total(s, j.row, CTR_SERVICE_CONN_CUR), 0);
+	ck_assert_uint_eq(stat_total(s, j.row, CTR_SERVICE_REQ_TOT), 5);
+	seg_reap(s, 0, seg_spawn(s, STAT_WORKER, 0, store_and_die, &j));
+	fold_now(turn);
+	ck_assert_uint_eq(stat_total(s, j.row, CTR_SERVICE_REQ_TOT), 16);
+	kill(fold, SIGKILL);
+	seg_reap(s, control, fold);
+	stat_free(s);
+}
+END_TEST
+
 static void add_seven(struct stat_seg *s, void *arg)
 {
 	struct job *j = arg;
@@ -256,6 +317,15 @@ START_TEST(test_reused_row_starts_at_zero)
 	seg_fold(s);
 	for (unsigned c = 0; c < TBL_CTR_MAX; c++)
 		ck_assert_uint_eq(stat_total(s, row, c), c == CTR_POLICY_HITS ? 7 : 0);
+	/* the next one is of the same kind */
+	stat_obj_commit(s, 3, 3);
+	seg_row(s, KIND_VSERVER, "v", 4);
+	stat_obj_commit(s, 4, 4);
+	ck_assert_uint_eq(seg_row(s, KIND_POLICY, "newer", 5), row);
+	ck_assert_uint_eq(stat_total(s, row, CTR_POLICY_HITS), 0);
+	seg_run(s, STAT_WORKER, 0, add_seven, &j);
+	seg_fold(s);
+	ck_assert_uint_eq(stat_total(s, row, CTR_POLICY_HITS), 7);
 	ck_assert_uint_eq(stat_total(s, j.vrow, CTR_VSERVER_TTFB_MAX_US), 9);
 	stat_free(s);
 }
@@ -327,5 +397,5 @@ START_TEST(test_reading_does_not_allocate)
 END_TEST
 
 SEG_MAIN("stat/count", test_sum_goes_on_level_vanishes, test_every_slot_counts,
-	 test_now_is_exact_for_mine, test_lapped_ring_folds_all, test_reused_row_starts_at_zero,
-	 test_without_a_place, test_reading_does_not_allocate)
+	 test_now_is_exact_for_mine, test_lapped_ring_folds_all, test_change_of_owner_folds_all,
+	 test_reused_row_starts_at_zero, test_without_a_place, test_reading_does_not_allocate)
