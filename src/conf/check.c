@@ -42,7 +42,8 @@ static void check_send(struct loader *ld, const struct conf_node *n)
 	for (size_t i = 0; i < rest.n; i++)
 		good &= (unsigned char)rest.p[i] > 0x20 && rest.p[i] != 0x7f;
 	if (!good)
-		conf_error(ld->d, n->val[0].loc, n->val[0].span, "write it as in \"GET /healthz\"; the version is ours",
+		conf_error(ld->d, n->val[0].loc, n->val[0].span,
+			   "write it as in \"GET /healthz\"; the version is ours",
 			   "\"send\" of an http monitor is a method and a path");
 }
 
@@ -71,16 +72,19 @@ static void check_expect(struct loader *ld, const struct conf_node *n, int64_t t
 		err_at(ld, n, "a tcp monitor has \"expect bytes\"",
 		       "\"expect status\" and \"expect body\" are for http monitors");
 	else if (type == MON_HTTP && bytes)
-		err_at(ld, n, "an http monitor has \"expect body\"", "\"expect bytes\" is for tcp monitors");
+		err_at(ld, n, "an http monitor has \"expect body\"",
+		       "\"expect bytes\" is for tcp monitors");
 	else if (str_eq(n->val[0].s, STR("status")))
 		check_status_words(ld, n);
 	else if (n->val[1].s.n == 0)
-		conf_error(ld->d, n->val[1].loc, n->val[1].span, NULL, "every answer holds an empty text");
+		conf_error(ld->d, n->val[1].loc, n->val[1].span, NULL,
+			   "every answer holds an empty text");
 }
 
 static void check_times(struct loader *ld, const struct conf_node *m)
 {
-	const struct conf_node *every = conf_child(m, D_MON_EVERY), *timeout = conf_child(m, D_MON_TIMEOUT), *at;
+	const struct conf_node *every = conf_child(m, D_MON_EVERY),
+			       *timeout = conf_child(m, D_MON_TIMEOUT), *at;
 	int64_t e = conf_opt_int(m, D_MON_EVERY), t = conf_opt_int(m, D_MON_TIMEOUT);
 	char mem[200];
 	struct sb b;
@@ -100,9 +104,12 @@ static void check_times(struct loader *ld, const struct conf_node *m)
 
 static void check_monitor(struct loader *ld, const struct conf_node *m)
 {
-	static const struct { enum tbl_dir id; unsigned types; } fits[] = {
-		{ D_MON_SEND, 1 << MON_TCP | 1 << MON_HTTP }, { D_MON_EXPECT, 1 << MON_TCP | 1 << MON_HTTP },
-		{ D_MON_HOST, 1 << MON_HTTP }, { D_MON_PORT, 1 << MON_TCP | 1 << MON_HTTP },
+	static const struct { enum tbl_dir id; unsigned types;
+	} fits[] = {
+		{ D_MON_SEND, 1 << MON_TCP | 1 << MON_HTTP },
+		{ D_MON_EXPECT, 1 << MON_TCP | 1 << MON_HTTP },
+		{ D_MON_HOST, 1 << MON_HTTP },
+		{ D_MON_PORT, 1 << MON_TCP | 1 << MON_HTTP },
 		{ D_MON_TLS, 1 << MON_TCP | 1 << MON_HTTP },
 	};
 	const struct conf_node *send;
@@ -115,8 +122,9 @@ static void check_monitor(struct loader *ld, const struct conf_node *m)
 	for (const struct conf_node *n = m->child; n; n = n->next)
 		for (size_t i = 0; i < FL_ARRAY_LEN(fits); i++)
 			if (n->dir->id == fits[i].id && !(fits[i].types & 1u << type))
-				conf_error(ld->d, n->loc, n->span, NULL, "\"%s\" does not fit a monitor of type %s",
-					   n->dir->name, m->val[1].s.p);
+				conf_error(ld->d, n->loc, n->span, NULL,
+					   "\"%s\" does not fit a monitor of type %s", n->dir->name,
+					   m->val[1].s.p);
 	send = conf_child(m, D_MON_SEND);
 	if (type == MON_HTTP && send && send->n_val)
 		check_send(ld, send);
@@ -129,7 +137,8 @@ static void check_monitor(struct loader *ld, const struct conf_node *m)
 
 static void check_pool_monitors(struct loader *ld, const struct conf_node *p)
 {
-	const struct conf_node *first = conf_child(p, D_POOL_MONITOR), *more = first ? conf_same(first) : NULL;
+	const struct conf_node *first = conf_child(p, D_POOL_MONITOR),
+			       *more = first ? conf_same(first) : NULL;
 
 	CONF_FOREACH(n, p, D_POOL_MONITOR)
 		if (more && n->n_val && n->val[0].type == CV_ENUM)
@@ -144,14 +153,16 @@ static void check_pool(struct loader *ld, const struct conf_node *p)
 	check_pool_monitors(ld, p);
 	if (!svc) {
 		if (!p->broken)
-			conf_error(ld->d, p->loc, p->span, "write it as in: service a1 10.0.0.11:8080",
-				   "%s has no service", node_title(ld->pool, p));
+			conf_error(ld->d, p->loc, p->span,
+				   "write it as in: service a1 10.0.0.11:8080", "%s has no service",
+				   node_title(ld->pool, p));
 		return;
 	}
 	for (const struct conf_node *n = svc; n && !weight; n = conf_same(n))
 		weight = n->broken || conf_opt_int(n, D_SVC_WEIGHT) > 0;
 	if (!weight)
-		conf_warn(ld->d, p->loc, p->span, NULL, "every service of %s has weight 0: it takes no traffic",
+		conf_warn(ld->d, p->loc, p->span, NULL,
+			  "every service of %s has weight 0: it takes no traffic",
 			  node_title(ld->pool, p));
 }
 
@@ -159,12 +170,14 @@ static void check_pool(struct loader *ld, const struct conf_node *p)
 
 static void check_admin(struct loader *ld, const struct conf_node *a, struct map *listens)
 {
-	const struct conf_node *sock = conf_child(a, D_ADMIN_SOCKET), *http = conf_child(a, D_ADMIN_HTTP);
+	const struct conf_node *sock = conf_child(a, D_ADMIN_SOCKET),
+			       *http = conf_child(a, D_ADMIN_HTTP);
 	size_t most = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
 
 	if (sock && sock->n_val && sock->val[0].s.n > most)
 		conf_error(ld->d, sock->val[0].loc, sock->val[0].span, NULL,
-			   "path is longer than the %u bytes that a socket may have", (unsigned)most);
+			   "path is longer than the %u bytes that a socket may have",
+			   (unsigned)most);
 	if (http && http->n_val) {
 		char text[ADDR_TEXT_MAX];
 		struct addr addr = http->val[0].addr;
@@ -194,10 +207,13 @@ static void check_unused(struct loader *ld)
 		if (!unused)
 			continue;
 		if (n->dir->id == D_POOL && !ld->c->root->broken)
-			conf_warn(ld->d, n->loc, n->span, NULL, "%s is never used", node_title(ld->pool, n));
+			conf_warn(ld->d, n->loc, n->span, NULL, "%s is never used",
+				  node_title(ld->pool, n));
 		else if (n->dir->id == D_VSERVER && !conf_child(n, D_VS_LISTEN))
-			conf_warn(ld->d, n->loc, n->span, "give it a \"listen\", or go to it with \"use vserver\"",
-				  "%s has no \"listen\" and is never used", node_title(ld->pool, n));
+			conf_warn(ld->d, n->loc, n->span,
+				  "give it a \"listen\", or go to it with \"use vserver\"",
+				  "%s has no \"listen\" and is never used",
+				  node_title(ld->pool, n));
 	}
 }
 
@@ -205,8 +221,8 @@ static void check_resolvers(struct loader *ld, const struct conf_node *r)
 {
 	for (unsigned i = 0; i < r->n_val; i++)
 		if (addr_is_any(&r->val[i].addr))
-			conf_error(ld->d, r->val[i].loc, r->val[i].span, NULL, "\"%.60s\" is no single address",
-				   r->val[i].s.p);
+			conf_error(ld->d, r->val[i].loc, r->val[i].span, NULL,
+				   "\"%.60s\" is no single address", r->val[i].s.p);
 }
 
 static void check_deep(struct loader *ld, const struct conf_node *n)

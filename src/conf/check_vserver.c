@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check_vserver.c - rules about vservers and their policies; expressions and templates go to their hooks
+ * check_vserver.c - rules about vservers and their policies; expressions and templates go to their
+ * hooks
  *
  * Which facts an expression may ask for follows from where it stands: the plane.
  */
@@ -22,12 +23,14 @@ static bool is_http(const struct conf_node *vs)
 
 /* ---------- hooks ---------- */
 
-static void hook_failed(struct loader *ld, const struct conf_val *v, const struct conf_expr_error *e)
+static void hook_failed(struct loader *ld, const struct conf_val *v,
+			const struct conf_expr_error *e)
 {
 	struct tok t = { .loc = v->loc, .raw = v->raw };
 	struct conf_loc loc = v->loc;
 	unsigned span = v->span;
-	size_t quote = v->type == CV_TEMPLATE && v->raw.n && (v->raw.p[0] == '"' || v->raw.p[0] == '`');
+	size_t quote =
+		v->type == CV_TEMPLATE && v->raw.n && (v->raw.p[0] == '"' || v->raw.p[0] == '`');
 	size_t off = FL_MIN(e->off, v->s.n), len = FL_MIN(e->len, v->s.n - off);
 
 	/* offsets count in the text; they are places in the source when both are the same */
@@ -70,20 +73,23 @@ static bool terminal(enum tbl_dir id)
 static void check_redirect_status(struct loader *ld, const struct conf_val *v)
 {
 	if (v->i != 301 && v->i != 302 && v->i != 303 && v->i != 307 && v->i != 308)
-		conf_error(ld->d, v->loc, v->span, NULL, "a redirect has status 301, 302, 303, 307 or 308");
+		conf_error(ld->d, v->loc, v->span, NULL,
+			   "a redirect has status 301, 302, 303, 307 or 308");
 }
 
-static void check_respond(struct loader *ld, const struct conf_val *status, const struct conf_val *text)
+static void check_respond(struct loader *ld, const struct conf_val *status,
+			  const struct conf_val *text)
 {
 	if (text && (status->i == 204 || status->i == 304) && text->s.n)
-		conf_error(ld->d, text->loc, text->span, NULL, "a response with status %d has no text", (int)status->i);
+		conf_error(ld->d, text->loc, text->span, NULL,
+			   "a response with status %d has no text", (int)status->i);
 }
 
 static void check_header_name(struct loader *ld, const struct conf_node *n)
 {
 	static const char *const framing[] = {
-		"Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Proxy-Connection", "Upgrade", "TE",
-		"Trailer",
+		"Content-Length",   "Transfer-Encoding", "Connection", "Keep-Alive",
+		"Proxy-Connection", "Upgrade",           "TE",         "Trailer",
 	};
 	const struct conf_val *v = &n->val[0];
 
@@ -94,17 +100,21 @@ static void check_header_name(struct loader *ld, const struct conf_node *n)
 
 		/* RFC 9110 section 5.6.2: token */
 		if (c <= 0x20 || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c)) {
-			conf_error(ld->d, v->loc, v->span, v->s.p[v->s.n - 1] == ':' ? "leave the colon off" : NULL,
+			conf_error(ld->d, v->loc, v->span,
+				   v->s.p[v->s.n - 1] == ':' ? "leave the colon off" : NULL,
 				   "\"%.60s\" is not the name of a header field", v->s.p);
 			return;
 		}
 	}
 	for (size_t i = 0; i < FL_ARRAY_LEN(framing); i++)
 		if (str_ieq(v->s, str_c(framing[i])))
-			conf_error(ld->d, v->loc, v->span, NULL,
-				   "\"%s\" says how messages are framed: it is made by fairlead alone", framing[i]);
+			conf_error(
+				ld->d, v->loc, v->span, NULL,
+				"\"%s\" says how messages are framed: it is made by fairlead alone",
+				framing[i]);
 	if (n->dir->id == D_ACT_REMOVE_HEADER && str_ieq(v->s, STR("Host")))
-		conf_error(ld->d, v->loc, v->span, NULL, "a request without \"Host\" is no valid request");
+		conf_error(ld->d, v->loc, v->span, NULL,
+			   "a request without \"Host\" is no valid request");
 }
 
 static void check_use(struct loader *ld, const struct conf_node *vs, const struct conf_node *n)
@@ -114,8 +124,9 @@ static void check_use(struct loader *ld, const struct conf_node *vs, const struc
 	if (!v || v->type != CV_REF || !v->ref || v->ref->dir->id != D_VSERVER || v->ref->broken)
 		return;
 	if (is_http(v->ref) != is_http(vs))
-		conf_error(ld->d, v->loc, v->span, NULL, "vserver \"%s\" has another protocol than vserver \"%s\"",
-			   v->ref->name, vs->name ? vs->name : "");
+		conf_error(ld->d, v->loc, v->span, NULL,
+			   "vserver \"%s\" has another protocol than vserver \"%s\"", v->ref->name,
+			   vs->name ? vs->name : "");
 }
 
 static void need_http(struct loader *ld, const struct conf_loc loc, unsigned span, const char *what)
@@ -140,8 +151,9 @@ static void check_action(struct loader *ld, const struct conf_node *vs, const st
 		break;
 	case D_ACT_REJECT:
 		if (!http && n->n_val)
-			conf_error(ld->d, n->val[0].loc, n->val[0].span, NULL,
-				   "a status needs \"protocol http\"; here the connection is closed");
+			conf_error(
+				ld->d, n->val[0].loc, n->val[0].span, NULL,
+				"a status needs \"protocol http\"; here the connection is closed");
 		break;
 	case D_ACT_REDIRECT:
 		if (n->n_val && n->val[0].type == CV_COUNT)
@@ -159,7 +171,8 @@ static void check_action(struct loader *ld, const struct conf_node *vs, const st
 
 /* ---------- policies ---------- */
 
-static void check_policy(struct loader *ld, const struct conf_node *vs, const struct conf_node *p, unsigned planes)
+static void check_policy(struct loader *ld, const struct conf_node *vs, const struct conf_node *p,
+			 unsigned planes)
 {
 	const struct conf_node *last = NULL;
 
@@ -171,13 +184,16 @@ static void check_policy(struct loader *ld, const struct conf_node *vs, const st
 		if (!terminal(n->dir->id))
 			continue;
 		if (last)
-			conf_error(ld->d, n->loc, n->span, NULL, "%s decides twice: \"%s\" (line %u) and \"%s\"",
-				   node_title(ld->pool, p), last->dir->name, last->loc.line, n->dir->name);
+			conf_error(ld->d, n->loc, n->span, NULL,
+				   "%s decides twice: \"%s\" (line %u) and \"%s\"",
+				   node_title(ld->pool, p), last->dir->name, last->loc.line,
+				   n->dir->name);
 		last = n;
 	}
 	if (!p->child && !p->broken)
-		conf_error(ld->d, p->loc, p->span, "write it as in: policy p when EXPR { respond 403 }",
-			   "%s has no action", node_title(ld->pool, p));
+		conf_error(ld->d, p->loc, p->span,
+			   "write it as in: policy p when EXPR { respond 403 }", "%s has no action",
+			   node_title(ld->pool, p));
 }
 
 static void check_reached(struct loader *ld, const struct conf_node *vs)
@@ -186,7 +202,8 @@ static void check_reached(struct loader *ld, const struct conf_node *vs)
 
 	CONF_FOREACH(p, vs, D_VS_POLICY) {
 		if (always) {
-			conf_warn(ld->d, p->loc, p->span, NULL, "%s is never reached: policy \"%s\" (line %u) always decides",
+			conf_warn(ld->d, p->loc, p->span, NULL,
+				  "%s is never reached: policy \"%s\" (line %u) always decides",
 				  node_title(ld->pool, p), always->name, always->loc.line);
 			return;
 		}
@@ -213,11 +230,13 @@ static void check_default(struct loader *ld, const struct conf_node *vs, const s
 		return;
 	}
 	if (n->n_val > 1 && v[1].type == CV_COUNT) {
-		int64_t lo = str_eq(v[0].s, STR("reject")) ? 400 : str_eq(v[0].s, STR("respond")) ? 200 : 300;
+		int64_t lo = str_eq(v[0].s, STR("reject"))    ? 400
+			     : str_eq(v[0].s, STR("respond")) ? 200
+							      : 300;
 
 		if (v[1].i < lo || v[1].i > 599)
-			conf_error(ld->d, v[1].loc, v[1].span, NULL, "the status of \"%s\" must be %d to 599", v[0].s.p,
-				   (int)lo);
+			conf_error(ld->d, v[1].loc, v[1].span, NULL,
+				   "the status of \"%s\" must be %d to 599", v[0].s.p, (int)lo);
 		else if (lo == 300)
 			check_redirect_status(ld, &v[1]);
 		else if (lo == 200)
@@ -228,8 +247,8 @@ static void check_default(struct loader *ld, const struct conf_node *vs, const s
 
 /* ---------- listeners ---------- */
 
-static void claim(struct loader *ld, const struct conf_node *l, const struct addr *addr, bool other_any,
-		  struct map *listens)
+static void claim(struct loader *ld, const struct conf_node *l, const struct addr *addr,
+		  bool other_any, struct map *listens)
 {
 	const struct conf_val *v = &l->val[0];
 	char text[ADDR_TEXT_MAX], hint[200];
@@ -248,10 +267,12 @@ static void claim(struct loader *ld, const struct conf_node *l, const struct add
 	if (first == l)
 		return;
 	sb_init(&b, hint, sizeof(hint));
-	sb_fmt(&b, "the other is in %s:%u:%u", first->val[0].loc.file, first->val[0].loc.line, first->val[0].loc.col);
+	sb_fmt(&b, "the other is in %s:%u:%u", first->val[0].loc.file, first->val[0].loc.line,
+	       first->val[0].loc.col);
 	conf_error(ld->d, v->loc, v->span, hint, "\"%.60s\" %s \"%.60s\" of %s%s", v->s.p,
 		   other_any ? "overlaps" : "is the same address as", first->val[0].s.p,
-		   node_title(ld->pool, first->parent), first->dir->id == D_ADMIN_HTTP ? " http" : "");
+		   node_title(ld->pool, first->parent),
+		   first->dir->id == D_ADMIN_HTTP ? " http" : "");
 }
 
 static void check_listen(struct loader *ld, const struct conf_node *l, struct map *listens)
@@ -259,9 +280,12 @@ static void check_listen(struct loader *ld, const struct conf_node *l, struct ma
 	const struct conf_node *tls = conf_child(l, D_LISTEN_TLS);
 	struct addr addr;
 
-	if (tls && !tls->broken && conf_opt_int(tls, D_LTLS_CLIENT_VERIFY) > 0 && !conf_child(tls, D_LTLS_CLIENT_CA))
-		conf_error(ld->d, tls->loc, tls->span, NULL, "\"client-verify\" needs \"client-ca\"");
-	if (tls && !tls->broken && conf_opt_int(tls, D_LTLS_CLIENT_VERIFY) == 0 && conf_child(tls, D_LTLS_CLIENT_CA))
+	if (tls && !tls->broken && conf_opt_int(tls, D_LTLS_CLIENT_VERIFY) > 0 &&
+	    !conf_child(tls, D_LTLS_CLIENT_CA))
+		conf_error(ld->d, tls->loc, tls->span, NULL,
+			   "\"client-verify\" needs \"client-ca\"");
+	if (tls && !tls->broken && conf_opt_int(tls, D_LTLS_CLIENT_VERIFY) == 0 &&
+	    conf_child(tls, D_LTLS_CLIENT_CA))
 		conf_warn(ld->d, tls->loc, tls->span, "write client-verify optional or required",
 			  "\"client-ca\" without \"client-verify\": no certificate is asked for");
 	if (l->n_val == 0)
@@ -271,7 +295,8 @@ static void check_listen(struct loader *ld, const struct conf_node *l, struct ma
 	claim(ld, l, &addr, false, listens);
 	if (addr_is_any(&addr)) {
 		/* :: serves IPv4 too, so the two wildcards are one */
-		struct ip other = { .family = addr_ip(&addr).family == AF_INET ? AF_INET6 : AF_INET };
+		struct ip other = { .family =
+					    addr_ip(&addr).family == AF_INET ? AF_INET6 : AF_INET };
 		struct addr o;
 
 		addr_from_ip(&o, other, addr_port(&addr));
@@ -282,8 +307,9 @@ static void check_listen(struct loader *ld, const struct conf_node *l, struct ma
 void check_vserver(struct loader *ld, const struct conf_node *vs, struct map *listens)
 {
 	static const enum tbl_dir http_only[] = {
-		D_VS_BODY_TIMEOUT, D_VS_BODY_RATE, D_VS_MAX_HEAD, D_VS_MAX_REQUEST_LINE, D_VS_MAX_FIELDS, D_VS_MAX_BODY,
-		D_VS_KEEPALIVE_MAX, D_VS_VIA, D_VS_FORWARDED, D_VS_TRUST_FORWARDED, D_VS_UPGRADE,
+		D_VS_BODY_TIMEOUT, D_VS_BODY_RATE,       D_VS_MAX_HEAD,      D_VS_MAX_REQUEST_LINE,
+		D_VS_MAX_FIELDS,   D_VS_MAX_BODY,        D_VS_KEEPALIVE_MAX, D_VS_VIA,
+		D_VS_FORWARDED,    D_VS_TRUST_FORWARDED, D_VS_UPGRADE,
 	};
 	const struct conf_node *def = conf_child(vs, D_VS_DEFAULT);
 	bool http = is_http(vs), tls = false;

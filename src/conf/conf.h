@@ -3,9 +3,10 @@
  * conf.h - the configuration as a checked tree
  *
  * Sources (files, or a captured image of them) -> lexer -> parser driven by tbl/directives.def ->
- * tree of nodes -> reference resolution -> checks of whole objects. All mistakes are reported
- * in one run (conf/diag.h). The tree is immutable afterwards; other rooms build their run-time
- * objects from it, and dump, diff, fmt and JSON walk it generically. Nothing here knows what a directive does.
+ * tree of nodes -> reference resolution -> checks of whole objects. All mistakes are reported in
+ * one run. The tree is immutable afterwards; other rooms build their run-time objects
+ * from it, and dump, diff, fmt and JSON walk it generically. Nothing here knows what a directive
+ * does.
  *
  * Used by gen (loading), control (image), fairlead -t and fairleadctl (files). One thread.
  */
@@ -31,34 +32,38 @@ struct conf_diag_msg {
 	const char     *hint;        /* "did you mean \"method\"?"; NULL when none */
 	const char     *src_line;    /* the source line; NULL when unknown */
 };
-struct conf_diag;                /* collects messages; at most 20 errors are kept, the rest counted */
+struct conf_diag;                /* collects messages; 20 errors are kept, the rest counted */
 struct map;
 struct conf_diag *conf_diag_new(void);
 void conf_diag_free(struct conf_diag **d);
-void conf_error(struct conf_diag *d, struct conf_loc loc, unsigned span, const char *hint, const char *fmt, ...)
+void conf_error(struct conf_diag *d, struct conf_loc loc, unsigned span, const char *hint,
+		const char *fmt, ...)
 	FL_PRINTF(5, 6);
-void conf_warn(struct conf_diag *d, struct conf_loc loc, unsigned span, const char *hint, const char *fmt, ...)
+void conf_warn(struct conf_diag *d, struct conf_loc loc, unsigned span, const char *hint,
+		const char *fmt, ...)
 	FL_PRINTF(5, 6);
 unsigned conf_diag_errors(const struct conf_diag *d);
 unsigned conf_diag_warnings(const struct conf_diag *d);
 unsigned conf_diag_count(const struct conf_diag *d);
 const struct conf_diag_msg *conf_diag_get(const struct conf_diag *d, unsigned i);
-/* Everything as people read it: file:line:col: error: text / source line / caret and hint; sorted by
- * place; no summary line. With json: a JSON array. */
+/* Everything as people read it: file:line:col: error: text / source line / caret and hint; sorted
+ * by place; no summary line. With json: a JSON array. */
 void conf_diag_print(const struct conf_diag *d, struct sb *out, bool json);
 
 /* ---------- sources ---------- */
-/* Where file contents come from, and what was read: an image that can be sent to another process. */
+/* Where file contents come from, and what was read: an image that can be sent to another
+ * process. */
 struct conf_src;
 /* From the file system; `path` is the main file. Reads through env; records all it reads. */
 struct conf_src *conf_src_files(const char *path);
-/* From text in memory under a name ("<demo>", "<one-liner>"); includes relative to the working directory. */
+/* From text in memory under a name ("<demo>", "<one-liner>"); includes relative to the working
+ * directory. */
 struct conf_src *conf_src_text(const char *name, struct str text);
 /* From an image made by conf_src_image(); never touches the file system. Bytes must stay valid. */
 struct conf_src *conf_src_from_image(struct str image);
 void conf_src_free(struct conf_src **s);
-/* Everything read so far, serialised (checksummed). with_secrets: also what conf_src_read(…, secret)
- * read (keys); else these are left out. Heap memory in *out (env_free). */
+/* Everything read so far, serialised (checksummed). with_secrets: also what conf_src_read(…,
+ * secret) read (keys); else these are left out. Heap memory in *out (env_free). */
 int  conf_src_image(const struct conf_src *s, bool with_secrets, char **out, size_t *len);
 /* Reads a file that the configuration names (certificate, key, body), through the image; at most
  * 16 MiB. Content is owned by the source. Negated errno, -ENOENT from an image without it. */
@@ -66,24 +71,24 @@ int  conf_src_read(struct conf_src *s, const char *path, bool secret, struct str
 
 /* ---------- the tree ---------- */
 enum conf_type {
-	CV_WORD, CV_NAME, CV_STRING, CV_PATH, CV_ADDR, CV_HOSTPORT, CV_TIME, CV_SIZE, CV_COUNT, CV_RATE, CV_BOOL,
-	CV_CIDR, CV_EXPR, CV_TEMPLATE, CV_REGEX, CV_ENUM, CV_REF, CV_LITERAL,
+	CV_WORD, CV_NAME, CV_STRING, CV_PATH, CV_ADDR, CV_HOSTPORT, CV_TIME, CV_SIZE, CV_COUNT,
+	CV_RATE, CV_BOOL, CV_CIDR, CV_EXPR, CV_TEMPLATE, CV_REGEX, CV_ENUM, CV_REF, CV_LITERAL,
 };
 struct conf_val {
 	enum conf_type  type;
 	struct conf_loc loc;
 	unsigned        span;            /* columns of the token */
 	struct str      raw;             /* as written, quotes and ${} included: what dump prints */
-	struct str      s;               /* the text after quotes, escapes and substitution; NUL-terminated; enum and
-	                                  * literal words; EXPR: the source text */
+	struct str      s;               /* the text after quotes, escapes and substitution, NUL-
+	                                  * terminated; enum and literal words; EXPR: source text */
 	bool            secret;          /* came from file: or a SECRET row */
 	union {
-		int64_t           i;     /* TIME us, SIZE bytes, COUNT, RATE bit/s, BOOL 0/1, HOSTPORT port, ENUM: index */
-		struct addr       addr;  /* ADDR; HOSTPORT with a numeric address (family 0: a name, in .s without port) */
+		int64_t           i;     /* TIME us, SIZE bytes, COUNT, RATE bit/s, BOOL, ENUM index */
+		struct addr       addr;  /* ADDR; HOSTPORT (family 0: a name, in .s without port) */
 		struct cidr       cidr;
 		struct conf_node *ref;   /* REF: the node referred to */
 	};
-	uint16_t        port;            /* HOSTPORT */
+	uint16_t        port;            /* ADDR, HOSTPORT */
 };
 struct conf_node {
 	const struct tbl_dir_row *dir;   /* NULL for the root */
@@ -92,23 +97,24 @@ struct conf_node {
 	const char       *name;          /* OBJ and NAMED rows; NULL for others */
 	const char       *full_name;     /* "app", "app/a1", "web/admin": unique per kind */
 	unsigned          n_val;
-	struct conf_val  *val;           /* values by position, the name included as CV_NAME; literals included */
+	struct conf_val  *val;           /* by position, name (CV_NAME) and literals included */
 	struct conf_node *parent, *child, *last_child, *next;   /* children in written order */
 	bool              has_block;     /* written with { } */
-	bool              in_line;       /* an option written in line, behind its object's arguments */
+	bool              in_line;       /* written in line, behind its object's arguments */
 	bool              broken;        /* something in it was refused; only while loading */
-	void             *obj;           /* run-time object of the room that built it; NULL until then */
+	void             *obj;           /* run-time object of the room that built it, or NULL */
 };
 struct conf {
 	struct pool      *pool;          /* owns all */
 	struct conf_node *root;
 	const char       *main_file;
-	struct conf_src  *src;           /* borrowed; must outlive the tree, file names and raw texts are its */
+	struct conf_src  *src;           /* borrowed; must outlive the tree: raw texts are its */
 	struct map       *index;         /* for conf_find() */
 };
 
 /* Checks of values that conf cannot make itself, set once at program start by main (NULL: skipped).
- * Return 0, or FL_ESYNTAX_ with offset, length, text and hint. `planes` is POL_* as the row's context says. */
+ * Return 0, or FL_ESYNTAX_ with offset, length, text and hint. `planes` is POL_* as the row's
+ * context says. */
 struct conf_expr_error {
 	size_t off, len;
 	char   text[256], hint[160];
@@ -119,8 +125,8 @@ struct conf_hooks {
 };
 void conf_set_hooks(const struct conf_hooks *h);
 
-/* Reads, checks, resolves. Returns 0 with *out (free with conf_free), or FL_ESYNTAX_ when there was any
- * error; messages in d either way (warnings do not fail). */
+/* Reads, checks, resolves. Returns 0 with *out (free with conf_free), or FL_ESYNTAX_ when there was
+ * any error; messages in d either way (warnings do not fail). */
 int  conf_load(struct conf_src *src, struct conf_diag *d, struct conf **out);
 void conf_free(struct conf **c);
 
@@ -131,11 +137,11 @@ const struct conf_node *conf_child(const struct conf_node *n, enum tbl_dir id);
 const struct conf_node *conf_same(const struct conf_node *n);
 #define CONF_FOREACH(it, parent, id) \
 	for (const struct conf_node *it = conf_child(parent, id); it; it = conf_same(it))
-/* Child's first value, or the row's default (parsed once at start); NULL when neither. Values of further
- * positions: conf_child(n, id)->val[k]. */
+/* Child's first value, or the row's default (parsed once at start); NULL when neither. Values of
+ * further positions: conf_child(n, id)->val[k]. */
 const struct conf_val *conf_opt(const struct conf_node *n, enum tbl_dir id);
-int64_t     conf_opt_int(const struct conf_node *n, enum tbl_dir id);      /* time us, size, count, bool; 0 when none */
-const char *conf_opt_word(const struct conf_node *n, enum tbl_dir id);     /* enum or string; NULL when none */
+int64_t     conf_opt_int(const struct conf_node *n, enum tbl_dir id);  /* 0 when none */
+const char *conf_opt_word(const struct conf_node *n, enum tbl_dir id); /* NULL when none */
 bool        conf_opt_bool(const struct conf_node *n, enum tbl_dir id);
 /* Finds an object by kind directive and full name. */
 const struct conf_node *conf_find(const struct conf *c, enum tbl_dir id, const char *full_name);
@@ -145,10 +151,11 @@ enum conf_dump_flags { CONF_DUMP_DEFAULTS = 1, CONF_DUMP_ORIGIN = 2, CONF_DUMP_J
 /* Canonical text (or JSON) of the whole or of one node. Parsing the text gives an equal tree.
  * Secrets are printed as "***" or as their file: form. */
 void conf_dump(const struct conf *c, const struct conf_node *n, unsigned flags, struct sb *out);
-/* Object-level difference, one line each: "+ pool.app.service.a3 10.0.0.3:80", "- ...", "~ path old -> new".
- * Returns the number of lines. */
+/* Object-level difference, one line each: "+ pool.app.service.a3 10.0.0.3:80", "- ...", "~ path old
+ * -> new". Returns the number of lines. */
 unsigned conf_diff(const struct conf *from, const struct conf *to, struct sb *out);
-/* Re-indents a file's text, keeping comments; FL_ESYNTAX_ when its braces or strings are broken (d says). */
+/* Re-indents a file's text, keeping comments; FL_ESYNTAX_ when its braces or strings are broken (d
+ * says). */
 int  conf_fmt(struct str text, const char *name, struct conf_diag *d, struct sb *out);
 
 #endif

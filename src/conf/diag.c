@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * diag.c - collects the mistakes of one load, sorted by place, and prints them for people or as JSON
+ * diag.c - collects the mistakes of one load, sorted by place, and prints them for people or as
+ * JSON
  *
  * The first twenty errors are kept and the rest counted: a broken brace must not scroll the one
  * message that matters off the screen. Columns count characters, so carets stand right below
@@ -97,8 +98,8 @@ static bool before(const struct kept *a, const struct kept *b)
 	return a->m.loc.col < b->m.loc.col;
 }
 
-static void add(struct conf_diag *d, enum conf_sev sev, struct conf_loc loc, unsigned span, const char *hint,
-		const char *fmt, va_list ap)
+static void add(struct conf_diag *d, enum conf_sev sev, struct conf_loc loc, unsigned span,
+		const char *hint, const char *fmt, va_list ap)
 {
 	struct kept k = { .m = { .sev = sev, .loc = loc, .span = span ? span : 1 } };
 	unsigned at, *count = sev == CONF_ERROR ? &d->n_err_kept : &d->n_warn_kept;
@@ -124,7 +125,8 @@ static void add(struct conf_diag *d, enum conf_sev sev, struct conf_loc loc, uns
 	*count += 1;
 }
 
-void conf_error(struct conf_diag *d, struct conf_loc loc, unsigned span, const char *hint, const char *fmt, ...)
+void conf_error(struct conf_diag *d, struct conf_loc loc, unsigned span, const char *hint,
+		const char *fmt, ...)
 {
 	va_list ap;
 
@@ -133,7 +135,8 @@ void conf_error(struct conf_diag *d, struct conf_loc loc, unsigned span, const c
 	va_end(ap);
 }
 
-void conf_warn(struct conf_diag *d, struct conf_loc loc, unsigned span, const char *hint, const char *fmt, ...)
+void conf_warn(struct conf_diag *d, struct conf_loc loc, unsigned span, const char *hint,
+	       const char *fmt, ...)
 {
 	va_list ap;
 
@@ -185,7 +188,8 @@ static size_t skip_columns(const char *line, size_t n, unsigned cols)
 static void print_source(const struct conf_diag_msg *m, struct sb *out)
 {
 	size_t n = strlen(m->src_line), at;
-	unsigned first = m->loc.col > SHOW_MAX - 30 ? m->loc.col - 40 : 1;    /* column that is shown first */
+	unsigned first =
+		m->loc.col > SHOW_MAX - 30 ? m->loc.col - 40 : 1; /* column that is shown first */
 	unsigned shown = 0, span, caret = m->loc.col;
 
 	sb_fmt(out, "%3u | %s", m->loc.line, first > 1 ? "..." : "");
@@ -244,7 +248,8 @@ static void print_json(const struct conf_diag_msg *m, struct sb *out)
 	if (m->loc.file) {
 		sb_c(out, ",\"file\":");
 		sb_json_str(out, str_c(m->loc.file));
-		sb_fmt(out, ",\"line\":%u,\"column\":%u,\"span\":%u", m->loc.line, m->loc.col, m->span);
+		sb_fmt(out, ",\"line\":%u,\"column\":%u,\"span\":%u", m->loc.line, m->loc.col,
+		       m->span);
 	}
 	sb_c(out, ",\"text\":");
 	sb_json_str(out, str_c(m->text));
@@ -256,7 +261,8 @@ static void print_json(const struct conf_diag_msg *m, struct sb *out)
 		size_t n = strlen(m->src_line);
 
 		sb_c(out, ",\"source\":");
-		sb_json_str(out, str_n(m->src_line, n > 1000 ? skip_columns(m->src_line, n, 500) : n));
+		sb_json_str(out,
+			    str_n(m->src_line, n > 1000 ? skip_columns(m->src_line, n, 500) : n));
 	}
 	sb_ch(out, '}');
 }

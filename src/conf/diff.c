@@ -3,8 +3,9 @@
  * diff.c - what differs between two configurations, object by object
  *
  * Lines are "+ PATH VALUE", "- PATH VALUE", "~ PATH old -> new", with PATH as in
- * pool.app.service.a1.weight. A new or removed object is one line: its options are part of it. Where
- * written order counts a changed order is a line too. Options that a reload cannot apply are marked.
+ * pool.app.service.a1.weight. A new or removed object is one line: its options are part of it.
+ * Where written order counts a changed order is a line too. Options that a reload cannot apply are
+ * marked.
  */
 #include "config.h"
 
@@ -33,7 +34,8 @@ static const char *values(struct differ *d, const struct conf_node *n, unsigned 
 	return z ? z : "";
 }
 
-/* What tells a node from its siblings: its name, or all that is said of it if it may be repeated. */
+/* What tells a node from its siblings: its name, or all that is said of it if it may be repeated.
+ * */
 static struct str identity(struct differ *d, const struct conf_node *n)
 {
 	char *z;
@@ -59,7 +61,8 @@ static const char *path_of(struct differ *d, const char *parent, const struct co
 	return p ? p : "";
 }
 
-static void line(struct differ *d, char sign, const char *path, const struct conf_node *n, const char *text)
+static void line(struct differ *d, char sign, const char *path, const struct conf_node *n,
+		 const char *text)
 {
 	sb_fmt(d->out, "%c %s%s%s%s\n", sign, path, *text ? " " : "", text,
 	       n->dir->reload == RELOAD_RESTART ? "  (needs a restart)" : "");
@@ -76,7 +79,8 @@ static struct map *by_identity(struct differ *d, const struct conf_node *n)
 	return m;
 }
 
-static void changed(struct differ *d, const char *path, const struct conf_node *a, const struct conf_node *b)
+static void changed(struct differ *d, const char *path, const struct conf_node *a,
+		    const struct conf_node *b)
 {
 	unsigned from = a->name != NULL;
 	const char *old = values(d, a, from), *now = values(d, b, from);
@@ -89,7 +93,8 @@ static void changed(struct differ *d, const char *path, const struct conf_node *
 }
 
 /* The nodes of one directive that are in both, as a text of their order. */
-static const char *order_text(struct differ *d, const struct conf_node *first, const struct map *other)
+static const char *order_text(struct differ *d, const struct conf_node *first,
+			      const struct map *other)
 {
 	const char *z;
 	struct sb b;
@@ -103,8 +108,8 @@ static const char *order_text(struct differ *d, const struct conf_node *first, c
 	return z ? z : "";
 }
 
-static void diff_order(struct differ *d, const char *path, const struct conf_node *a, const struct conf_node *b,
-		       const struct map *in_a, const struct map *in_b)
+static void diff_order(struct differ *d, const char *path, const struct conf_node *a,
+		       const struct conf_node *b, const struct map *in_a, const struct map *in_b)
 {
 	for (unsigned i = 1; i < D__COUNT; i++) {
 		const struct conf_node *fa, *fb;
@@ -119,14 +124,16 @@ static void diff_order(struct differ *d, const char *path, const struct conf_nod
 		old = order_text(d, fa, in_b);
 		now = order_text(d, fb, in_a);
 		if (strcmp(old, now) != 0) {
-			sb_fmt(d->out, "~ %s%s%s order %s -> %s\n", path, *path ? "." : "", tbl_dirs[i].name, old, now);
+			sb_fmt(d->out, "~ %s%s%s order %s -> %s\n", path, *path ? "." : "",
+			       tbl_dirs[i].name, old, now);
 			d->lines++;
 		}
 	}
 }
 
 /* Depth is bounded by the contexts of the table. */
-static void diff_nodes(struct differ *d, const char *path, const struct conf_node *a, const struct conf_node *b)
+static void diff_nodes(struct differ *d, const char *path, const struct conf_node *a,
+		       const struct conf_node *b)
 {
 	struct map *in_a = by_identity(d, a), *in_b = by_identity(d, b);
 

@@ -2,10 +2,10 @@
 /*
  * dump.c - the tree as canonical text and as JSON
  *
- * The text comes back as an equal tree. Values are printed as they were written, so that a
- * variable stays a variable; paths are printed absolute, since the text may be read from elsewhere.
- * Secrets that came from a file are printed as file:PATH, others as "***".
- * JSON: a directive that may be repeated is an array; an object has "name", "args", then its options.
+ * The text comes back as an equal tree. Values are printed as they were written, so that a variable
+ * stays a variable; paths are printed absolute, since the text may be read from elsewhere. Secrets
+ * that came from a file are printed as file:PATH, others as "***". JSON: a directive that may be
+ * repeated is an array; an object has "name", "args", then its options.
  */
 #include "config.h"
 
@@ -63,17 +63,20 @@ static void origin(const struct conf_node *n, unsigned flags, struct sb *b)
 }
 
 /* The options of a context that are not written and have a default. */
-static void text_defaults(const struct conf_node *n, enum tbl_ctx ctx, unsigned depth, unsigned flags, struct sb *b)
+static void text_defaults(const struct conf_node *n, enum tbl_ctx ctx, unsigned depth,
+			  unsigned flags, struct sb *b)
 {
 	for (unsigned i = 1; i < D__COUNT; i++) {
 		const struct tbl_dir_row *r = &tbl_dirs[i];
 
-		/* a vserver without a log of its own uses the global one: printing `off` would change it */
+		/* a vserver without a log of its own uses the global one: printing `off` would
+		 * change it */
 		if (!(r->ctx & ctx) || !r->def[0] || (r->id == D_ACCESS_LOG && ctx != CTX_TOP) ||
 		    conf_child(n, r->id))
 			continue;
 		indent(b, depth);
-		sb_fmt(b, "%s %s%s\n", r->name, r->def, flags & CONF_DUMP_ORIGIN ? "  # default" : "");
+		sb_fmt(b, "%s %s%s\n", r->name, r->def,
+		       flags & CONF_DUMP_ORIGIN ? "  # default" : "");
 	}
 }
 
@@ -85,8 +88,8 @@ static bool fits_protocol(const struct conf_node *n)
 
 static void text_node(const struct conf_node *n, unsigned depth, unsigned flags, struct sb *b)
 {
-	bool defaults = (flags & CONF_DUMP_DEFAULTS) && n->dir->opens != CTX_NONE && fits_protocol(n) &&
-			n->dir->id != D_MONITOR;
+	bool defaults = (flags & CONF_DUMP_DEFAULTS) && n->dir->opens != CTX_NONE &&
+			fits_protocol(n) && n->dir->id != D_MONITOR;
 
 	indent(b, depth);
 	sb_c(b, n->dir->name);
@@ -183,7 +186,8 @@ static void json_options(const struct conf_node *n, bool comma, unsigned flags, 
 		const struct conf_val *v;
 		struct conf_node row = { .dir = &tbl_dirs[i] };
 
-		if (done[i] || !(tbl_dirs[i].ctx & (n->dir ? n->dir->opens : CTX_TOP)) || !tbl_dirs[i].def[0])
+		if (done[i] || !(tbl_dirs[i].ctx & (n->dir ? n->dir->opens : CTX_TOP)) ||
+		    !tbl_dirs[i].def[0])
 			continue;
 		v = conf_opt(n, (enum tbl_dir)i);
 		sb_fmt(b, "%s\"%s\":", comma ? "," : "", tbl_dirs[i].name);

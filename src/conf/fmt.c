@@ -49,12 +49,14 @@ static void bracket(struct fmt *f, char c, struct conf_loc loc)
 	}
 }
 
-/* Within a word a quote is a letter, but in expressions strings stand close to what is before them. */
+/* Within a word a quote is a letter, but in expressions strings stand close to what is before them.
+ * */
 static bool begins_string(struct str s, size_t i)
 {
 	if (i == 0)
 		return true;
-	return strchr("[(,=<>~!&|^", s.p[i - 1]) || (s.p[i - 1] == 'r' && (i == 1 || strchr(" \t(,{", s.p[i - 2])));
+	return strchr("[(,=<>~!&|^", s.p[i - 1]) ||
+	       (s.p[i - 1] == 'r' && (i == 1 || strchr(" \t(,{", s.p[i - 2])));
 }
 
 /* Takes note of what a line opens and closes. */

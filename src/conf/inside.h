@@ -4,7 +4,7 @@
  *
  *   source.c  bytes of files, patterns and variables, recorded   image.c  the same, serialised
  *   lex.c     bytes -> tokens, expression spans           sig.c   signatures -> matchers
- *   value.c   token + type -> value                       parse.c statements -> nodes
+ *   value.c, number.c, address.c   token + type -> value  parse.c statements -> nodes
  *   load.c    the steps of one load                       resolve.c  references, cycles
  *   check*.c  rules about whole objects                   tree.c  reading; defaults
  *   dump.c diff.c fmt.c  printing                         diag.c  messages
@@ -37,7 +37,14 @@ void near_init(struct near *n, struct str want);
 bool near_try(struct near *n, struct str word);      /* true when it is the best so far */
 
 /* ---------- source.c, image.c ---------- */
-enum src_kind { SRC_FILE = 'F', SRC_DATA = 'D', SRC_SECRET = 'S', SRC_GLOB = 'G', SRC_ENV = 'E', SRC_NOENV = 'N' };
+enum src_kind {
+	SRC_FILE = 'F',
+	SRC_DATA = 'D',
+	SRC_SECRET = 'S',
+	SRC_GLOB = 'G',
+	SRC_ENV = 'E',
+	SRC_NOENV = 'N'
+};
 struct src_entry {
 	enum src_kind kind;
 	struct str    key, data;     /* both NUL-terminated */
@@ -56,14 +63,16 @@ struct conf_src {
 };
 struct conf_src *src_new(enum src_mode mode);
 struct src_entry *src_get(const struct conf_src *s, enum src_kind kind, struct str key);
-struct src_entry *src_put(struct conf_src *s, enum src_kind kind, struct str key, struct str data, bool copy);
+struct src_entry *src_put(struct conf_src *s, enum src_kind kind, struct str key, struct str data,
+			  bool copy);
 /* The text of a configuration file by its name as messages show it. */
 int  src_file(struct conf_src *s, const char *name, struct str *out);
 /* Names that a pattern matches, sorted, NUL-separated. */
 int  src_glob(struct conf_src *s, const char *pattern, struct str *out);
 bool src_env(struct conf_src *s, struct str name, struct str *out);
 /* `path` as seen from the file `from`: messages' form (absolute false) or absolute. In pool p. */
-char *src_join(const struct conf_src *s, struct pool *p, const char *from, struct str path, bool absolute);
+char *src_join(const struct conf_src *s, struct pool *p, const char *from, struct str path,
+	       bool absolute);
 
 /* ---------- lex.c ---------- */
 enum tok_kind {
@@ -75,9 +84,9 @@ struct tok {
 	struct conf_loc loc;
 	unsigned        span;
 	struct str      raw;          /* as written */
-	struct str      text;         /* made by value.c: quotes, escapes, ${} done; EXPR: comments blanked */
+	struct str text; /* made by value.c: quotes, escapes, ${} done; EXPR: comments blanked */
 	bool            expanded, failed, from_file;
-	bool            plain;        /* text is raw without its quotes: offsets in it are columns */
+	bool plain; /* text is raw without its quotes: offsets in it are columns */
 };
 struct lex {
 	struct conf_diag *d;
@@ -90,7 +99,8 @@ void lex_init(struct lex *lx, struct conf_diag *d, const char *file, struct str 
 /* Reports bytes that no configuration may hold, too long lines; false when there are any. */
 bool lex_vet(struct conf_diag *d, const char *file, struct str text);
 void lex_next(struct lex *lx, struct tok *t);
-/* From here to the `{` of the block or the end of the statement, as one token; TK_BAD when reported. */
+/* From here to the `{` of the block or the end of the statement, as one token; TK_BAD when
+ * reported. */
 void lex_expr(struct lex *lx, struct tok *t);
 /* Line and column `off` bytes into the raw text of a token. */
 struct conf_loc lex_locate(const struct tok *t, size_t off);
@@ -143,13 +153,14 @@ struct loader {
 	size_t            bytes;
 	bool              oom;
 };
-/* Reads one file into the tree under root. `at`: the include that asks for it, NULL for the main file. */
+/* Reads one file into the tree under root. `at`: the include that asks for it, NULL for the main
+ * file. */
 void parse_file(struct loader *ld, const char *name, const struct tok *at);
 struct match_in {
 	const struct tbl_dir_row *row;
 	struct tok               *tok;        /* tok[0] is the directive's name */
 	unsigned                  n;          /* tokens in all */
-	bool                    (*stop)(void *ctx, const struct tok *t);   /* is it the next option's name? */
+	bool (*stop)(void *ctx, const struct tok *t); /* is it the next option's name? */
 	void                     *stop_ctx;
 };
 struct match_out {
@@ -165,18 +176,27 @@ struct val_fail {
 	char text[300], hint[200];    /* text empty: only "expected ..." */
 	size_t off, len;              /* in the token's text, when len > 0 */
 };
+#define VAL_SAY(f, ...)  snprintf((f)->text, sizeof((f)->text), __VA_ARGS__)
+#define VAL_HINT(f, ...) snprintf((f)->hint, sizeof((f)->hint), __VA_ARGS__)
 bool val_expand(struct loader *ld, struct tok *t);    /* false when reported */
-bool val_parse(struct loader *ld, const struct sig_el *el, struct tok *t, struct conf_val *v, struct val_fail *f);
+bool val_parse(struct loader *ld, const struct sig_el *el, struct tok *t, struct conf_val *v,
+	       struct val_fail *f);
 void val_expect(const struct sig_el *el, struct sb *b);       /* "a time such as 5s" */
 void val_number_text(enum conf_type type, int64_t v, struct sb *b);   /* "5s", "64k" */
 /* Quotes when the bare form would not come back as the same token. */
 void val_quote(struct str s, struct sb *b);
 bool val_is_name(struct str s);
 
+/* ---------- number.c, address.c ---------- */
+bool val_number(enum conf_type type, struct tok *t, struct conf_val *v, struct val_fail *f);
+bool val_address(const struct sig_el *el, struct tok *t, struct conf_val *v, struct val_fail *f);
+bool val_hostport(struct tok *t, struct conf_val *v, struct val_fail *f);
+bool val_prefix(struct tok *t, struct conf_val *v, struct val_fail *f);
+
 /* ---------- load.c, tree.c, resolve.c, check*.c ---------- */
 extern struct conf_hooks conf_hooks;
-struct conf_node *tree_add(struct loader *ld, struct conf_node *parent, const struct tbl_dir_row *row,
-			   const struct tok *at);
+struct conf_node *tree_add(struct loader *ld, struct conf_node *parent,
+			   const struct tbl_dir_row *row, const struct tok *at);
 struct map *conf_index(const struct conf *c);
 int  tree_index_add(struct loader *ld, struct conf_node *n, struct conf_node **first);
 void resolve_refs(struct loader *ld);

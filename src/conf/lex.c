@@ -14,7 +14,9 @@
 
 void lex_init(struct lex *lx, struct conf_diag *d, const char *file, struct str text)
 {
-	*lx = (struct lex){ .d = d, .file = file, .p = text.p, .end = text.p + text.n, .line = 1, .col = 1 };
+	*lx = (struct lex){
+		.d = d, .file = file, .p = text.p, .end = text.p + text.n, .line = 1, .col = 1
+	};
 	if (text.n >= 3 && memcmp(text.p, "\xef\xbb\xbf", 3) == 0)
 		lx->p += 3;
 }
@@ -68,7 +70,8 @@ static bool bad_byte(struct conf_diag *d, struct conf_loc loc, const unsigned ch
 			   "byte 0x%02x is not UTF-8", p[0]);
 	else if (p[0] == '\0')
 		conf_error(d, loc, 1, "is this a text file?", "NUL byte");
-	else if ((p[0] < 0x20 && p[0] != '\t' && !(p[0] == '\r' && n > 1 && p[1] == '\n')) || p[0] == 0x7f)
+	else if ((p[0] < 0x20 && p[0] != '\t' && !(p[0] == '\r' && n > 1 && p[1] == '\n')) ||
+		 p[0] == 0x7f)
 		conf_error(d, loc, 1, NULL, "control character 0x%02x", p[0]);
 	else
 		return false;
@@ -158,7 +161,9 @@ static bool skip_blanks(struct lex *lx)
 
 static void start(const struct lex *lx, struct tok *t, enum tok_kind kind)
 {
-	*t = (struct tok){ .kind = kind, .loc = { lx->file, lx->line, lx->col }, .raw = { lx->p, 0 } };
+	*t = (struct tok){ .kind = kind,
+			   .loc = { lx->file, lx->line, lx->col },
+			   .raw = { lx->p, 0 } };
 }
 
 static void finish(const struct lex *lx, struct tok *t)
@@ -192,12 +197,15 @@ static bool over_string(struct lex *lx)
 
 		if (at(lx, 0) == -1 || (quote == '"' && at(lx, 0) == '\n')) {
 			*lx = opened;
-			conf_error(lx->d, loc, 1, quote == '"' ? "strings over several lines are written in `...`" : NULL,
+			conf_error(lx->d, loc, 1,
+				   quote == '"' ? "strings over several lines are written in `...`"
+						: NULL,
 				   "string without its closing %c", quote);
 			skip_line(lx);
 			return false;
 		}
-		if (n == 0 && quote == '"' && at(lx, 0) == '\\' && at(lx, 1) != -1 && at(lx, 1) != '\n')
+		if (n == 0 && quote == '"' && at(lx, 0) == '\\' && at(lx, 1) != -1 &&
+		    at(lx, 1) != '\n')
 			n = 2;
 		for (n = n ? n : 1; n; n--)
 			step(lx);
@@ -213,7 +221,8 @@ static bool over_word(struct lex *lx)
 			break;
 		if (at(lx, 0) == '#') {
 			conf_error(lx->d, (struct conf_loc){ lx->file, lx->line, lx->col }, 1,
-				   "put a blank before a comment, or the word in quotes", "\"#\" within a word");
+				   "put a blank before a comment, or the word in quotes",
+				   "\"#\" within a word");
 			skip_line(lx);
 			return false;
 		}
@@ -222,7 +231,8 @@ static bool over_word(struct lex *lx)
 
 			while (at(lx, 0) != '}') {
 				if (at(lx, 0) == '\n' || at(lx, 0) == -1) {
-					conf_error(lx->d, loc, 2, NULL, "\"${\" without its closing }");
+					conf_error(lx->d, loc, 2, NULL,
+						   "\"${\" without its closing }");
 					return false;
 				}
 				step(lx);
@@ -274,14 +284,15 @@ struct expr_scan {
 	unsigned        depth;
 	char            open[64];             /* ( [ { not closed yet, innermost last */
 	struct conf_loc where[64];
-	const char     *last;                 /* behind the last byte that is not blank or comment */
+	const char *last; /* behind the last byte that is not blank or comment */
 	bool            fresh;                /* a token could begin here */
 	bool            at_in;                /* the last token was `in` */
 };
 
 static bool word_byte(int c)
 {
-	return c == '_' || c == '.' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+	return c == '_' || c == '.' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+	       (c >= 'A' && c <= 'Z');
 }
 
 static bool expr_fail(struct expr_scan *s, struct conf_loc loc, const char *hint, const char *what)
@@ -303,7 +314,8 @@ static bool expr_open(struct expr_scan *s, char c)
 
 static bool expr_unclosed(struct expr_scan *s)
 {
-	conf_error(s->lx->d, s->where[s->depth - 1], 1, NULL, "\"%c\" is not closed", s->open[s->depth - 1]);
+	conf_error(s->lx->d, s->where[s->depth - 1], 1, NULL, "\"%c\" is not closed",
+		   s->open[s->depth - 1]);
 	return false;
 }
 
@@ -394,7 +406,8 @@ void lex_expr(struct lex *lx, struct tok *t)
 
 		if (!expr_step(&s, &end)) {
 			/* go on behind this statement's head as well as can be guessed */
-			while (at(lx, 0) != -1 && at(lx, 0) != '\n' && at(lx, 0) != '{' && at(lx, 0) != '}')
+			while (at(lx, 0) != -1 && at(lx, 0) != '\n' && at(lx, 0) != '{' &&
+			       at(lx, 0) != '}')
 				step(lx);
 			t->kind = TK_BAD;
 			break;

@@ -55,7 +55,8 @@ int conf_load(struct conf_src *src, struct conf_diag *d, struct conf **out)
 		return 0;
 	}
 	if (ld.oom && conf_diag_errors(d) == before)
-		conf_error(d, (struct conf_loc){ src->main_name, 0, 0 }, 1, NULL, "out of memory while reading");
+		conf_error(d, (struct conf_loc){ src->main_name, 0, 0 }, 1, NULL,
+			   "out of memory while reading");
 	conf_free(&ld.c);
 	return ld.oom ? FL_ENOMEM_ : FL_ESYNTAX_;
 }

@@ -3,9 +3,9 @@
  * parse.c - statements to nodes, driven by the directive table alone
  *
  * A statement's tokens are collected up to its end or its `{`, then matched: the directive's own
- * arguments, then options in line, then the block. A mistake costs the statement that it is in, never
- * the rest: an object whose arguments are wrong still gets its node, so that references to it and the
- * statements in its block are checked too.
+ * arguments, then options in line, then the block. A mistake costs the statement that it is in,
+ * never the rest: an object whose arguments are wrong still gets its node, so that references to it
+ * and the statements in its block are checked too.
  */
 #include "config.h"
 
@@ -25,11 +25,12 @@ struct parser {
 	struct {
 		struct conf_node *node;
 		enum tbl_ctx      ctx;
-	} open[OPEN_MAX];                     /* objects of this statement whose options may follow */
+	} open[OPEN_MAX]; /* objects of this statement whose options may follow */
 	unsigned       n_open;
 };
 
-static void parse_block(struct parser *ps, enum tbl_ctx ctx, struct conf_node *parent, const struct tok *brace);
+static void parse_block(struct parser *ps, enum tbl_ctx ctx, struct conf_node *parent,
+			const struct tok *brace);
 
 static void next(struct parser *ps)
 {
@@ -81,13 +82,14 @@ static bool push(struct parser *ps)
 	return true;
 }
 
-/* Does an expression follow? The last three words were a directive that takes one, a name, `when`. */
+/* Does an expression follow? The last three words were a directive that takes one, a name, `when`.
+ * */
 static bool expr_follows(const struct parser *ps)
 {
 	const struct tok *a = ps->args + ps->n;
 
-	return ps->n >= 3 && a[-1].kind == TK_WORD && str_eq(a[-1].raw, STR("when")) && a[-3].kind == TK_WORD &&
-	       sig_expr_directive(a[-3].raw);
+	return ps->n >= 3 && a[-1].kind == TK_WORD && str_eq(a[-1].raw, STR("when")) &&
+	       a[-3].kind == TK_WORD && sig_expr_directive(a[-3].raw);
 }
 
 /* Takes the tokens of one statement; false when there was one that cannot be used (reported). */
@@ -99,10 +101,14 @@ static bool collect(struct parser *ps)
 	while (!ends_statement(ps->t.kind)) {
 		if (ps->t.kind == TK_BAD) {
 			good = false;
-		} else if (ps->t.kind != TK_WORD && ps->t.kind != TK_STRING && ps->t.kind != TK_RAW) {
-			conf_error(ps->ld->d, ps->t.loc, 1, ps->t.kind == TK_COMMA ?
-				   "in statements the members of a list are separated by blanks" : NULL,
-				   "unexpected \"" STR_FMT "\"", STR_ARG(ps->t.raw));
+		} else if (ps->t.kind != TK_WORD && ps->t.kind != TK_STRING &&
+			   ps->t.kind != TK_RAW) {
+			conf_error(
+				ps->ld->d, ps->t.loc, 1,
+				ps->t.kind == TK_COMMA
+					? "in statements the members of a list are separated by blanks"
+					: NULL,
+				"unexpected \"" STR_FMT "\"", STR_ARG(ps->t.raw));
 			good = false;
 		} else if (!push(ps)) {
 			return false;
@@ -128,7 +134,8 @@ static void list_options(enum tbl_ctx ctx, struct sb *b)
 			sb_fmt(b, " %s", tbl_dirs[i].name);
 }
 
-static void unknown(struct parser *ps, enum tbl_ctx ctx, const struct conf_node *parent, const struct tok *t)
+static void unknown(struct parser *ps, enum tbl_ctx ctx, const struct conf_node *parent,
+		    const struct tok *t)
 {
 	struct str word = t->text;
 	struct near near;
@@ -160,7 +167,8 @@ static void unknown(struct parser *ps, enum tbl_ctx ctx, const struct conf_node 
 	sb_c(&b, b.n ? "\nallowed here:" : "allowed here:");
 	list_options(ctx, &b);
 	conf_error(ps->ld->d, t->loc, t->span, b.p, "unknown directive \"" STR_FMT "\" in %s",
-		   (int)FL_MIN(word.n, (size_t)60), word.p ? word.p : "", node_title(ps->ld->pool, parent));
+		   (int)FL_MIN(word.n, (size_t)60), word.p ? word.p : "",
+		   node_title(ps->ld->pool, parent));
 	sb_free(&b);
 }
 
@@ -185,8 +193,8 @@ static void place(struct conf_loc at, const struct conf_loc *from, struct sb *b)
 		sb_fmt(b, "%s:%u", at.file, at.line);
 }
 
-static bool is_duplicate(struct parser *ps, const struct tbl_dir_row *row, const struct conf_node *parent,
-			 const struct tok *t)
+static bool is_duplicate(struct parser *ps, const struct tbl_dir_row *row,
+			 const struct conf_node *parent, const struct tok *t)
 {
 	const struct conf_node *first;
 	char hint[200];
@@ -206,16 +214,16 @@ static bool is_duplicate(struct parser *ps, const struct tbl_dir_row *row, const
 }
 
 /* Options in line and in the block: an option in one place only. */
-static bool in_both_places(struct parser *ps, const struct tbl_dir_row *row, const struct conf_node *parent,
-			   const struct tok *t)
+static bool in_both_places(struct parser *ps, const struct tbl_dir_row *row,
+			   const struct conf_node *parent, const struct tok *t)
 {
 	const struct conf_node *first;
 
 	if (!parent->has_block || !(row->flags & DF_LIST) || !parent->child ||
 	    !(first = conf_child(parent, row->id)) || !first->in_line)
 		return false;
-	conf_error(ps->ld->d, t->loc, t->span, "write it all in the block", "\"%s\" is given in line and in the block",
-		   row->name);
+	conf_error(ps->ld->d, t->loc, t->span, "write it all in the block",
+		   "\"%s\" is given in line and in the block", row->name);
 	return true;
 }
 
@@ -240,8 +248,8 @@ static void take_name(struct parser *ps, struct conf_node *n, const struct tok *
 	sb_init(&b, hint, sizeof(hint));
 	sb_c(&b, "the first is in ");
 	place(first->loc, &t->loc, &b);
-	conf_error(ps->ld->d, n->val[0].loc, n->val[0].span, hint, "%s \"%s\" is defined twice%s%s", n->dir->name,
-		   n->name, n->dir->flags & DF_OBJ ? "" : " in ",
+	conf_error(ps->ld->d, n->val[0].loc, n->val[0].span, hint, "%s \"%s\" is defined twice%s%s",
+		   n->dir->name, n->name, n->dir->flags & DF_OBJ ? "" : " in ",
 		   n->dir->flags & DF_OBJ ? "" : node_title(ps->ld->pool, n->parent));
 	n->broken = true;
 }
@@ -264,7 +272,8 @@ static void want_refs(struct loader *ld, struct conf_node *n, const struct match
 	}
 }
 
-/* Of a statement that cannot be used (reported) the name is kept, so that references to it are good. */
+/* Of a statement that cannot be used (reported) the name is kept, so that references to it are
+ * good. */
 static bool name_only(struct parser *ps, const struct match_in *in, struct match_out *m)
 {
 	const struct sig_el *el = &sig_of(in->row->id)->alt[0].el[0];
@@ -279,9 +288,10 @@ static bool name_only(struct parser *ps, const struct match_in *in, struct match
 	return false;
 }
 
-/* The directive at args[i] with its arguments, as a child of parent; returns the tokens used, 0 when
- * nothing can be said of the rest of the statement. */
-static unsigned parse_option(struct parser *ps, const struct tbl_dir_row *row, struct conf_node *parent, unsigned i)
+/* The directive at args[i] with its arguments, as a child of parent; returns the tokens used, 0
+ * when nothing can be said of the rest of the statement. */
+static unsigned parse_option(struct parser *ps, const struct tbl_dir_row *row,
+			     struct conf_node *parent, unsigned i)
 {
 	struct tok *t = &ps->args[i];
 	struct match_in in = { .row = row, .tok = t, .n = ps->n - i };
@@ -339,7 +349,8 @@ static void include_one(struct parser *ps, const char *name, const struct tok *t
 			return;
 		}
 	if (ld->depth == CONF_DEPTH_MAX) {
-		conf_error(ld->d, t->loc, t->span, NULL, "includes are nested more than %u deep", CONF_DEPTH_MAX);
+		conf_error(ld->d, t->loc, t->span, NULL, "includes are nested more than %u deep",
+			   CONF_DEPTH_MAX);
 		return;
 	}
 	parse_file(ld, name, t);
@@ -354,7 +365,8 @@ static void include(struct parser *ps)
 	int rc;
 
 	if (ps->n != 2) {
-		conf_error(ld->d, ps->args[0].loc, ps->args[0].span, NULL, "\"include\" takes one path or pattern");
+		conf_error(ld->d, ps->args[0].loc, ps->args[0].span, NULL,
+			   "\"include\" takes one path or pattern");
 		return;
 	}
 	pattern = src_join(ld->src, ld->pool, t->loc.file, t->text, false);
@@ -368,7 +380,8 @@ static void include(struct parser *ps)
 	}
 	rc = src_glob(ld->src, pattern, &found);
 	if (rc < 0) {
-		conf_error(ld->d, t->loc, t->span, NULL, "cannot look for \"%s\": %s", pattern, fl_err_text(rc));
+		conf_error(ld->d, t->loc, t->span, NULL, "cannot look for \"%s\": %s", pattern,
+			   fl_err_text(rc));
 		return;
 	}
 	for (size_t i = 0; i < found.n; i += strlen(found.p + i) + 1)
@@ -391,7 +404,8 @@ static bool inline_options(struct parser *ps, unsigned i)
 		}
 		if (!row) {
 			if (ps->n_open)
-				unknown(ps, ps->open[ps->n_open - 1].ctx, ps->open[ps->n_open - 1].node, t);
+				unknown(ps, ps->open[ps->n_open - 1].ctx,
+					ps->open[ps->n_open - 1].node, t);
 			else
 				conf_error(ps->ld->d, t->loc, t->span, NULL, "unexpected argument");
 			for (k = 0; k < ps->n_open; k++)
@@ -409,11 +423,14 @@ static bool inline_options(struct parser *ps, unsigned i)
 
 static void statement_end(struct parser *ps)
 {
-	if (ps->t.kind == TK_NL || ps->t.kind == TK_SEMI || ps->t.kind == TK_RBRACE || ps->t.kind == TK_EOF)
+	if (ps->t.kind == TK_NL || ps->t.kind == TK_SEMI || ps->t.kind == TK_RBRACE ||
+	    ps->t.kind == TK_EOF)
 		return;
 	if (ps->t.kind != TK_BAD)
-		conf_error(ps->ld->d, ps->t.loc, ps->t.span, "the next statement begins on a new line or behind ;",
-			   "unexpected \"" STR_FMT "\" behind }", (int)FL_MIN(ps->t.raw.n, (size_t)60), ps->t.raw.p);
+		conf_error(ps->ld->d, ps->t.loc, ps->t.span,
+			   "the next statement begins on a new line or behind ;",
+			   "unexpected \"" STR_FMT "\" behind }",
+			   (int)FL_MIN(ps->t.raw.n, (size_t)60), ps->t.raw.p);
 	skip_statement(ps);
 }
 
@@ -430,8 +447,10 @@ static void parse_statement(struct parser *ps, enum tbl_ctx ctx, struct conf_nod
 	ps->n_open = 0;
 	if (ps->n == 0) {
 		if (good && ps->t.kind == TK_LBRACE)
-			conf_error(ps->ld->d, ps->t.loc, 1, "{ stands on the line of its directive, or behind a \\ at a line's end",
-				   "a block without a directive before it");
+			conf_error(
+				ps->ld->d, ps->t.loc, 1,
+				"{ stands on the line of its directive, or behind a \\ at a line's end",
+				"a block without a directive before it");
 		parent->broken = true;
 		skip_statement(ps);
 		return;
@@ -458,7 +477,8 @@ static void parse_statement(struct parser *ps, enum tbl_ctx ctx, struct conf_nod
 	}
 	if (ps->n_open == 0) {
 		if (used)
-			conf_error(ps->ld->d, ps->t.loc, 1, NULL, "\"%s\" takes no block", row->name);
+			conf_error(ps->ld->d, ps->t.loc, 1, NULL, "\"%s\" takes no block",
+				   row->name);
 		parent->broken = true;
 		skip_statement(ps);
 		return;
@@ -473,7 +493,8 @@ static void parse_statement(struct parser *ps, enum tbl_ctx ctx, struct conf_nod
 	statement_end(ps);
 }
 
-static void parse_block(struct parser *ps, enum tbl_ctx ctx, struct conf_node *parent, const struct tok *brace)
+static void parse_block(struct parser *ps, enum tbl_ctx ctx, struct conf_node *parent,
+			const struct tok *brace)
 {
 	while (!ps->ld->oom) {
 		if (ps->t.kind == TK_NL || ps->t.kind == TK_SEMI) {
@@ -509,16 +530,20 @@ void parse_file(struct loader *ld, const char *name, const struct tok *at)
 		const char *why = rc == -EFBIG ? "larger than 16 MiB" : fl_err_text(rc);
 
 		if (at)
-			conf_error(ld->d, at->loc, at->span, NULL, "cannot read \"%s\": %s", name, why);
+			conf_error(ld->d, at->loc, at->span, NULL, "cannot read \"%s\": %s", name,
+				   why);
 		else
-			conf_error(ld->d, (struct conf_loc){ name, 0, 0 }, 1, NULL, "cannot read: %s", why);
+			conf_error(ld->d, (struct conf_loc){ name, 0, 0 }, 1, NULL,
+				   "cannot read: %s", why);
 		return;
 	}
 	ld->bytes += text.n + 1000;
 	if (ld->bytes > CONF_TOTAL_MAX) {
 		if (ld->bytes - text.n - 1000 <= CONF_TOTAL_MAX)
-			conf_error(ld->d, at ? at->loc : (struct conf_loc){ name, 1, 1 }, at ? at->span : 1, NULL,
-				   "all files together are larger than %u MiB", CONF_TOTAL_MAX >> 20);
+			conf_error(ld->d, at ? at->loc : (struct conf_loc){ name, 1, 1 },
+				   at ? at->span : 1, NULL,
+				   "all files together are larger than %u MiB",
+				   CONF_TOTAL_MAX >> 20);
 		return;
 	}
 	/* messages and the tree keep this name as long as the source lives */

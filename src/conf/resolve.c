@@ -34,10 +34,11 @@ static void undefined(struct loader *ld, const struct ref_fix *f)
 			if (n->name && near_try(&near, str_c(n->name)))
 				best = n;
 		if (best)
-			sb_fmt(&b, "did you mean \"%s\" (%s:%u)?", best->name, best->loc.file, best->loc.line);
+			sb_fmt(&b, "did you mean \"%s\" (%s:%u)?", best->name, best->loc.file,
+			       best->loc.line);
 	}
-	conf_error(ld->d, v->loc, v->span, hint, "%s \"%.63s\" is not defined (used by %s)", kind, v->s.p,
-		   diag_full(ld->d) ? "" : node_title(ld->pool, user_of(f->node)));
+	conf_error(ld->d, v->loc, v->span, hint, "%s \"%.63s\" is not defined (used by %s)", kind,
+		   v->s.p, diag_full(ld->d) ? "" : node_title(ld->pool, user_of(f->node)));
 }
 
 void resolve_refs(struct loader *ld)
@@ -122,7 +123,8 @@ static void report(struct loader *ld, struct vertex *last, const struct edge *e)
 		sb_fmt(&b, " -> %s", v->node->name);
 	}
 	sb_fmt(&b, " -> %s", e->to->node->name);
-	conf_error(ld->d, e->val->loc, e->val->span, b.p, "%s \"%s\" comes back to itself", kind, e->to->node->name);
+	conf_error(ld->d, e->val->loc, e->val->span, b.p, "%s \"%s\" comes back to itself", kind,
+		   e->to->node->name);
 	sb_free(&b);
 }
 
@@ -154,7 +156,8 @@ void resolve_cycles(struct loader *ld)
 		const struct conf_val *v = &f->node->val[f->val];
 		struct conf_node *from = object_of(f->node);
 
-		if (v->ref && from->dir && (f->kind == D_VSERVER || f->node->dir->id == D_POOL_BACKUP))
+		if (v->ref && from->dir &&
+		    (f->kind == D_VSERVER || f->node->dir->id == D_POOL_BACKUP))
 			add_edge(ld, from, v);
 	}
 	for (struct conf_node *n = ld->c->root->child; n && !ld->oom; n = n->next)

@@ -3,9 +3,9 @@
  * sig.c - the signatures of tbl/directives.def as small matchers
  *
  * The mini language is described at the top of the table. A signature is compiled once, at first
- * use; a row that cannot be compiled is a bug in the table. Matching tries every alternative: of those
- * that fit, the one that recognised most fixed words wins (so `off` is the word, not a path); of
- * those that do not, the ones that came furthest say what was expected.
+ * use; a row that cannot be compiled is a bug in the table. Matching tries every alternative: of
+ * those that fit, the one that recognised most fixed words wins (so `off` is the word, not a path);
+ * of those that do not, the ones that came furthest say what was expected.
  */
 #include "config.h"
 
@@ -17,11 +17,14 @@ static bool        ready;
 
 /* ---------- compiling ---------- */
 
-static const struct { const char *name; enum conf_type type; } type_names[] = {
-	{ "name", CV_NAME }, { "word", CV_WORD }, { "string", CV_STRING }, { "path", CV_PATH }, { "addr", CV_ADDR },
-	{ "hostport", CV_HOSTPORT }, { "time", CV_TIME }, { "size", CV_SIZE }, { "count", CV_COUNT },
-	{ "rate", CV_RATE }, { "bool", CV_BOOL }, { "cidr", CV_CIDR }, { "expr", CV_EXPR },
-	{ "template", CV_TEMPLATE }, { "regex", CV_REGEX }, { "enum", CV_ENUM }, { "ref", CV_REF },
+static const struct { const char *name; enum conf_type type;
+} type_names[] = {
+	{ "name", CV_NAME }, { "word", CV_WORD },         { "string", CV_STRING },
+	{ "path", CV_PATH }, { "addr", CV_ADDR },         { "hostport", CV_HOSTPORT },
+	{ "time", CV_TIME }, { "size", CV_SIZE },         { "count", CV_COUNT },
+	{ "rate", CV_RATE }, { "bool", CV_BOOL },         { "cidr", CV_CIDR },
+	{ "expr", CV_EXPR }, { "template", CV_TEMPLATE }, { "regex", CV_REGEX },
+	{ "enum", CV_ENUM }, { "ref", CV_REF },
 };
 
 static enum tbl_dir kind_of(struct str name)
@@ -138,7 +141,8 @@ static void make_ready(void)
 				continue;
 			if (!names[c])
 				names[c] = map_new(NULL, false);
-			ASSERT(names[c] && !map_add(names[c], str_c(tbl_dirs[i].name), (void *)&tbl_dirs[i]));
+			ASSERT(names[c] &&
+			       !map_add(names[c], str_c(tbl_dirs[i].name), (void *)&tbl_dirs[i]));
 		}
 	}
 }
@@ -180,7 +184,8 @@ struct attempt {
 	bool             ok, too_many;
 };
 
-static void note_fail(struct attempt *a, unsigned i, const struct sig_el *el, const struct val_fail *f)
+static void note_fail(struct attempt *a, unsigned i, const struct sig_el *el,
+		      const struct val_fail *f)
 {
 	struct sb b;
 
@@ -198,7 +203,8 @@ static bool ends(const struct match_in *in, unsigned i)
 }
 
 /* One element on one token. */
-static bool try_el(struct loader *ld, const struct match_in *in, struct attempt *a, const struct sig_el *el)
+static bool try_el(struct loader *ld, const struct match_in *in, struct attempt *a,
+		   const struct sig_el *el)
 {
 	struct val_fail f = { .len = 0 };
 	unsigned i = a->used;
@@ -214,7 +220,8 @@ static bool try_el(struct loader *ld, const struct match_in *in, struct attempt 
 	return true;
 }
 
-static bool try_alt(struct loader *ld, const struct match_in *in, struct attempt *a, const struct sig_alt *alt)
+static bool try_alt(struct loader *ld, const struct match_in *in, struct attempt *a,
+		    const struct sig_alt *alt)
 {
 	a->n_val = a->score = a->fail_at = 0;
 	a->used = 1;
@@ -237,7 +244,8 @@ static bool try_alt(struct loader *ld, const struct match_in *in, struct attempt
 		while (el->repeat && !ends(in, a->used) && try_el(ld, in, a, el))
 			;
 	}
-	/* behind an object's arguments its options follow: the parser knows better what is wrong there */
+	/* behind an object's arguments its options follow: the parser knows better what is wrong
+	 * there */
 	if (!ends(in, a->used) && !(in->stop && a->fail_at < a->used)) {
 		struct val_fail none = { .len = 0 };
 
@@ -253,23 +261,28 @@ static bool try_alt(struct loader *ld, const struct match_in *in, struct attempt
 }
 
 /* What was expected, in words, of all alternatives that came as far as the furthest. */
-static void report(struct loader *ld, const struct match_in *in, const struct attempt *best, struct str expect)
+static void report(struct loader *ld, const struct match_in *in, const struct attempt *best,
+		   struct str expect)
 {
 	const struct tok *name = &in->tok[0], *t;
 	const char *hint = best->fail.hint[0] ? best->fail.hint : NULL;
 
 	if (best->fail_at >= in->n) {
 		t = &in->tok[in->n - 1];
-		conf_error(ld->d, in->n == 1 ? name->loc : lex_locate(t, t->raw.n), in->n == 1 ? name->span : 1, NULL,
-			   "\"%s\" lacks an argument: expected " STR_FMT, in->row->name, STR_ARG(expect));
+		conf_error(ld->d, in->n == 1 ? name->loc : lex_locate(t, t->raw.n),
+			   in->n == 1 ? name->span : 1, NULL,
+			   "\"%s\" lacks an argument: expected " STR_FMT, in->row->name,
+			   STR_ARG(expect));
 		return;
 	}
 	t = &in->tok[best->fail_at];
 	if (best->too_many) {
 		if (best->used == 1)
-			conf_error(ld->d, t->loc, t->span, hint, "\"%s\" takes no argument", in->row->name);
+			conf_error(ld->d, t->loc, t->span, hint, "\"%s\" takes no argument",
+				   in->row->name);
 		else
-			conf_error(ld->d, t->loc, t->span, hint, "too many arguments to \"%s\"", in->row->name);
+			conf_error(ld->d, t->loc, t->span, hint, "too many arguments to \"%s\"",
+				   in->row->name);
 	} else if (best->fail.text[0]) {
 		struct conf_loc loc = t->loc;
 		unsigned span = t->span;
@@ -285,8 +298,9 @@ static void report(struct loader *ld, const struct match_in *in, const struct at
 
 		sb_init(&b, shown, sizeof(shown));
 		sb_escape(&b, t->raw, 60);
-		conf_error(ld->d, t->loc, t->span, hint, "\"%s\": expected " STR_FMT ", not %s%s%s", in->row->name,
-			   STR_ARG(expect), t->kind == TK_WORD ? "\"" : "", shown, t->kind == TK_WORD ? "\"" : "");
+		conf_error(ld->d, t->loc, t->span, hint, "\"%s\": expected " STR_FMT ", not %s%s%s",
+			   in->row->name, STR_ARG(expect), t->kind == TK_WORD ? "\"" : "", shown,
+			   t->kind == TK_WORD ? "\"" : "");
 	}
 }
 
@@ -301,7 +315,8 @@ static bool in_range(struct loader *ld, const struct match_in *in, const struct 
 		char range[120];
 		struct sb b;
 
-		if (v->type != CV_TIME && v->type != CV_SIZE && v->type != CV_COUNT && v->type != CV_RATE)
+		if (v->type != CV_TIME && v->type != CV_SIZE && v->type != CV_COUNT &&
+		    v->type != CV_RATE)
 			continue;
 		if (v->i >= r->min && v->i <= r->max)
 			return true;
@@ -358,8 +373,9 @@ bool sig_match(struct loader *ld, const struct match_in *in, struct match_out *o
 			cur = t;
 			b.n = 0;
 			sb_c(&b, best->expect);
-		} else if (!best->ok && !cur->ok && cur->fail_at == best->fail_at && !cur->too_many) {
-			best->fail.text[0] = '\0';      /* several were possible: say them all instead */
+		} else if (!best->ok && !cur->ok && cur->fail_at == best->fail_at &&
+			   !cur->too_many) {
+			best->fail.text[0] = '\0'; /* several were possible: say them all instead */
 			if (!best->fail.hint[0])
 				memcpy(best->fail.hint, cur->fail.hint, sizeof(best->fail.hint));
 			if (!str_eq(str_c(cur->expect), sb_get(&b)))

@@ -59,7 +59,8 @@ struct src_entry *src_get(const struct conf_src *s, enum src_kind kind, struct s
 	return e;
 }
 
-struct src_entry *src_put(struct conf_src *s, enum src_kind kind, struct str key, struct str data, bool copy)
+struct src_entry *src_put(struct conf_src *s, enum src_kind kind, struct str key, struct str data,
+			  bool copy)
 {
 	struct src_entry *e = pool_zalloc(s->pool, sizeof(*e));
 	char *k = pool_alloc(s->pool, key.n + 2);
@@ -112,7 +113,8 @@ struct conf_src *conf_src_text(const char *name, struct str text)
 	return s;
 }
 
-char *src_join(const struct conf_src *s, struct pool *p, const char *from, struct str path, bool absolute)
+char *src_join(const struct conf_src *s, struct pool *p, const char *from, struct str path,
+	       bool absolute)
 {
 	const char *slash = from ? strrchr(from, '/') : NULL;
 	int dir = slash ? (int)(slash - from) + 1 : 0;
@@ -120,13 +122,14 @@ char *src_join(const struct conf_src *s, struct pool *p, const char *from, struc
 	if (path.n && path.p[0] == '/')
 		return pool_strndup(p, path.p, path.n);
 	if (absolute && !(slash && from[0] == '/'))
-		return pool_fmt(p, "%s/%.*s" STR_FMT, strcmp(s->cwd, "/") == 0 ? "" : s->cwd, dir, from,
-				STR_ARG(path));
+		return pool_fmt(p, "%s/%.*s" STR_FMT, strcmp(s->cwd, "/") == 0 ? "" : s->cwd, dir,
+				from, STR_ARG(path));
 	return pool_fmt(p, "%.*s" STR_FMT, dir, from, STR_ARG(path));
 }
 
 /* Reads a file from the system into the record. `key` is its name there. */
-static int read_into(struct conf_src *s, enum src_kind kind, struct str key, const char *path, struct str *out)
+static int read_into(struct conf_src *s, enum src_kind kind, struct str key, const char *path,
+		     struct str *out)
 {
 	struct src_entry *e;
 	char *bytes;
@@ -229,7 +232,8 @@ bool src_env(struct conf_src *s, struct str name, struct str *out)
 		z = pool_strndup(s->pool, name.p, name.n);
 		value = z ? getenv(z) : NULL;
 		/* an unset variable is a fact too: the image must not see one that is set later */
-		e = src_put(s, value ? SRC_ENV : SRC_NOENV, name, value ? str_c(value) : STR(""), true);
+		e = src_put(s, value ? SRC_ENV : SRC_NOENV, name, value ? str_c(value) : STR(""),
+			    true);
 		if (!value)
 			e = NULL;
 	}

@@ -15,8 +15,8 @@ void conf_set_hooks(const struct conf_hooks *h)
 
 /* ---------- making ---------- */
 
-struct conf_node *tree_add(struct loader *ld, struct conf_node *parent, const struct tbl_dir_row *row,
-			   const struct tok *at)
+struct conf_node *tree_add(struct loader *ld, struct conf_node *parent,
+			   const struct tbl_dir_row *row, const struct tok *at)
 {
 	struct conf_node *n = pool_zalloc(ld->pool, sizeof(*n));
 
@@ -110,7 +110,8 @@ static void make_default(struct loader *ld, const struct tbl_dir_row *row)
 	ASSERT(sig_match(ld, &in, &defaults[row->id]));
 }
 
-/* The table's defaults go through the same reader as files do; a row that does not pass is a bug. */
+/* The table's defaults go through the same reader as files do; a row that does not pass is a bug.
+ * */
 static bool make_defaults(void)
 {
 	static struct pool *pool;      /* lives as long as the process */

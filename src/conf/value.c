@@ -11,14 +11,15 @@
 #include "conf/inside.h"
 
 #include <ctype.h>
-#include <inttypes.h>
 #include <stdio.h>
 
 /* ---------- tokens to text ---------- */
 
 static int hex(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+	return c >= '0' && c <= '9'                     ? c - '0'
+	       : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
+							: -1;
 }
 
 /* ${NAME} or ${NAME:-default} at raw[i]; returns its length, 0 when reported. */
@@ -40,8 +41,8 @@ static size_t substitute(struct loader *ld, struct tok *t, size_t i, struct sb *
 		k++;
 	name = str_n(in.p, k);
 	if (k == 0 || (k < in.n && !str_starts(str_n(in.p + k, in.n - k), STR(":-")))) {
-		conf_error(ld->d, lex_locate(t, i), (unsigned)len, "write ${NAME} or ${NAME:-default}",
-			   "malformed variable");
+		conf_error(ld->d, lex_locate(t, i), (unsigned)len,
+			   "write ${NAME} or ${NAME:-default}", "malformed variable");
 		return 0;
 	}
 	have = src_env(ld->src, name, &value);
@@ -50,7 +51,8 @@ static size_t substitute(struct loader *ld, struct tok *t, size_t i, struct sb *
 	} else if (have) {
 		sb_str(b, value);
 	} else {
-		conf_error(ld->d, lex_locate(t, i), (unsigned)len, "give a default as in ${NAME:-value}, or set it",
+		conf_error(ld->d, lex_locate(t, i), (unsigned)len,
+			   "give a default as in ${NAME:-value}, or set it",
 			   "variable \"" STR_FMT "\" is not set in the environment", STR_ARG(name));
 		return 0;
 	}
@@ -79,7 +81,8 @@ static size_t escape(struct loader *ld, struct tok *t, size_t i, size_t end, str
 		return 2;
 	}
 	conf_error(ld->d, lex_locate(t, i), 2,
-		   "known are \\n \\r \\t \\0 \\\\ \\\" \\$ \\xHH; in `...` nothing is an escape", "unknown escape");
+		   "known are \\n \\r \\t \\0 \\\\ \\\" \\$ \\xHH; in `...` nothing is an escape",
+		   "unknown escape");
 	return 0;
 }
 
@@ -125,13 +128,15 @@ static bool expand_expr(struct loader *ld, struct tok *t)
 		} else if (p[i] == '"' || p[i] == '`') {
 			quote = p[i];
 		} else if (p[i] == '$' && i + 1 < t->raw.n && p[i + 1] == '{') {
-			conf_error(ld->d, lex_locate(t, i), 2, NULL, "variables are not replaced in expressions");
+			conf_error(ld->d, lex_locate(t, i), 2, NULL,
+				   "variables are not replaced in expressions");
 			return false;
 		} else if (p[i] == '#' && fresh) {
 			while (i < t->raw.n && p[i] != '\n')
 				p[i++] = ' ';
 			i--;
-		} else if (p[i] == '\n' || p[i] == '\r' || (p[i] == '\\' && (p[i + 1] == '\n' || p[i + 1] == '\r'))) {
+		} else if (p[i] == '\n' || p[i] == '\r' ||
+			   (p[i] == '\\' && (p[i + 1] == '\n' || p[i + 1] == '\r'))) {
 			p[i] = ' ';
 		}
 		fresh = !quote && strchr(" \t([{,", p[i]) != NULL;
@@ -172,238 +177,6 @@ bool val_expand(struct loader *ld, struct tok *t)
 	return ok;
 }
 
-/* ---------- numbers ---------- */
-
-struct unit {
-	const char *name;
-	int64_t     of;
-};
-static const struct unit time_units[] = {
-	{ "d", 86400000000 }, { "h", 3600000000 }, { "m", 60000000 }, { "s", 1000000 }, { "ms", 1000 }, { "us", 1 },
-	{ NULL, 0 },
-};
-static const struct unit size_units[] = { { "g", 1 << 30 }, { "m", 1 << 20 }, { "k", 1 << 10 }, { NULL, 0 } };
-static const struct unit rate_units[] = { { "gbit", 1000000000 }, { "mbit", 1000000 }, { "kbit", 1000 }, { NULL, 0 } };
-
-#define SAY(f, ...)  snprintf((f)->text, sizeof((f)->text), __VA_ARGS__)
-#define HINT(f, ...) snprintf((f)->hint, sizeof((f)->hint), __VA_ARGS__)
-
-/* digits[.digits] then a unit; exact or refused. `bare`: what a number without unit means, 0 = refused. */
-static bool number(struct str s, const struct unit *units, int64_t bare, const char *example, int64_t *out,
-		   struct val_fail *f)
-{
-	size_t i = 0, dot;
-	int64_t v = 0, of = bare, frac = 0, scale = 1;
-	struct str unit;
-
-	while (i < s.n && s.p[i] >= '0' && s.p[i] <= '9')
-		if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, s.p[i++] - '0', &v))
-			goto too_large;
-	if (i == 0)
-		return false;
-	dot = i;
-	if (i < s.n && s.p[i] == '.') {
-		for (i++; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++) {
-			if (scale > INT64_MAX / 1000)
-				return false;
-			frac = frac * 10 + (s.p[i] - '0');
-			scale *= 10;
-		}
-		if (i == dot + 1)
-			return false;
-	}
-	unit = str_n(s.p + i, s.n - i);
-	if (unit.n) {
-		const struct unit *u = units;
-
-		while (u && u->name && !str_eq(unit, str_c(u->name)))
-			u++;
-		if (!u || !u->name) {
-			SAY(f, "unknown unit in \"%.40s\"", s.p);
-			HINT(f, "write it as in %s", example);
-			return false;
-		}
-		of = u->of;
-	} else if (!bare) {
-		SAY(f, "\"%.40s\" needs a unit", s.p);
-		HINT(f, "write it as in %s", example);
-		return false;
-	}
-	if (__builtin_mul_overflow(v, of, &v))
-		goto too_large;
-	if (frac) {
-		__int128 part = (__int128)frac * of;
-
-		if (part % scale) {
-			SAY(f, "\"%.40s\" is finer than can be kept", s.p);
-			return false;
-		}
-		if (__builtin_add_overflow(v, (int64_t)(part / scale), &v))
-			goto too_large;
-	}
-	*out = v;
-	return true;
-too_large:
-	SAY(f, "\"%.40s\" is too large", s.p);
-	return false;
-}
-
-void val_number_text(enum conf_type type, int64_t v, struct sb *b)
-{
-	const struct unit *u = type == CV_TIME ? time_units : type == CV_SIZE ? size_units :
-			       type == CV_RATE ? rate_units : NULL;
-
-	for (; u && u->name; u++)
-		if (v && v % u->of == 0) {
-			sb_fmt(b, "%" PRId64 "%s", v / u->of, u->name);
-			return;
-		}
-	sb_fmt(b, "%" PRId64 "%s", v, type == CV_TIME ? "s" : type == CV_RATE ? "kbit" : "");
-}
-
-static bool count(struct tok *t, struct conf_val *v, struct val_fail *f)
-{
-	uint64_t n;
-
-	if (str_u64(t->text, &n) && n <= INT64_MAX) {
-		v->i = (int64_t)n;
-		return true;
-	}
-	for (size_t i = 0; i < t->text.n; i++)
-		if (!isdigit((unsigned char)t->text.p[i])) {
-			if (i)
-				HINT(f, "counts are plain numbers, without unit or fraction");
-			return false;
-		}
-	if (t->text.n)
-		SAY(f, "\"%.40s\" is too large", t->text.p);
-	return false;
-}
-
-/* ---------- addresses ---------- */
-
-static bool name_part(struct str s)
-{
-	struct str rest = s, label = STR_NULL;
-
-	if (s.n == 0 || s.n > 253)
-		return false;
-	if (rest.p[rest.n - 1] == '.')
-		rest.n--;
-	while (rest.n) {
-		label = str_cut(&rest, '.');
-		if (label.n == 0 || label.n > 63)
-			return false;
-		for (size_t i = 0; i < label.n; i++)
-			if (!isalnum((unsigned char)label.p[i]) && label.p[i] != '-' && label.p[i] != '_')
-				return false;
-	}
-	/* 10.0.0.300 is a mistyped address, not a name */
-	for (size_t i = 0; i < label.n; i++)
-		if (!isdigit((unsigned char)label.p[i]))
-			return true;
-	return false;
-}
-
-/* The part behind the last colon, unless that colon is within [ ] or part of a bare IPv6 address. */
-static bool split_port(struct str s, struct str *host, struct str *port)
-{
-	const char *colon = memrchr(s.p, ':', s.n);
-
-	if (!colon || memchr(colon, ']', s.n - (size_t)(colon - s.p)))
-		return false;
-	*host = str_n(s.p, (size_t)(colon - s.p));
-	*port = str_n(colon + 1, s.n - host->n - 1);
-	return s.p[0] == '[' || !memchr(host->p, ':', host->n);
-}
-
-static bool good_port(struct str s, uint16_t *out, struct val_fail *f)
-{
-	uint64_t n;
-
-	if (str_u64(s, &n) && n >= 1 && n <= 65535) {
-		*out = (uint16_t)n;
-		return true;
-	}
-	if (s.n && isdigit((unsigned char)s.p[0]))
-		SAY(f, "port \"%.20s\" is not between 1 and 65535", s.p);
-	else
-		SAY(f, "\"%.20s\" is not a port number", s.p);
-	return false;
-}
-
-static bool address(const struct sig_el *el, struct tok *t, struct conf_val *v, struct val_fail *f)
-{
-	struct str host, port;
-	bool split = split_port(t->text, &host, &port);
-
-	if (split && !good_port(port, &v->port, f))
-		return false;
-	if (!split && el->port < 0) {
-		SAY(f, "address \"%.60s\" lacks a port", t->text.p);
-		if (memchr(t->text.p, ':', t->text.n))
-			HINT(f, "IPv6 addresses stand in brackets: [2001:db8::1]:80");
-		else
-			HINT(f, "write %.60s:80", t->text.p);
-		return false;
-	}
-	if (addr_parse(t->text, el->port, &v->addr) < 0) {
-		if (split && name_part(host))
-			HINT(f, "a number is needed here, not a name");
-		return false;
-	}
-	v->port = addr_port(&v->addr);
-	return true;
-}
-
-static bool hostport(struct tok *t, struct conf_val *v, struct val_fail *f)
-{
-	struct str host, port;
-
-	if (!split_port(t->text, &host, &port)) {
-		SAY(f, "\"%.60s\" lacks a port", t->text.p);
-		HINT(f, "write it as in 10.0.0.1:80, [2001:db8::1]:80 or name.example:80");
-		return false;
-	}
-	if (!good_port(port, &v->port, f))
-		return false;
-	memset(&v->addr, 0, sizeof(v->addr));
-	if (addr_parse(t->text, -1, &v->addr) == 0) {
-		if (!addr_is_any(&v->addr))
-			return true;
-		SAY(f, "\"%.60s\" is no single address", t->text.p);
-		return false;
-	}
-	memset(&v->addr, 0, sizeof(v->addr));
-	if (!name_part(host))
-		return false;
-	((char *)v->s.p)[host.n] = '\0';      /* our own copy */
-	v->s.n = host.n;
-	return true;
-}
-
-static bool prefix(struct tok *t, struct conf_val *v, struct val_fail *f)
-{
-	char text[ADDR_TEXT_MAX];
-	struct str host = t->text, bits;
-	struct ip ip;
-	uint64_t n;
-	int rc = cidr_parse(t->text, &v->cidr);
-
-	if (rc == 0)
-		return true;
-	bits = host;
-	host = str_cut(&bits, '/');
-	if (rc == FL_ERANGE_ && ip_parse(host, &ip) == 0 && str_u64(bits, &n) && n <= (ip.family == AF_INET ? 32 : 128)) {
-		for (unsigned i = 0; i < (ip.family == AF_INET ? 32u : 128u); i++)
-			if (i >= n)
-				ip.b[i / 8] &= (uint8_t)~(0x80u >> i % 8);
-		SAY(f, "\"%.60s\" has bits set behind the prefix", t->text.p);
-		HINT(f, "write %s/%u for the network", ip_text(ip, text), (unsigned)n);
-	}
-	return false;
-}
-
 /* ---------- words ---------- */
 
 bool val_is_name(struct str s)
@@ -421,9 +194,10 @@ static bool name(struct tok *t, struct val_fail *f)
 	if (val_is_name(t->text))
 		return true;
 	if (t->text.n > 63)
-		SAY(f, "name is longer than 63 characters");
+		VAL_SAY(f, "name is longer than 63 characters");
 	else if (t->text.n)
-		HINT(f, "names are made of letters, digits, _ . and -, and do not begin with . or -");
+		VAL_HINT(f,
+		     "names are made of letters, digits, _ . and -, and do not begin with . or -");
 	return false;
 }
 
@@ -440,7 +214,7 @@ static bool one_of(const struct sig_el *el, struct tok *t, struct conf_val *v, s
 		near_try(&near, el->words[i]);
 	}
 	if (near.best.n)
-		HINT(f, "did you mean \"" STR_FMT "\"?", STR_ARG(near.best));
+		VAL_HINT(f, "did you mean \"" STR_FMT "\"?", STR_ARG(near.best));
 	return false;
 }
 
@@ -454,9 +228,9 @@ static bool on_off(struct tok *t, struct conf_val *v, struct val_fail *f)
 		return true;
 	for (size_t i = 0; i < FL_ARRAY_LEN(yes); i++) {
 		if (str_eq(t->text, str_c(yes[i])))
-			HINT(f, "write on");
+			VAL_HINT(f, "write on");
 		if (str_eq(t->text, str_c(no[i])))
-			HINT(f, "write off");
+			VAL_HINT(f, "write off");
 	}
 	return false;
 }
@@ -465,7 +239,8 @@ static bool clean_text(struct tok *t, const char *what, struct val_fail *f)
 {
 	for (size_t i = 0; i < t->text.n; i++)
 		if ((unsigned char)t->text.p[i] < 0x20 || t->text.p[i] == 0x7f) {
-			SAY(f, "control character 0x%02x in a %s", (unsigned char)t->text.p[i], what);
+			VAL_SAY(f, "control character 0x%02x in a %s", (unsigned char)t->text.p[i],
+			    what);
 			return false;
 		}
 	return t->text.n > 0;
@@ -503,7 +278,7 @@ static bool from_file(struct loader *ld, struct tok *t, struct conf_val *v, stru
 	abs = src_join(ld->src, ld->pool, t->loc.file, str_n(t->text.p + 5, t->text.n - 5), true);
 	rc = abs ? conf_src_read(ld->src, abs, true, &data) : -ENOMEM;
 	if (rc < 0) {
-		SAY(f, "cannot read \"%.200s\": %s", abs ? abs : "", fl_err_text(rc));
+		VAL_SAY(f, "cannot read \"%.200s\": %s", abs ? abs : "", fl_err_text(rc));
 		return false;
 	}
 	while (data.n && (data.p[data.n - 1] == '\n' || data.p[data.n - 1] == '\r'))
@@ -514,9 +289,11 @@ static bool from_file(struct loader *ld, struct tok *t, struct conf_val *v, stru
 	return v->s.p != NULL;
 }
 
-bool val_parse(struct loader *ld, const struct sig_el *el, struct tok *t, struct conf_val *v, struct val_fail *f)
+bool val_parse(struct loader *ld, const struct sig_el *el, struct tok *t, struct conf_val *v,
+	       struct val_fail *f)
 {
-	if (t->failed || (t->kind == TK_EXPR) != (el->type == CV_EXPR) || (t->kind == TK_EXPR && !t->raw.n))
+	if (t->failed || (t->kind == TK_EXPR) != (el->type == CV_EXPR) ||
+	    (t->kind == TK_EXPR && !t->raw.n))
 		return false;
 	memset(v, 0, sizeof(*v));
 	v->type = el->type;
@@ -536,15 +313,15 @@ bool val_parse(struct loader *ld, const struct sig_el *el, struct tok *t, struct
 	case CV_STRING:
 	case CV_TEMPLATE:
 	case CV_REGEX:    return from_file(ld, t, v, f);
-	case CV_ADDR:     return address(el, t, v, f);
+	case CV_ADDR:     return val_address(el, t, v, f);
 	case CV_HOSTPORT:
 		v->s = pool_str(ld->pool, t->text);
-		return v->s.p && hostport(t, v, f);
-	case CV_CIDR:     return prefix(t, v, f);
-	case CV_TIME:     return number(t->text, time_units, 0, "5s, 500ms or 1.5m", &v->i, f);
-	case CV_SIZE:     return number(t->text, size_units, 1, "4096, 64k or 1.5m", &v->i, f);
-	case CV_RATE:     return number(t->text, rate_units, 0, "500kbit, 100mbit or 1gbit", &v->i, f);
-	case CV_COUNT:    return count(t, v, f);
+		return v->s.p && val_hostport(t, v, f);
+	case CV_CIDR:     return val_prefix(t, v, f);
+	case CV_TIME:
+	case CV_SIZE:
+	case CV_RATE:
+	case CV_COUNT:    return val_number(el->type, t, v, f);
 	case CV_EXPR:     return true;
 	}
 	return false;
@@ -553,20 +330,32 @@ bool val_parse(struct loader *ld, const struct sig_el *el, struct tok *t, struct
 void val_expect(const struct sig_el *el, struct sb *b)
 {
 	static const char *const texts[] = {
-		[CV_WORD] = "a word", [CV_NAME] = "a name", [CV_STRING] = "a text in quotes", [CV_PATH] = "a path",
+		[CV_WORD] = "a word",
+		[CV_NAME] = "a name",
+		[CV_STRING] = "a text in quotes",
+		[CV_PATH] = "a path",
 		[CV_ADDR] = "an address such as 10.0.0.1:80, [::]:443 or *:80",
-		[CV_HOSTPORT] = "an address or name with port such as 10.0.0.1:80 or app.example:80",
-		[CV_TIME] = "a time such as 5s", [CV_SIZE] = "a size such as 64k", [CV_COUNT] = "a count such as 10",
-		[CV_RATE] = "a rate such as 100mbit", [CV_BOOL] = "on or off",
-		[CV_CIDR] = "a network such as 10.0.0.0/8", [CV_EXPR] = "an expression",
-		[CV_TEMPLATE] = "a text such as \"https://{http.host}/\"", [CV_REGEX] = "a regular expression",
+		[CV_HOSTPORT] =
+			"an address or name with port such as 10.0.0.1:80 or app.example:80",
+		[CV_TIME] = "a time such as 5s",
+		[CV_SIZE] = "a size such as 64k",
+		[CV_COUNT] = "a count such as 10",
+		[CV_RATE] = "a rate such as 100mbit",
+		[CV_BOOL] = "on or off",
+		[CV_CIDR] = "a network such as 10.0.0.0/8",
+		[CV_EXPR] = "an expression",
+		[CV_TEMPLATE] = "a text such as \"https://{http.host}/\"",
+		[CV_REGEX] = "a regular expression",
 	};
 
 	if (el->type == CV_REF) {
 		sb_fmt(b, "the name of a %s", tbl_dirs[el->ref].name);
 	} else if (el->type == CV_ENUM || el->type == CV_LITERAL) {
 		for (unsigned i = 0; i < el->n_words; i++)
-			sb_fmt(b, "%s\"" STR_FMT "\"", i == 0 ? "" : i + 1 < el->n_words ? ", " : " or ",
+			sb_fmt(b, "%s\"" STR_FMT "\"",
+			       i == 0                ? ""
+			       : i + 1 < el->n_words ? ", "
+						     : " or ",
 			       STR_ARG(el->words[i]));
 	} else {
 		sb_c(b, texts[el->type]);
@@ -578,7 +367,8 @@ void val_quote(struct str s, struct sb *b)
 	bool bare = s.n > 0;
 
 	for (size_t i = 0; i < s.n && bare; i++)
-		bare = isalnum((unsigned char)s.p[i]) || memchr("_-./:@%+=*[]~", s.p[i], 13) != NULL;
+		bare = isalnum((unsigned char)s.p[i]) ||
+		       memchr("_-./:@%+=*[]~", s.p[i], 13) != NULL;
 	if (bare && !str_starts(s, STR("file:"))) {
 		sb_str(b, s);
 		return;
@@ -594,7 +384,8 @@ void val_quote(struct str s, struct sb *b)
 			sb_fmt(b, "\\%c", c);
 		else if (c == '\n')
 			sb_c(b, "\\n");
-		else if (c < 0x20 || c == 0x7f || (c >= 0x80 && c < 0xc0 && !mid) || (c >= 0xc0 && !len))
+		else if (c < 0x20 || c == 0x7f || (c >= 0x80 && c < 0xc0 && !mid) ||
+			 (c >= 0xc0 && !len))
 			sb_fmt(b, "\\x%02x", c);
 		else
 			sb_ch(b, (char)c);

@@ -14,31 +14,60 @@
 
 /* The words of the contexts and flags columns; only in this file. */
 enum {
-	TOP = CTX_TOP, ADMIN = CTX_ADMIN, MONITOR = CTX_MONITOR, POOL = CTX_POOL, SERVICE = CTX_SERVICE,
-	VSERVER = CTX_VSERVER, LISTEN = CTX_LISTEN, LTLS = CTX_LTLS, STLS = CTX_STLS, POLICY = CTX_POLICY,
+	TOP = CTX_TOP,
+	ADMIN = CTX_ADMIN,
+	MONITOR = CTX_MONITOR,
+	POOL = CTX_POOL,
+	SERVICE = CTX_SERVICE,
+	VSERVER = CTX_VSERVER,
+	LISTEN = CTX_LISTEN,
+	LTLS = CTX_LTLS,
+	STLS = CTX_STLS,
+	POLICY = CTX_POLICY,
 };
 enum {
-	OBJ = DF_OBJ, NAMED = DF_NAMED, LIST = DF_LIST, ORDER = DF_ORDER, REQ = DF_REQ, SECRET = DF_SECRET,
+	OBJ = DF_OBJ,
+	NAMED = DF_NAMED,
+	LIST = DF_LIST,
+	ORDER = DF_ORDER,
+	REQ = DF_REQ,
+	SECRET = DF_SECRET,
 };
 
 const struct tbl_dir_row tbl_dirs[D__COUNT] = {
 #define D(i, c, n, s, o, f, d, lo, hi, r, v, t) \
-	[D_##i] = { .id = D_##i, .ctx = (c), .name = n, .sig = s, .opens = CTX_##o, .flags = (f), .def = d, \
-		    .min = lo, .max = hi, .reload = RELOAD_##r, .since = v, .text = t },
+	[D_##i] = { .id = D_##i, \
+		    .ctx = (c), \
+		    .name = n, \
+		    .sig = s, \
+		    .opens = CTX_##o, \
+		    .flags = (f), \
+		    .def = d, \
+		    .min = lo, \
+		    .max = hi, \
+		    .reload = RELOAD_##r, \
+		    .since = v, \
+		    .text = t },
 #include "tbl/directives.def"
 #undef D
 };
 
 const struct tbl_ctr_row tbl_ctrs[CTR__ALL_COUNT] = {
 #define C(k, i, f, u, m, t) \
-	[CTR__ALL_##k##_##i] = { .kind = KIND_##k, .idx = CTR_##k##_##i, .id = #i, .fold = FOLD_##f, \
-				 .unit = u, .metric = m, .text = t },
+	[CTR__ALL_##k##_##i] = { .kind = KIND_##k, \
+				 .idx = CTR_##k##_##i, \
+				 .id = #i, \
+				 .fold = FOLD_##f, \
+				 .unit = u, \
+				 .metric = m, \
+				 .text = t },
 #include "tbl/counters.def"
 #undef C
 };
 
 #define C(k, i, f, u, m, t) \
-	_Static_assert(CTR_##k##_##i >= 0 && CTR_##k##_##i < TBL_CTR_MAX, #k "_" #i " is out of its kind's place");
+	_Static_assert(CTR_##k##_##i >= 0 && CTR_##k##_##i < TBL_CTR_MAX, \
+		       #k "_" #i " is out of its kind's place");
 #include "tbl/counters.def"
 #undef C
 
@@ -50,8 +79,9 @@ const struct tbl_state_row tbl_states[] = {
 const unsigned tbl_n_states = FL_ARRAY_LEN(tbl_states);
 
 static const char *const kind_names[KIND__COUNT] = {
-	[KIND_NONE] = "none", [KIND_PROC] = "proc", [KIND_LISTENER] = "listener", [KIND_VSERVER] = "vserver",
-	[KIND_POOL] = "pool", [KIND_SERVICE] = "service", [KIND_POLICY] = "policy",
+	[KIND_NONE] = "none",       [KIND_PROC] = "proc", [KIND_LISTENER] = "listener",
+	[KIND_VSERVER] = "vserver", [KIND_POOL] = "pool", [KIND_SERVICE] = "service",
+	[KIND_POLICY] = "policy",
 };
 
 static const struct ctx_name {
@@ -118,7 +148,8 @@ static void dump_flags(struct sb *out, unsigned flags)
 
 static void dump_directives(struct sb *out)
 {
-	sb_c(out, "contexts\tname\tsignature\topens\tflags\tdefault\tmin\tmax\treload\tsince\ttext\n");
+	sb_c(out,
+	     "contexts\tname\tsignature\topens\tflags\tdefault\tmin\tmax\treload\tsince\ttext\n");
 	for (unsigned i = 1; i < D__COUNT; i++) {
 		const struct tbl_dir_row *r = &tbl_dirs[i];
 		bool any = false;
@@ -130,8 +161,9 @@ static void dump_directives(struct sb *out)
 			}
 		sb_fmt(out, "\t%s\t%s\t%s\t", r->name, r->sig, tbl_ctx_name(r->opens));
 		dump_flags(out, r->flags);
-		sb_fmt(out, "\t%s\t%lld\t%lld\t%s\t%s\t%s\n", r->def, (long long)r->min, (long long)r->max,
-		       r->reload == RELOAD_LIVE ? "live" : "restart", r->since, r->text);
+		sb_fmt(out, "\t%s\t%lld\t%lld\t%s\t%s\t%s\n", r->def, (long long)r->min,
+		       (long long)r->max, r->reload == RELOAD_LIVE ? "live" : "restart", r->since,
+		       r->text);
 	}
 }
 
@@ -141,9 +173,9 @@ static void dump_counters(struct sb *out)
 	for (unsigned i = 0; i < CTR__ALL_COUNT; i++) {
 		const struct tbl_ctr_row *r = &tbl_ctrs[i];
 
-		sb_fmt(out, "%s\t%u\t%s\t%s\t%s\tfairlead_%s_%s%s\t%s\n", tbl_kind_name(r->kind), r->idx, r->id,
-		       tbl_fold_name(r->fold), r->unit, tbl_kind_name(r->kind), r->metric,
-		       r->fold == FOLD_SUM ? "_total" : "", r->text);
+		sb_fmt(out, "%s\t%u\t%s\t%s\t%s\tfairlead_%s_%s%s\t%s\n", tbl_kind_name(r->kind),
+		       r->idx, r->id, tbl_fold_name(r->fold), r->unit, tbl_kind_name(r->kind),
+		       r->metric, r->fold == FOLD_SUM ? "_total" : "", r->text);
 	}
 }
 
@@ -151,16 +183,16 @@ static void dump_states(struct sb *out)
 {
 	sb_c(out, "set\tname\tvalue\ttext\n");
 	for (unsigned i = 0; i < tbl_n_states; i++)
-		sb_fmt(out, "%s\t%s\t%d\t%s\n", tbl_states[i].set, tbl_states[i].name, tbl_states[i].value,
-		       tbl_states[i].text);
+		sb_fmt(out, "%s\t%s\t%d\t%s\n", tbl_states[i].set, tbl_states[i].name,
+		       tbl_states[i].value, tbl_states[i].text);
 }
 
 static void dump_events(struct sb *out)
 {
 	sb_c(out, "name\tlevel\tfields\n");
 	for (unsigned i = 0; i < EV__COUNT; i++)
-		sb_fmt(out, "%s\t%s\t%s\n", log_event_rows[i].name, log_level_name(log_event_rows[i].level),
-		       log_event_rows[i].fields);
+		sb_fmt(out, "%s\t%s\t%s\n", log_event_rows[i].name,
+		       log_level_name(log_event_rows[i].level), log_event_rows[i].fields);
 }
 
 static void dump_errors(struct sb *out)
@@ -176,8 +208,9 @@ bool tbl_dump(const char *table, struct sb *out)
 		const char *name;
 		void      (*dump)(struct sb *out);
 	} tables[] = {
-		{ "directives", dump_directives }, { "counters", dump_counters }, { "states", dump_states },
-		{ "events", dump_events },         { "errors", dump_errors },
+		{ "directives", dump_directives }, { "counters", dump_counters },
+		{ "states", dump_states },         { "events", dump_events },
+		{ "errors", dump_errors },
 	};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(tables); i++)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tbl.h - the tables as C: directives, counters, states (fields: policy/policy.h, events: base/log.h)
+ * tbl.h - the tables as C: directives, counters, states (fields: policy/policy.h, events:
+ * base/log.h)
  *
  * Everything here is constant data made from the .def files of src/tbl/. Any process may read it.
  */

@@ -65,7 +65,8 @@ static void format(struct str text)
 	sb_init_heap(&once);
 	sb_init_heap(&twice);
 	if (conf_fmt(text, "fuzz.conf", d, &once) == 0 &&
-	    (conf_fmt(sb_get(&once), "fuzz.conf", d, &twice) || !str_eq(sb_get(&once), sb_get(&twice))))
+	    (conf_fmt(sb_get(&once), "fuzz.conf", d, &twice) ||
+	     !str_eq(sb_get(&once), sb_get(&twice))))
 		abort();
 	sb_free(&once);
 	sb_free(&twice);
@@ -78,7 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct sb once, twice;
 
 	if (load(text, &once, 0) == 0) {
-		if (once.n && (load(sb_get(&once), &twice, 0) || !str_eq(sb_get(&once), sb_get(&twice))))
+		if (once.n &&
+		    (load(sb_get(&once), &twice, 0) || !str_eq(sb_get(&once), sb_get(&twice))))
 			abort();
 		if (once.n)
 			sb_free(&twice);

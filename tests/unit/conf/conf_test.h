@@ -69,18 +69,19 @@ static inline void unload(struct loaded *l)
 }
 
 /* Some message at this place holds both texts. */
-static inline void must_say(const struct loaded *l, enum conf_sev sev, unsigned line, unsigned col, const char *text,
-			    const char *hint)
+static inline void must_say(const struct loaded *l, enum conf_sev sev, unsigned line, unsigned col,
+			    const char *text, const char *hint)
 {
 	for (unsigned i = 0; i < conf_diag_count(l->d); i++) {
 		const struct conf_diag_msg *m = conf_diag_get(l->d, i);
 
-		if (m->sev == sev && m->loc.line == line && m->loc.col == col && strstr(m->text, text) &&
-		    (!hint || (m->hint && strstr(m->hint, hint))))
+		if (m->sev == sev && m->loc.line == line && m->loc.col == col &&
+		    strstr(m->text, text) && (!hint || (m->hint && strstr(m->hint, hint))))
 			return;
 	}
 	say(l);
-	ck_abort_msg("no message at %u:%u with \"%s\" and hint \"%s\"", line, col, text, hint ? hint : "");
+	ck_abort_msg("no message at %u:%u with \"%s\" and hint \"%s\"", line, col, text,
+		     hint ? hint : "");
 }
 
 static inline char *dump_of(const struct conf *c, unsigned flags)

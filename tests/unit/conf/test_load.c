@@ -25,7 +25,8 @@ static const char whole[] =
 
 START_TEST(test_line_end_ends_expression)
 {
-	struct loaded l = load(whole);     /* `and` at a line's end is outside of ( ): the rest is another statement */
+	struct loaded l = load(
+		whole); /* `and` at a line's end is outside of ( ): the rest is another statement */
 
 	ck_assert_int_eq(l.rc, FL_ESYNTAX_);
 	must_say(&l, CONF_ERROR, 16, 2, "has no action", NULL);
@@ -131,17 +132,21 @@ static struct conf_src *make_files(void)
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/conf.d", dir);
 	ck_assert_int_eq(mkdir(path, 0700), 0);
-	put("main.conf", "include conf.d/*.conf\ninclude none*.x\nuser ${FL_TEST_USER:-nobody}\n"
+	put("main.conf",
+	    "include conf.d/*.conf\ninclude none*.x\nuser ${FL_TEST_USER:-nobody}\n"
 	    "shutdown-grace ${FL_TEST_GRACE}\nmonitor m http { host file:secret }\nticket-keys conf.d/keys\n");
 	put("conf.d/b.conf", "pool b { service s 10.0.0.2:80 }\n");
-	put("conf.d/a.conf", "include ../rest\npool a { service s 10.0.0.1:80; tls { ca ca.pem } }\n");
-	put("rest", "vserver v { listen :80; default use a }\nvserver w { listen :81; default use b }\n");
+	put("conf.d/a.conf",
+	    "include ../rest\npool a { service s 10.0.0.1:80; tls { ca ca.pem } }\n");
+	put("rest",
+	    "vserver v { listen :80; default use a }\nvserver w { listen :81; default use b }\n");
 	put("secret", "s3cret.example\n");
 	snprintf(path, sizeof(path), "%s/main.conf", dir);
 	return conf_src_files(path);
 }
 
-/* An image gives the same tree when files and environment are gone, also without the secrets' files. */
+/* An image gives the same tree when files and environment are gone, also without the secrets'
+ * files. */
 START_TEST(test_image)
 {
 	struct loaded a, b;
@@ -160,10 +165,13 @@ START_TEST(test_image)
 	snprintf(path, sizeof(path), "%s/conf.d/keys", dir);
 	ck_assert_str_eq(conf_opt_word(a.c->root, D_TICKET_KEYS), path);
 	snprintf(path, sizeof(path), "%s/conf.d/ca.pem", dir);
-	ck_assert_str_eq(conf_opt_word(conf_child(conf_child(a.c->root, D_POOL), D_POOL_TLS), D_STLS_CA), path);
+	ck_assert_str_eq(
+		conf_opt_word(conf_child(conf_child(a.c->root, D_POOL), D_POOL_TLS), D_STLS_CA),
+		path);
 	ck_assert_int_eq(conf_opt_int(a.c->root, D_SHUTDOWN_GRACE), 7000000);
 	ck_assert(conf_opt(conf_find(a.c, D_MONITOR, "m"), D_MON_HOST)->secret);
-	ck_assert_str_eq(conf_opt_word(conf_find(a.c, D_MONITOR, "m"), D_MON_HOST), "s3cret.example");
+	ck_assert_str_eq(conf_opt_word(conf_find(a.c, D_MONITOR, "m"), D_MON_HOST),
+			 "s3cret.example");
 	snprintf(path, sizeof(path), "%s/rest", dir);
 	ck_assert_int_eq(conf_src_read(a.src, path, false, &data), 0);
 	ck_assert_int_eq(conf_src_image(a.src, true, &image, &len), 0);
@@ -214,10 +222,12 @@ START_TEST(test_many)
 	sb_c(&b, "}\n");
 	for (unsigned i = 0; i < 10000; i++)
 		sb_fmt(&b, "pool p%u { service a 10.0.0.1:80; backup p%u }\n", i, i + 1);
-	sb_c(&b, "pool p10000 { service a 10.0.0.1:80 }\nvserver v { listen :80; default use app }\n");
+	sb_c(&b,
+	     "pool p10000 { service a 10.0.0.1:80 }\nvserver v { listen :80; default use app }\n");
 	t = env_now_us();
 	l = load_ok(b.p);
-	ck_assert_msg(env_now_us() - t < 5000000, "a load took %u ms", (unsigned)((env_now_us() - t) / 1000));
+	ck_assert_msg(env_now_us() - t < 5000000, "a load took %u ms",
+		      (unsigned)((env_now_us() - t) / 1000));
 	ck_assert_ptr_nonnull(conf_find(l.c, D_POOL_SERVICE, "app/s9999"));
 	unload(&l);
 	sb_free(&b);

@@ -35,7 +35,8 @@ static void same_node(const struct conf_node *a, const struct conf_node *b)
 
 static void round_trip(struct loaded *l)
 {
-	char *once = dump_of(l->c, 0), *twice, *full = dump_of(l->c, CONF_DUMP_DEFAULTS | CONF_DUMP_ORIGIN);
+	char *once = dump_of(l->c, 0), *twice,
+	     *full = dump_of(l->c, CONF_DUMP_DEFAULTS | CONF_DUMP_ORIGIN);
 	struct loaded again = load_ok(once), filled = load_ok(full);
 	struct sb b;
 
@@ -115,8 +116,18 @@ static void gap(struct sb *b)
 static void text(struct sb *b)
 {
 	static const char *const texts[] = {
-		"\"a b\"", "`raw \"{\\n` ", "plain", "\"\\x00\\xff\\n\\\"\"", "\"# no comment\"", "${FL_NONE:-a b}", "\"${HOME}/x\"",
-		"`two\nlines`", "\"joined \\\nline\"", "\"\xc3\xa4\"", "\"\\${x}\"", "\"\"",
+		"\"a b\"",
+		"`raw \"{\\n` ",
+		"plain",
+		"\"\\x00\\xff\\n\\\"\"",
+		"\"# no comment\"",
+		"${FL_NONE:-a b}",
+		"\"${HOME}/x\"",
+		"`two\nlines`",
+		"\"joined \\\nline\"",
+		"\"\xc3\xa4\"",
+		"\"\\${x}\"",
+		"\"\"",
 	};
 
 	sb_c(b, texts[pick(FL_ARRAY_LEN(texts))]);
@@ -125,14 +136,19 @@ static void text(struct sb *b)
 static void random_pool(struct sb *b, unsigned i)
 {
 	static const char *const svc[] = {
-		"", " weight 3", " { weight 0; state drain }", " backup on max-connections 5", " { }", " state maint { weight 2 }",
+		"",
+		" weight 3",
+		" { weight 0; state drain }",
+		" backup on max-connections 5",
+		" { }",
+		" state maint { weight 2 }",
 	};
 
 	sb_fmt(b, "pool p%u {", i);
 	gap(b);
 	for (unsigned k = 0, n = 1 + pick(4); k < n; k++) {
-		sb_fmt(b, "service s%u %s:%u%s", k, pick(2) ? "10.0.0.1" : "[2001:db8::1]", 1 + pick(65535),
-		       svc[pick(FL_ARRAY_LEN(svc))]);
+		sb_fmt(b, "service s%u %s:%u%s", k, pick(2) ? "10.0.0.1" : "[2001:db8::1]",
+		       1 + pick(65535), svc[pick(FL_ARRAY_LEN(svc))]);
 		gap(b);
 	}
 	if (pick(2))
@@ -146,7 +162,12 @@ static void random_pool(struct sb *b, unsigned i)
 static void random_policy(struct sb *b, unsigned i, unsigned pools)
 {
 	static const char *const exprs[] = {
-		"a == b", "(a # }\n or\n b)", "x in {1,\n 2}  and  y", "h[\"a b\"] matches \"\\\"{\"", "x \\\n and y", "s == `a  b`",
+		"a == b",
+		"(a # }\n or\n b)",
+		"x in {1,\n 2}  and  y",
+		"h[\"a b\"] matches \"\\\"{\"",
+		"x \\\n and y",
+		"s == `a  b`",
 	};
 
 	sb_fmt(b, "policy q%u %s%s {", i, pick(4) ? "when " : "", "");
@@ -210,9 +231,11 @@ END_TEST
 
 /* ---------- diff, JSON, secrets, fmt ---------- */
 
-#define A "workers 2\nuser a\npool p {\n service a 1.1.1.1:1 weight 2\n service b 1.1.1.1:2\n}\nvserver v { listen :80; listen :81; default use p }\n"
-#define B "workers 3\nuser b\npool p {\n service b 1.1.1.1:3\n service a 1.1.1.1:1\n service c 1.1.1.1:4 weight 9\n}\n" \
-	  "vserver v { listen :81; listen :82 backlog 3; default use p }\n"
+#define A \
+	"workers 2\nuser a\npool p {\n service a 1.1.1.1:1 weight 2\n service b 1.1.1.1:2\n}\nvserver v { listen :80; listen :81; default use p }\n"
+#define B \
+	"workers 3\nuser b\npool p {\n service b 1.1.1.1:3\n service a 1.1.1.1:1\n service c 1.1.1.1:4 weight 9\n}\n" \
+	"vserver v { listen :81; listen :82 backlog 3; default use p }\n"
 
 START_TEST(test_diff)
 {
@@ -221,7 +244,8 @@ START_TEST(test_diff)
 
 	sb_init_heap(&out);
 	ck_assert_uint_eq(conf_diff(a.c, b.c, &out), 8);
-	ck_assert_str_eq(out.p,
+	ck_assert_str_eq(
+		out.p,
 		"~ workers 2 -> 3\n~ user a -> b  (needs a restart)\n~ pool.p.service.b 1.1.1.1:2 -> 1.1.1.1:3\n"
 		"- pool.p.service.a.weight 2\n+ pool.p.service.c 1.1.1.1:4\n~ pool.p.service order a, b -> b, a\n"
 		"- vserver.v.listen :80\n+ vserver.v.listen :82\n");
@@ -236,10 +260,12 @@ START_TEST(test_json)
 	struct loaded a = load_ok(A);
 	char *j = dump_of(a.c, CONF_DUMP_JSON);
 
-	ck_assert_str_eq(j, "{\"workers\":2,\"user\":\"a\",\"pool\":[{\"name\":\"p\",\"service\":[{\"name\":\"a\","
-			 "\"args\":[\"1.1.1.1:1\"],\"weight\":2},\n{\"name\":\"b\",\"args\":[\"1.1.1.1:2\"]}]}],"
-			 "\"vserver\":[{\"name\":\"v\",\"listen\":[{\"args\":[\":80\"]},\n{\"args\":[\":81\"]}],"
-			 "\"default\":[\"use\",\"p\"]}]}\n");
+	ck_assert_str_eq(
+		j,
+		"{\"workers\":2,\"user\":\"a\",\"pool\":[{\"name\":\"p\",\"service\":[{\"name\":\"a\","
+		"\"args\":[\"1.1.1.1:1\"],\"weight\":2},\n{\"name\":\"b\",\"args\":[\"1.1.1.1:2\"]}]}],"
+		"\"vserver\":[{\"name\":\"v\",\"listen\":[{\"args\":[\":80\"]},\n{\"args\":[\":81\"]}],"
+		"\"default\":[\"use\",\"p\"]}]}\n");
 	free(j);
 	unload(&a);
 }
@@ -251,12 +277,19 @@ START_TEST(test_fmt)
 	struct sb out;
 
 	sb_init_heap(&out);
-	ck_assert_int_eq(conf_fmt(STR("\n\npool a {   # c {\r\n service s a:1 \\\nweight 2\n\n\n   # }\npolicy x when (a\nor b) { use `\n  x\n` }\n}"),
-				  "f", d, &out), 0);
-	ck_assert_str_eq(out.p, "pool a {   # c {\n\tservice s a:1 \\\n\t\tweight 2\n\n\t# }\n\tpolicy x when (a\n"
-			 "\t\tor b) { use `\n  x\n` }\n}\n");
+	ck_assert_int_eq(
+		conf_fmt(
+			STR("\n\npool a {   # c {\r\n service s a:1 \\\nweight 2\n\n\n   # }\npolicy x when (a\nor b) { use `\n  x\n` }\n}"),
+			"f", d, &out),
+		0);
+	ck_assert_str_eq(
+		out.p,
+		"pool a {   # c {\n\tservice s a:1 \\\n\t\tweight 2\n\n\t# }\n\tpolicy x when (a\n"
+		"\t\tor b) { use `\n  x\n` }\n}\n");
 	for (unsigned i = 0; i < 5; i++) {
-		static const struct str bad[] = { { "a {", 3 }, { "}", 1 }, { "a (}", 4 }, { "\"x\n", 3 }, { "`x", 2 } };
+		static const struct str bad[] = {
+			{ "a {", 3 }, { "}", 1 }, { "a (}", 4 }, { "\"x\n", 3 }, { "`x", 2 }
+		};
 
 		ck_assert_int_eq(conf_fmt(bad[i], "f", d, &out), FL_ESYNTAX_);
 		ck_assert_uint_eq(conf_diag_errors(d), i + 1);

@@ -23,7 +23,8 @@ START_TEST(test_directives)
 
 		ck_assert_uint_eq(r->id, i);
 		ck_assert_msg(val_is_name(str_c(r->name)), "%s", r->name);
-		ck_assert_msg(n && r->text[n - 1] == '.', "%s: the text is not a sentence", r->name);
+		ck_assert_msg(n && r->text[n - 1] == '.', "%s: the text is not a sentence",
+			      r->name);
 		ck_assert_int_le(r->min, r->max);
 		ck_assert(r->ctx != CTX_NONE);
 		/* compiles (a bad signature aborts) and is found in each of its contexts */
@@ -59,7 +60,8 @@ START_TEST(test_counters)
 			ck_assert_uint_eq(tbl_ctrs[first + i].kind, k);
 			ck_assert_uint_eq(tbl_ctrs[first + i].idx, i);
 			for (unsigned j = 0; j < i; j++)
-				ck_assert_str_ne(tbl_ctrs[first + i].metric, tbl_ctrs[first + j].metric);
+				ck_assert_str_ne(tbl_ctrs[first + i].metric,
+						 tbl_ctrs[first + j].metric);
 		}
 		all += n;
 	}
@@ -75,7 +77,8 @@ START_TEST(test_states)
 	ck_assert_str_eq(tbl_state_name("HEALTH", 99), "?");
 	ck_assert_str_eq(tbl_state_name("NOPE", 0), "?");
 	for (unsigned i = 0; i < tbl_n_states; i++)
-		ck_assert_str_eq(tbl_state_name(tbl_states[i].set, tbl_states[i].value), tbl_states[i].name);
+		ck_assert_str_eq(tbl_state_name(tbl_states[i].set, tbl_states[i].value),
+				 tbl_states[i].name);
 }
 END_TEST
 
@@ -127,11 +130,13 @@ START_TEST(test_manual)
 	ck_assert(fd >= 0 && tbl_dump("directives", &b));
 	ck_assert_int_eq(write(fd, b.p, b.n), (ssize_t)b.n);
 	close(fd);
-	snprintf(cmd, sizeof(cmd), "PATH=/usr/bin:/bin python3 -B '%s/man/gen.py' --check --table %s", top, table);
+	snprintf(cmd, sizeof(cmd),
+		 "PATH=/usr/bin:/bin python3 -B '%s/man/gen.py' --check --table %s", top, table);
 	rc = system(cmd);
 	unlink(table);
 	sb_free(&b);
-	ck_assert_msg(rc == 0, "manual, vim syntax or sample differ from the table: run man/gen.py");
+	ck_assert_msg(rc == 0,
+		      "manual, vim syntax or sample differ from the table: run man/gen.py");
 }
 END_TEST
 
