@@ -239,7 +239,7 @@ START_TEST(limits)
 	check_end(repeat("1;", "x", 5000, ""), "|!chunk-ext@257");
 	memset(ext, 'x', sizeof(ext));
 	memcpy(ext, "1;", 2);
-	strcpy(ext + 257, "\r\na\r\n"); /* 256 bytes of extension each */
+	memcpy(ext + 257, "\r\na\r\n", 6); /* 256 bytes of extension each */
 	check_end(repeat("", ext, 64, "0\r\n\r\n"), "a|");
 	check_end(repeat("", ext, 64, "0;\r\n\r\n"), "!chunk-ext@16769");
 	check_end(repeat("0\r\n", "A:\r\n", 100, "\r\n"), "|A: ");
@@ -249,7 +249,7 @@ START_TEST(limits)
 	/* 90 lines of 392 bytes */
 	memset(ext, 'x', sizeof(ext));
 	memcpy(ext, "A:", 2);
-	strcpy(ext + 390, "\r\n");
+	memcpy(ext + 390, "\r\n", 3);
 	check_end(repeat("0\r\n", ext, 90, "\r\n"), "!head-too-long@32771");
 }
 END_TEST
