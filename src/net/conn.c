@@ -355,10 +355,8 @@ static void on_job(struct engine_job *j)
 		conn_tell_error(c);
 		return;
 	}
-	if (c->flags & CF_TELL_DRAIN) {
-		c->flags &= ~CF_TELL_DRAIN;
-		conn_writable(c);
-	}
+	if (c->flags & CF_TELL_DRAIN)
+		conn_writable(c);       /* clears it */
 	if (conn_up(c) && (c->flags & CF_RESUME))
 		conn_deliver(c);
 	if (conn_up(c))
