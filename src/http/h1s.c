@@ -43,7 +43,7 @@ struct h1s {
 	uint64_t           first_byte_us;
 	uint64_t           body_begin_us, body_bytes;   /* of the request, for body-rate */
 	uint64_t           in_counted, written, data_written, last_out;
-	struct engine_job  job;
+	struct engine_job  job, again;
 	struct conn_pump   pump;
 	bool               pump_wanted, pumping;
 	struct tunnel     *tunnel;
@@ -75,6 +75,7 @@ static void gone(struct h1s *s)
 		return;
 	s->state = S_GONE;
 	engine_job_cancel(&s->job);
+	engine_job_cancel(&s->again);
 	room_client_del(&s->cl);
 	engine_free_later(http_room.w.engine, s, give_back);
 }
@@ -364,6 +365,9 @@ static size_t feed(struct h1s *s, const uint8_t *p, size_t n)
 
 static uint64_t body_wait_ms(const struct h1s *s)
 {
+	/* It may wait for our own 100 before it sends anything. */
+	if (s->t && s->t->req->expect_continue && !s->body_bytes)
+		return s->vs->body_timeout_ms + HTTP_CONTINUE_MS;
 	return s->vs->body_rate ? FL_MIN((uint64_t)1000, s->vs->body_timeout_ms) : s->vs->body_timeout_ms;
 }
 
@@ -408,7 +412,7 @@ static size_t take_input(struct h1s *s, const uint8_t *p, size_t n)
 
 		if (s->state == S_IDLE) {
 			if (turns++ == TURN_REQUESTS) {
-				conn_resume(s->c);
+				engine_defer(http_room.w.engine, &s->again);
 				return done;
 			}
 			s->state = S_HEAD;
@@ -434,6 +438,15 @@ static size_t take_input(struct h1s *s, const uint8_t *p, size_t n)
 	if (s->state == S_BUSY)
 		after_feed(s, done == n);
 	return done;
+}
+
+/* What the turn's budget left is in the conn by now. */
+static void take_again(struct engine_job *j)
+{
+	struct h1s *s = FL_CONTAINER_OF(j, struct h1s, again);
+
+	if (s->state != S_GONE && s->c)
+		conn_resume(s->c);
 }
 
 static size_t on_data(struct conn *c, const uint8_t *p, size_t n)
@@ -829,6 +842,7 @@ void h1s_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
 	s->cl.hand_over = hand_over;
 	s->cl.cut = cut;
 	engine_job_init(&s->job, start_pump);
+	engine_job_init(&s->again, take_again);
 	if (!room_client_add(&s->cl, vs, l)) {
 		slab_put(&http_room.s_h1s, s);
 		conn_abort(&c);
