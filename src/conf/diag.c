@@ -99,6 +99,8 @@ static bool before(const struct kept *a, const struct kept *b)
 }
 
 static void add(struct conf_diag *d, enum conf_sev sev, struct conf_loc loc, unsigned span,
+		const char *hint, const char *fmt, va_list ap) FL_PRINTF(6, 0);
+static void add(struct conf_diag *d, enum conf_sev sev, struct conf_loc loc, unsigned span,
 		const char *hint, const char *fmt, va_list ap)
 {
 	struct kept k = { .m = { .sev = sev, .loc = loc, .span = span ? span : 1 } };

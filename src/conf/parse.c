@@ -374,7 +374,7 @@ static void include(struct parser *ps)
 		conf_error(ld->d, t->loc, t->span, NULL, "\"include\": expected a path");
 		return;
 	}
-	if (!strpbrk(pattern, "*?[")) {
+	if (!strpbrk(t->text.p, "*?[")) {
 		include_one(ps, pattern, t);
 		return;
 	}

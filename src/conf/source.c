@@ -181,6 +181,13 @@ static int by_bytes(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* A folder that is not there holds nothing; one that cannot be read is a mistake. */
+static int cannot_look(const char *path, int err)
+{
+	(void)path;
+	return err != ENOENT && err != ENOTDIR;
+}
+
 int src_glob(struct conf_src *s, const char *pattern, struct str *out)
 {
 	struct src_entry *e = src_get(s, SRC_GLOB, str_c(pattern));
@@ -202,7 +209,7 @@ int src_glob(struct conf_src *s, const char *pattern, struct str *out)
 		if (!path)
 			return -ENOMEM;
 	}
-	rc = glob(path ? path : pattern, GLOB_NOSORT, NULL, &g);
+	rc = glob(path ? path : pattern, GLOB_NOSORT, cannot_look, &g);
 	if (rc == GLOB_NOSPACE)
 		return -ENOMEM;
 	if (rc && rc != GLOB_NOMATCH)

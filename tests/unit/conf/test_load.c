@@ -194,6 +194,13 @@ START_TEST(test_image)
 	env_free(image);
 	ck_assert_int_eq(conf_src_image(a.src, false, &image, &len), 0);
 	ck_assert(memmem(image, len, "s3cret.example", 14) == NULL);
+	b = load_src(conf_src_from_image(str_n(image, len)));
+	ck_assert_int_eq(b.rc, 0);
+	ck_assert_str_eq(conf_opt_word(conf_find(b.c, D_MONITOR, "m"), D_MON_HOST), "***");
+	free(db);
+	db = dump_of(b.c, CONF_DUMP_ORIGIN);
+	ck_assert_str_eq(da, db);
+	unload(&b);
 	/* any changed or missing byte is noticed */
 	for (size_t i = 0; i < len; i += 7) {
 		image[i] ^= 0x20;
