@@ -176,8 +176,10 @@ static void read_whole(struct stat_seg *s, void *arg)
 	struct stat_log_rec r;
 
 	while (!j->page[3] || stat_log_pending(s)) {
-		if (!stat_log_next(s, 0, &r))
+		if (!stat_log_next(s, 0, &r)) {
+			env_sleep_us(100);
 			continue;
+		}
 		CHILD(r.line.n >= 20 && r.line.n < 40);
 		CHILD(memcmp(r.line.p, "0123456789012345678901234567890123456789", r.line.n) == 0);
 		j->page[2]++;
@@ -198,7 +200,7 @@ START_TEST(test_killed_writers)
 
 		wr = seg_spawn(s, STAT_WORKER, 0, writer_forever, &j);
 		while (j.page[0] == was)
-			;
+			env_sleep_us(20);
 		env_sleep_us((unsigned)i % 97);
 		kill(wr, SIGKILL);
 		seg_reap(s, 0, wr);
