@@ -70,14 +70,17 @@ static const char *clf_time(uint64_t wall_us)
 	static char text[40];
 	time_t s = (time_t)(wall_us / 1000000);
 	struct tm tm;
+	struct sb b;
 
 	if (s == made)
 		return text;
 	made = s;
 	if (!gmtime_r(&s, &tm))
 		tm = (struct tm){ .tm_mday = 1, .tm_year = 70 };
-	snprintf(text, sizeof(text), "%02d/%s/%04d:%02d:%02d:%02d +0000", tm.tm_mday, months[tm.tm_mon % 12],
-		 tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	/* strftime's %b would follow the locale. */
+	sb_init(&b, text, sizeof(text));
+	sb_fmt(&b, "%02d/%s/%04d:%02d:%02d:%02d +0000", tm.tm_mday, months[tm.tm_mon % 12], tm.tm_year + 1900,
+	       tm.tm_hour, tm.tm_min, tm.tm_sec);
 	return text;
 }
 
