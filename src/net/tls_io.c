@@ -247,6 +247,8 @@ static int failed(struct tls_io *io)
 
 	if (v != X509_V_OK && (!SSL_is_init_finished(io->ssl)))
 		reason = X509_verify_cert_error_string(v);
+	if (io->why)
+		reason = io->why;
 	return fail(io, FL_ETLS_, reason);
 }
 

@@ -19,6 +19,7 @@ struct tls_io {
 	bool               begun;         /* the first bytes came */
 	bool               failed;        /* no more calls into OpenSSL */
 	char               alpn[16];
+	const char        *why;           /* a callback of ours refused: its reason; static */
 	char              *subject;       /* OpenSSL's memory */
 	char               reason[120];
 };

@@ -20,6 +20,7 @@
 
 #include "base/env.h"
 #include "base/err.h"
+#include "net/tls_io_int.h"
 
 #define CIPHERS_12 "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:" \
 		   "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:" \
@@ -116,6 +117,7 @@ static int on_servername(SSL *ssl, int *alert, void *arg)
 		return SSL_TLSEXT_ERR_OK;
 	if (!t->refuse_unknown)
 		return SSL_TLSEXT_ERR_NOACK;
+	tls_io_of(ssl)->why = "no certificate for this server name";
 	*alert = SSL_AD_UNRECOGNIZED_NAME;
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }

@@ -53,7 +53,6 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 {
 	unsigned i = 0;
 
-	(void)ssl;
 	if (ring_n == 0) {
 		env_random(ring[0], TLS_TICKET_KEY_LEN);
 		ring_n = 1;
@@ -72,7 +71,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 	if (!set_mac(mac, ring[i]) ||
 	    EVP_DecryptInit_ex2(cipher, aes, ring[i] + AES_OFF, iv, NULL) != 1)
 		return -1;
-	return i == 0 ? 1 : 2;
+	/* TLS 1.3 clients use a ticket once (RFC 8446 appendix C.4), so each resumption gives a new one. */
+	return i == 0 && SSL_version(ssl) < TLS1_3_VERSION ? 1 : 2;
 }
 
 void tls_ticket_attach(SSL_CTX *ctx)

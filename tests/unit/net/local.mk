@@ -1,1 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
+
+check_PROGRAMS += \
+	tests/unit/net/test_conn \
+	tests/unit/net/test_engine \
+	tests/unit/net/test_listener \
+	tests/unit/net/test_pump \
+	tests/unit/net/test_resolver \
+	tests/unit/net/test_tls
+
+tests_unit_net_test_conn_SOURCES = tests/unit/net/test_conn.c tests/unit/net/net_unit.h
+tests_unit_net_test_conn_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+tests_unit_net_test_engine_SOURCES = tests/unit/net/test_engine.c tests/unit/net/net_unit.h
+tests_unit_net_test_engine_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+tests_unit_net_test_listener_SOURCES = tests/unit/net/test_listener.c tests/unit/net/net_unit.h
+tests_unit_net_test_listener_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+tests_unit_net_test_pump_SOURCES = tests/unit/net/test_pump.c tests/unit/net/net_unit.h
+tests_unit_net_test_pump_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+tests_unit_net_test_resolver_SOURCES = tests/unit/net/test_resolver.c tests/unit/net/net_unit.h
+tests_unit_net_test_resolver_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+tests_unit_net_test_tls_SOURCES = tests/unit/net/test_tls.c tests/unit/net/net_unit.h
+tests_unit_net_test_tls_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
