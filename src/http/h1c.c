@@ -429,13 +429,22 @@ static void on_error(struct conn *c, int err)
 		broken(m, m->state == H1C_BODY ? TXN_SERVICE_CUT : TXN_SERVICE_CLOSED, fl_err_name(err));
 }
 
+static bool is_client_slow(const struct h1c *m)
+{
+	uint64_t acked;
+
+	if (m->pumping)
+		return m->pump.to && room_peer_owes(m->pump.to, &acked);
+	return m->blocked || (m->state == H1C_HEAD && !m->sent_all);
+}
+
 static void on_timeout(struct conn *c)
 {
 	struct h1c *m = conn_owner(c);
 
 	if (!m->ops) {
 		h1c_drop(m);
-	} else if (m->blocked || (m->state == H1C_HEAD && !m->sent_all)) {
+	} else if (is_client_slow(m)) {
 		conn_deadline(c, m->response_ms);       /* the client is the slow one; its own limits hold */
 	} else {
 		broken(m, m->state == H1C_BODY ? TXN_SERVICE_CUT : TXN_SERVICE_TIMEOUT, "timeout");

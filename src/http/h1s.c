@@ -42,7 +42,7 @@ struct h1s {
 	struct http_head  *trailers;
 	uint64_t           first_byte_us;
 	uint64_t           body_begin_us, body_bytes;   /* of the request, for body-rate */
-	uint64_t           in_counted, written, data_written, last_out;
+	uint64_t           in_counted, written, data_written, last_acked;
 	struct engine_job  job, again;
 	struct conn_pump   pump;
 	bool               pump_wanted, pumping;
@@ -168,6 +168,7 @@ static void start_exchange(struct h1s *s, struct txn *t)
 	s->body_bytes = 0;
 	s->body_begin_us = room_now_us();
 	s->data_written = 0;
+	s->last_acked = UINT64_MAX;
 	stat_inc(s->vs->stat, CTR_VSERVER_REQ_TOT);
 	stat_inc(s->vs->stat, CTR_VSERVER_REQ_CUR);
 	if (s->n_requests)
@@ -507,16 +508,16 @@ static bool is_below_rate(const struct h1s *s)
 
 static void busy_timeout(struct h1s *s)
 {
-	uint64_t out = conn_bytes_out(s->c);
+	uint64_t acked = 0;
 	bool waits_for_body = !s->req_ended && !s->blocked && !s->pump_wanted && txn_room(s->t) > 0;
 
 	if (waits_for_body && (!s->vs->body_rate || is_below_rate(s))) {
 		s->keep = false;
 		txn_fail(s->t, TXN_CLIENT_SLOW);
-	} else if (conn_pending(s->c) && out == s->last_out) {
+	} else if (s->resp_head && room_peer_owes(s->c, &acked) && acked == s->last_acked) {
 		txn_abort(s->t, TXN_CLIENT_SLOW);
 	} else {
-		s->last_out = out;
+		s->last_acked = acked;
 		conn_deadline(s->c, waits_for_body ? body_wait_ms(s) : s->vs->body_timeout_ms);
 	}
 }
@@ -631,10 +632,8 @@ static void down_data(struct txn *t, struct str d)
 	} else {
 		write_out(s, d.p, d.n);
 	}
-	if (conn_pending(s->c) >= HTTP_WRITE_MAX) {
-		s->last_out = conn_bytes_out(s->c);
+	if (conn_pending(s->c) >= HTTP_WRITE_MAX)
 		conn_deadline(s->c, s->vs->body_timeout_ms);
-	}
 }
 
 static void down_end(struct txn *t, const struct http_head *trailers)

@@ -10,6 +10,9 @@
 
 #include "http/http.h"
 
+#include <netinet/in.h>
+#include <linux/tcp.h>
+
 #include "base/buf.h"
 #include "base/env.h"
 #include "base/err.h"
@@ -62,6 +65,18 @@ void http_fini(void)
 bool room_is_full(void)
 {
 	return http_room.buffer_limit && buf_held() > http_room.buffer_limit;
+}
+
+/* What the kernel still holds counts too: its buffers may take seconds to empty. */
+bool room_peer_owes(const struct conn *c, uint64_t *acked)
+{
+	struct tcp_info ti = { 0 };
+	socklen_t n = sizeof(ti);
+
+	if (env_getsockopt(conn_fd(c), IPPROTO_TCP, TCP_INFO, &ti, &n) < 0)
+		return false;
+	*acked = ti.tcpi_bytes_acked;
+	return conn_pending(c) || ti.tcpi_unacked || ti.tcpi_notsent_bytes;
 }
 
 /* The list of clients ------------------------------------------------------------------------ */

@@ -53,6 +53,9 @@ static inline uint64_t room_now_us(void) { return engine_now_us(http_room.w.engi
 static inline uint64_t room_now_ms(void) { return engine_now_ms(http_room.w.engine); }
 /* Above nine tenths of buffer-memory new requests are refused. */
 bool room_is_full(void);
+/* Is output on its way to the peer of c that it has not taken? *acked: bytes it ever took, to see progress by. One
+ * system call; for time limits only. */
+bool room_peer_owes(const struct conn *c, uint64_t *acked);
 /* Books of a client connection: limits, counters, list. False: refused (the caller closes it). */
 bool room_client_add(struct http_client *cl, struct lb_vserver *vs, struct listener *l);
 void room_client_del(struct http_client *cl);
