@@ -4,8 +4,8 @@
  *
  * c-ares says which sockets it wants watched and when it wants to be woken; both become engine_watch and one
  * coarse timer. Its callbacks may come from inside a call of ours, so answers are put on a list and
- * told from a job. A failure's retry delay grows with failures in a row of the same query object and
- * has jitter, so that many names of a dead server are not asked in step.
+ * told from a job. A failure's retry delay has jitter, so that many names of a dead server are not asked
+ * in step.
  */
 #include "config.h"
 
@@ -283,11 +283,25 @@ void resolver_free(struct resolver **rp)
 	engine_free_later(r->e, r, free_resolver);
 }
 
+static void answer_literal(struct query *q, struct ip ip)
+{
+	struct sb b;
+
+	q->answer.addr[0] = ip;
+	q->answer.n = 1;
+	q->answer.ttl_s = TTL_MAX_S;
+	sb_init(&b, q->answer.text, sizeof(q->answer.text));
+	sb_c(&b, "an address");
+	q->done = true;
+	engine_defer(q->r->e, &q->r->job);
+}
+
 int resolver_query(struct resolver *r, const char *name,
 		   void (*cb)(void *ctx, const struct resolver_answer *a), void *ctx)
 {
 	struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_flags = ARES_AI_NOSORT };
 	struct query *q = env_calloc(1, sizeof(*q));
+	struct ip ip;
 
 	if (!q)
 		return FL_ENOMEM_;
@@ -295,6 +309,11 @@ int resolver_query(struct resolver *r, const char *name,
 	q->cb = cb;
 	q->ctx = ctx;
 	list_append(&r->queries, &q->link);
+	/* c-ares 1.18 asks servers for an IPv4 literal */
+	if (ip_parse(str_c(name), &ip) == 0) {
+		answer_literal(q, ip);
+		return 0;
+	}
 	ares_getaddrinfo(r->channel, name, NULL, &hints, on_answer, q);
 	arm(r);
 	return 0;
