@@ -1,1 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
+# Sources of the room `proc`
+libfairlead_a_SOURCES += \
+	src/proc/calls.c \
+	src/proc/check.c src/proc/launch.h \
+	src/proc/control.c src/proc/control.h \
+	src/proc/demo.c \
+	src/proc/gen.c src/proc/gen.h \
+	src/proc/generation.c \
+	src/proc/helpers.c \
+	src/proc/logd.c src/proc/logd.h \
+	src/proc/manifest.c src/proc/manifest.h \
+	src/proc/master.c src/proc/master.h \
+	src/proc/msg.c src/proc/msg.h \
+	src/proc/notify.c \
+	src/proc/reload.c \
+	src/proc/sandbox.c src/proc/sandbox.h \
+	src/proc/socks.c \
+	src/proc/streams.c \
+	src/proc/supervise.c \
+	src/proc/tickets.c src/proc/tickets.h \
+	src/proc/worker.c src/proc/worker.h \
+	src/proc/worker_drain.c src/proc/worker_inside.h

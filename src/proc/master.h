@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * master.h - the master's own state; for the files of the master only
+ *
+ * Single-threaded, on one engine; no step takes longer than 5 ms; reads nothing from the network. It owns every
+ * listener and the segment, and keeps:
+ *
+ *	procs        every process it watches, by pidfd and channel
+ *	cur          the generation that serves
+ *	next         the generation that loads or starts (a reload); NULL: none
+ *	old          generations that drain, newest first
+ *	socks        listeners by (address, core), kept over reloads
+ *	streams      log files by stream id, append-only
+ *
+ *	master.c     start, signals, stop          generation.c  gen and worker processes of a generation
+ *	reload.c     from HUP to the hand-over     supervise.c   ends, heartbeats, back-off, the board
+ *	socks.c      listeners, control socket     streams.c     log files
+ *	helpers.c    control and logd              calls.c       what control asks for
+ *	state.c      everything as text and descriptors: adoption, binary upgrade
+ *	notify.c     sd_notify
+ */
+#ifndef FL_PROC_MASTER_H
+#define FL_PROC_MASTER_H
+
+#include "proc/launch.h"
+#include "proc/manifest.h"
+#include "proc/msg.h"
+#include "proc/tickets.h"
+#include "stat/stat.h"
+
+enum proc_role { PROC_GEN, PROC_WORKER, PROC_CONTROL, PROC_LOGD };
+struct master;
+struct generation;
+
+struct proc {
+	struct list         link;            /* master.procs */
+	struct master      *m;
+	enum proc_role      role;
+	pid_t               pid;             /* 0: not known yet */
+	struct engine_watch end;             /* pidfd; -1 */
+	struct chan         chan;
+	uint32_t            slot, core, generation;
+	struct generation  *g;               /* gen and workers; NULL: adopted, or its generation is gone */
+	uint32_t            state;           /* ST_PROC_* */
+	uint64_t            started_ms, asked_ms, kill_ms;   /* asked: FORK sent, no answer yet; kill: SIGKILL is due */
+	bool                expected;        /* its end is our will */
+	bool                foreign;         /* its slot is of another segment */
+	bool                stopped;         /* accepts no more */
+};
+
+struct respawn {
+	uint64_t due_ms;                     /* 0: nothing to do */
+	unsigned fails;                      /* deaths in a row soon after the start */
+};
+enum gen_phase { PHASE_LOADING, PHASE_STARTING, PHASE_CURRENT, PHASE_DRAINING };
+struct generation {
+	struct list      link;               /* master.old */
+	struct master   *m;
+	uint32_t         num;
+	enum gen_phase   phase;
+	struct manifest *man;                /* NULL until loaded */
+	int              image, image_public;        /* memfds; -1 */
+	struct proc     *gen;                /* NULL: none now */
+	bool             gen_ready;          /* loaded, has listeners: takes FORK */
+	unsigned         n_workers;
+	struct proc    **worker;             /* [cores] */
+	struct respawn  *respawn;            /* [cores] */
+	uint64_t         started_ms, deadline_ms;
+};
+
+struct sock {
+	struct addr addr;
+	bool        v6only;
+	int        *fd;                      /* [cores]; -1 */
+};
+struct stream {
+	char *path;
+	int   fd;                            /* master's own; -1 */
+	bool  used;
+};
+struct waiter {                              /* a call of control that is answered later */
+	uint64_t call;
+	bool     drained;                    /* also wait for the old generations */
+};
+
+struct master {
+	const struct launch *launch;
+	struct engine       *engine;
+	struct stat_seg     *seg;
+	unsigned             cores;          /* capacity: slots exist for so many */
+	unsigned             drain_generations;
+	struct list          procs, old;
+	struct generation   *cur, *next;
+	struct proc         *control, *logd;
+	uint32_t             last_generation;
+	uint32_t             n_reloads, n_failures;
+	struct stat_conf_state conf;
+
+	struct sock   *socks;
+	unsigned       n_socks;
+	struct stream *streams;
+	unsigned       n_streams;
+	int            ctl_fd, adopt_fd, http_fd;
+	struct addr    http_addr;
+	char           ctl_path[108], adopt_path[108];
+	int            wake_control, wake_logd;
+	struct ids     ids;
+	struct tickets tickets;
+
+	bool           reload_pending;
+	struct waiter  waiters[64];
+	unsigned       n_waiters;
+	struct map    *kept;                 /* state lines that the current gen has */
+
+	struct timer   tick, second;
+	uint64_t       tick_ms, last_tick_ms, last_kick_ms;
+	bool           stopping, serving, fast;
+	uint64_t       stop_deadline_ms, stop_kill_ms;
+	int            exit_code;
+	bool           greeted;
+	uint64_t       watchdog_us;
+	uint64_t       hold_until_ms;        /* control and logd respawn not before */
+};
+
+static inline uint64_t master_now_ms(const struct master *m) { return engine_now_ms(m->engine); }
+
+/* master.c */
+void master_stop(struct master *m, uint64_t grace_ms);       /* graceful; again: at once. UINT64_MAX: no limit */
+void master_die(struct master *m, int code);                 /* ends the loop now */
+void master_log_kick(struct master *m);
+
+/* generation.c */
+struct generation *generation_new(struct master *m, uint32_t num, int image);    /* image taken; -1: from the source */
+int  generation_fork_gen(struct generation *g);
+void generation_setup_gen(struct generation *g);             /* listeners, streams, kept state to its gen */
+int  generation_fork_worker(struct generation *g, unsigned core);
+void generation_worker_ready(struct proc *p);
+void generation_free(struct generation *g);                  /* ends what it still has */
+unsigned generation_live(const struct generation *g);        /* workers that run or start */
+
+/* reload.c */
+void reload_request(struct master *m, const struct waiter *w);    /* w NULL: a signal */
+void reload_start_first(struct master *m, int image);
+void reload_loaded(struct generation *g, struct msg_in *in);      /* its gen reports */
+void reload_ready(struct generation *g);                          /* a worker of it is ready */
+void reload_failed(struct generation *g, const char *why);
+void reload_old_ended(struct master *m);                          /* an old generation may be gone */
+void reload_tick(struct master *m);
+
+/* supervise.c */
+struct proc *proc_new(struct master *m, enum proc_role role);
+int  proc_watch(struct proc *p, pid_t pid);                  /* opens the pidfd */
+int  proc_open_chan(struct proc *p, int fd);
+void proc_kill(struct proc *p, int signo);
+void proc_free(struct proc *p);
+void supervise_tick(struct master *m);
+void supervise_board(struct master *m);                      /* who serves which core, who probes */
+void supervise_kick(struct master *m);
+void supervise_second(struct master *m);
+
+/* socks.c */
+int  socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, const char **why);
+struct sock *socks_find(struct master *m, const struct addr *a);
+void socks_sweep(struct master *m);                          /* closes what no generation listens on */
+int  socks_control(struct master *m, const char *configured);       /* message on stderr; negative */
+int  socks_http(struct master *m, const struct addr *a);
+void socks_close_control(struct master *m);                  /* removes the files */
+
+/* streams.c */
+int  streams_id(struct master *m, const char *path, uint32_t *id);
+int  streams_events(struct master *m, const char *path);
+void streams_send_all(struct master *m);
+void streams_reopen(struct master *m);
+
+/* helpers.c */
+int  helper_fork(struct master *m, enum proc_role role);
+void helper_send_config(struct master *m);
+void helper_tick(struct master *m);
+
+/* calls.c */
+void call_received(struct master *m, struct msg_in *in);
+void call_reply(struct master *m, uint64_t call, int rc, const char *text, size_t n);
+
+/* state.c */
+void state_sync(struct master *m);                           /* tells the current gen what to keep */
+int  state_take(struct master *m, const char *path);         /* 1 adopted, 0 nothing there, negative: in use (message printed) */
+void state_exec(struct master *m);                           /* USR2; returns only on failure */
+int  state_inherit(struct master *m);                        /* 1: this process was made by state_exec */
+
+/* notify.c */
+void notify_systemd(const char *text);
+
+#endif

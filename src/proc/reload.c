@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reload.c - from HUP to the last client of the old generation
+ *
+ *	LOADING: gen reads and builds -> rows, listeners, log files -> STARTING: workers -> all READY
+ *	-> commit: new ones serve, old ones retire and hand over -> DRAINING -> gone
+ *
+ * Until the commit nothing of the running generation is touched, so a failure at any step leaves it as it was.
+ * The first generation of a start goes the same way, with nothing to replace.
+ */
+#include "config.h"
+
+#include "proc/master.h"
+
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/env.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/map.h"
+
+#define LOAD_MS   60000
+#define START_MS  10000
+#define CUT_MS    1000        /* from EXIT to SIGKILL */
+
+/* Answers --------------------------------------------------------------------------------- */
+
+static void answer(struct master *m, int rc, const char *text, bool also_drained)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < m->n_waiters; i++) {
+		struct waiter w = m->waiters[i];
+
+		if (w.drained && !also_drained && rc == 0)
+			m->waiters[kept++] = w;
+		else
+			call_reply(m, w.call, rc, text, strlen(text));
+	}
+	m->n_waiters = kept;
+}
+
+static void publish(struct master *m, bool ok, const char *error)
+{
+	struct stat_conf_state *c = &m->conf;
+
+	c->last_ok = ok;
+	c->last_reload_us = env_wall_us();
+	c->reloads = m->n_reloads;
+	c->reload_failures = m->n_failures;
+	if (ok) {
+		c->generation = m->cur->num;
+		c->loaded_us = c->last_reload_us;
+		snprintf(c->file, sizeof(c->file), "%s", m->cur->man->file);
+	} else {
+		snprintf(c->last_error, sizeof(c->last_error), "%s", error);
+	}
+	stat_conf_set(m->seg, c);
+}
+
+/* Failure --------------------------------------------------------------------------------- */
+
+static void start_next(struct master *m);
+
+/* `why`: one line or several; the first one is what is logged and shown. */
+static void failed(struct generation *g, const char *why, const char *all)
+{
+	struct master *m = g->m;
+	char line[480], text[1024];
+	size_t n = strcspn(why, "\n");
+
+	snprintf(line, sizeof(line), "%.*s", (int)FL_MIN(n, sizeof(line) - 1), why);
+	m->next = NULL;
+	generation_free(g);
+	socks_sweep(m);
+	if (!m->cur) {
+		fputs(all, stderr);
+		if (all == why)
+			fputc('\n', stderr);
+		master_die(m, 1);
+		return;
+	}
+	m->n_failures++;
+	log_ev(EV_RELOAD_FAILED, "%s; generation %u keeps running", line, m->cur->num);
+	publish(m, false, line);
+	notify_systemd("READY=1\nSTATUS=reload refused; the old configuration runs");
+	snprintf(text, sizeof(text), "reload refused; generation %u keeps running\n", m->cur->num);
+	if (m->n_waiters) {
+		struct sb b;
+
+		sb_init_heap(&b);
+		sb_c(&b, all);
+		if (b.n && b.p[b.n - 1] != '\n')
+			sb_ch(&b, '\n');
+		sb_c(&b, text);
+		answer(m, 1, b.over ? text : b.p, true);
+		sb_free(&b);
+	}
+	start_next(m);
+}
+
+void reload_failed(struct generation *g, const char *why)
+{
+	char text[256];
+
+	if (g != g->m->next)
+		return;
+	snprintf(text, sizeof(text), "the workers of the new generation do not start: %s", why);
+	failed(g, text, text);
+}
+
+/* Loading --------------------------------------------------------------------------------- */
+
+static unsigned n_old(const struct master *m)
+{
+	unsigned n = 0;
+
+	LIST_FOREACH(it, &m->old)
+		n++;
+	return n;
+}
+
+static void begin(struct master *m, int image)
+{
+	struct generation *g = generation_new(m, m->last_generation + 1, image);
+	int err = g ? generation_fork_gen(g) : FL_ENOMEM_;
+	char text[96];
+
+	m->last_generation++;
+	if (g) {
+		m->next = g;
+		g->deadline_ms = g->started_ms + LOAD_MS;
+	}
+	if (!err)
+		return;
+	snprintf(text, sizeof(text), "no process for the new generation: %s", fl_err_text(err));
+	if (g)
+		failed(g, text, text);
+}
+
+static void start_next(struct master *m)
+{
+	if (!m->reload_pending || m->next || m->stopping || n_old(m) >= m->drain_generations)
+		return;
+	m->reload_pending = false;
+	begin(m, -1);
+}
+
+void reload_request(struct master *m, const struct waiter *w)
+{
+	char text[160];
+
+	if (w && m->n_waiters < FL_ARRAY_LEN(m->waiters))
+		m->waiters[m->n_waiters++] = *w;
+	else if (w)
+		call_reply(m, w->call, 1, "too many reloads wait already\n", 30);
+	m->reload_pending = true;
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, env_now_us());
+	notify_systemd(text);
+	if (!m->next && n_old(m) >= m->drain_generations) {
+		snprintf(text, sizeof(text), "queued: %u replaced generations still drain; it is loaded when the oldest ends\n",
+			 n_old(m));
+		log_ev(EV_RELOAD, "%s", text);
+		answer(m, 0, text, false);
+	}
+	start_next(m);
+}
+
+void reload_start_first(struct master *m, int image)
+{
+	begin(m, image);
+}
+
+static char *text_of_fd(int fd)
+{
+	struct stat st;
+	char *p;
+	ssize_t n;
+
+	if (fd < 0 || env_fstat(fd, &st) < 0 || st.st_size < 0 || st.st_size > 64 << 20)
+		return NULL;
+	p = env_malloc((size_t)st.st_size + 1);
+	if (!p)
+		return NULL;
+	n = pread(fd, p, (size_t)st.st_size, 0);
+	p[n > 0 ? n : 0] = '\0';
+	return p;
+}
+
+static int assign_rows(struct generation *g)
+{
+	struct stat_seg *seg = g->m->seg;
+	char core[16];
+	uint32_t row;
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < g->m->cores; i++) {
+		snprintf(core, sizeof(core), "%u", i);
+		err = stat_obj_assign(seg, KIND_PROC, str_c(core), g->num, &row);
+	}
+	for (unsigned i = 0; !err && i < g->man->n_objects; i++)
+		err = stat_obj_assign(seg, g->man->objects[i].kind, str_c(g->man->objects[i].name), g->num, &row);
+	return err;
+}
+
+static unsigned cpus(void)
+{
+	cpu_set_t may;
+
+	return sched_getaffinity(0, sizeof(may), &may) == 0 ? (unsigned)FL_MAX(CPU_COUNT(&may), 1) : 1;
+}
+
+/* What a reload cannot change is said, and stays. */
+static void warn_restart_only(struct generation *g)
+{
+	struct master *m = g->m;
+
+	if (g->n_workers > m->cores) {
+		log_ev(EV_CONFIG, "workers %u: slots were made for %u at the start; a restart applies it", g->n_workers, m->cores);
+		g->n_workers = m->cores;
+	}
+	if (m->drain_generations != g->man->drain_generations && m->cur)
+		log_ev(EV_CONFIG, "drain-generations: a restart applies the change");
+	if (m->cur && strcmp(m->ids.name, g->man->ids.name) != 0)
+		log_ev(EV_CONFIG, "user: a restart applies the change to control and logd");
+}
+
+static bool prepare(struct generation *g, struct sb *why)
+{
+	struct master *m = g->m;
+	const char *hint;
+	char text[ADDR_TEXT_MAX];
+	uint32_t id;
+	int err = assign_rows(g);
+
+	if (err) {
+		sb_fmt(why, "the shared segment has no room for %u objects: %s; raise max-objects and restart",
+		       g->man->n_objects, fl_err_text(err));
+		return false;
+	}
+	for (unsigned i = 0; i < g->man->n_listens; i++) {
+		err = socks_need(m, &g->man->listens[i], g->n_workers, &hint);
+		if (err) {
+			sb_fmt(why, "error: cannot listen on %s (%s): %s%s%s", addr_text(&g->man->listens[i].addr, text),
+			       g->man->listens[i].name, fl_err_text(err), *hint ? "\n  hint: " : "", hint);
+			return false;
+		}
+	}
+	err = socks_http(m, &g->man->admin_http);
+	if (err) {
+		sb_fmt(why, "error: cannot listen on %s (admin http): %s", addr_text(&g->man->admin_http, text),
+		       fl_err_text(err));
+		return false;
+	}
+	err = streams_events(m, g->man->error_log);
+	for (unsigned i = 0; !err && i < g->man->n_logs; i++) {
+		err = streams_id(m, g->man->logs[i], &id);
+		if (err)
+			sb_fmt(why, "error: cannot open the log %s: %s", g->man->logs[i], fl_err_text(err));
+	}
+	if (err && why->n == 0)
+		sb_fmt(why, "error: cannot open the log %s: %s", g->man->error_log, fl_err_text(err));
+	return err == 0;
+}
+
+static void take_tickets(struct generation *g)
+{
+	struct tickets *t = &g->m->tickets;
+
+	if (g->man->own_tickets) {
+		memcpy(t->key, g->man->keys, sizeof(t->key));
+		t->n = g->man->n_keys;
+		t->made_ms = master_now_ms(g->m);
+	} else if (!t->n || (g->m->cur && g->m->cur->man->own_tickets)) {
+		tickets_make(t, master_now_ms(g->m));
+	}
+}
+
+static void start_workers(struct generation *g)
+{
+	char text[128];
+
+	g->phase = PHASE_STARTING;
+	g->deadline_ms = master_now_ms(g->m) + START_MS;
+	take_tickets(g);
+	generation_setup_gen(g);
+	for (unsigned c = 0; c < g->n_workers; c++) {
+		int err = generation_fork_worker(g, c);
+
+		if (err) {
+			snprintf(text, sizeof(text), "worker@%u: %s", c, fl_err_text(err));
+			reload_failed(g, text);
+			return;
+		}
+	}
+}
+
+static void log_warnings(const char *diag)
+{
+	struct str all = str_c(diag);
+
+	while (all.n) {
+		struct str line = str_cut(&all, '\n');
+
+		if (str_find(line, STR(": warning: ")) >= 0)
+			log_ev(EV_CONFIG, STR_FMT, STR_ARG(line));
+	}
+}
+
+/* A gen that replaces one that died loads the same image: only its readiness is news. */
+static void loaded_again(struct generation *g, struct msg_in *in)
+{
+	if (!in->m.arg) {
+		log_ev(EV_PROCESS_EXIT, "gen %u cannot load its own image again", g->num);
+		return;
+	}
+	generation_setup_gen(g);
+	supervise_tick(g->m);
+}
+
+void reload_loaded(struct generation *g, struct msg_in *in)
+{
+	char *diag, *text, why[1200];
+	struct sb b;
+
+	if (g->phase != PHASE_LOADING) {
+		loaded_again(g, in);
+		return;
+	}
+	diag = text_of_fd(in->n_fd ? in->fd[0] : -1);
+	if (!in->m.arg) {
+		failed(g, diag && *diag ? diag : "the configuration cannot be loaded", diag && *diag ? diag : "no memory\n");
+		env_free(diag);
+		return;
+	}
+	text = text_of_fd(in->n_fd > 1 ? in->fd[1] : -1);
+	g->man = text ? manifest_read(str_c(text)) : NULL;
+	if (text)
+		explicit_bzero(text, strlen(text));
+	env_free(text);
+	if (g->image >= 0)
+		env_close(g->image);
+	g->image = msg_take_fd(in, 2);
+	g->image_public = msg_take_fd(in, 3);
+	sb_init(&b, why, sizeof(why));
+	if (g->man) {
+		g->n_workers = g->man->workers ? g->man->workers : cpus();
+		warn_restart_only(g);
+		log_warnings(diag ? diag : "");
+	}
+	env_free(diag);
+	if (!g->man || !prepare(g, &b))
+		failed(g, b.n ? b.p : "no memory", b.n ? b.p : "no memory");
+	else
+		start_workers(g);
+}
+
+/* Commit ---------------------------------------------------------------------------------- */
+
+static void gone_names(const struct generation *old, const struct generation *new, struct sb *out)
+{
+	for (unsigned i = 0; i < old->man->n_listens; i++) {
+		bool kept = false;
+
+		for (unsigned k = 0; k < new->man->n_listens; k++)
+			kept |= addr_eq(&old->man->listens[i].addr, &new->man->listens[k].addr);
+		if (!kept && out->n + STAT_NAME_MAX < MSG_TEXT_MAX)
+			sb_fmt(out, "%s\n", old->man->listens[i].name);
+	}
+}
+
+static void retire(struct generation *old, struct proc *p, struct proc *heir, const struct sb *gone)
+{
+	struct msg m = { .type = MSG_RETIRE, .arg = old->man->drain_timeout_us / 1000 };
+	struct msg go = { .type = MSG_GO };
+	int fd[2] = { -1, -1 };
+
+	if (heir && env_socketpair(SOCK_SEQPACKET, fd) == 0) {
+		(void)chan_send(&heir->chan, &go, NULL, 0, &fd[1], 1);
+		env_close(fd[1]);
+	}
+	p->state = ST_PROC_DRAINING;
+	if (!p->foreign)
+		stat_proc_set(p->m->seg, p->slot, ST_PROC_DRAINING, (uint32_t)p->pid, p->core, p->generation);
+	(void)chan_send(&p->chan, &m, gone->p, gone->n, fd, fd[0] >= 0);
+	if (fd[0] >= 0)
+		env_close(fd[0]);
+}
+
+static void retire_all(struct master *m, struct generation *old)
+{
+	struct sb gone;
+
+	sb_init_heap(&gone);
+	gone_names(old, m->cur, &gone);
+	old->phase = PHASE_DRAINING;
+	old->deadline_ms = master_now_ms(m) + old->man->drain_timeout_us / 1000 + CUT_MS;
+	list_push(&m->old, &old->link);
+	if (old->gen) {
+		old->gen->expected = true;
+		proc_kill(old->gen, SIGKILL);
+	}
+	LIST_FOREACH(it, &m->procs) {
+		struct proc *p = LIST_ENTRY(it, struct proc, link);
+
+		if (p->role != PROC_WORKER || p->g != old)
+			continue;
+		p->expected = true;
+		if (p->state == ST_PROC_RUNNING) {
+			retire(old, p, p->core < m->cur->n_workers ? m->cur->worker[p->core] : m->cur->worker[0], &gone);
+		} else {
+			p->stopped = true;
+			proc_kill(p, SIGKILL);      /* not ready, or hung: it serves nobody */
+		}
+	}
+	sb_free(&gone);
+}
+
+static uint32_t oldest_live(const struct master *m)
+{
+	uint32_t n = m->cur->num;
+
+	LIST_FOREACH(it, &m->old)
+		n = FL_MIN(n, LIST_ENTRY(it, struct generation, link)->num);
+	return n;
+}
+
+static void commit(struct generation *g)
+{
+	struct master *m = g->m;
+	struct generation *old = m->cur;
+	uint64_t took = master_now_ms(m) - g->started_ms;
+	char text[160];
+
+	m->next = NULL;
+	m->cur = g;
+	g->phase = PHASE_CURRENT;
+	if (old)
+		m->n_reloads++;
+	for (unsigned c = 0; c < g->n_workers; c++)
+		if (g->worker[c])
+			(void)chan_send_simple(&g->worker[c]->chan, MSG_GO);
+	stat_obj_commit(m->seg, g->num, old ? FL_MIN(oldest_live(m), old->num) : oldest_live(m));
+	supervise_board(m);
+	if (old)
+		retire_all(m, old);
+	publish(m, true, NULL);
+	helper_send_config(m);
+	if (m->kept)
+		map_free(&m->kept);
+	state_sync(m);
+	socks_sweep(m);
+	snprintf(text, sizeof(text), "generation %u serves (%u vservers, %u services), ready after %" PRIu64 " ms\n", g->num,
+		 g->man->n_vservers, g->man->n_services, took);
+	if (old)
+		log_ev(EV_RELOAD, "generation %u serves, ready after %" PRIu64 " ms", g->num, took);
+	answer(m, 0, text, list_empty(&m->old));
+	m->serving = true;
+	notify_systemd("READY=1\nSTATUS=serving");
+	start_next(m);
+}
+
+void reload_ready(struct generation *g)
+{
+	for (unsigned c = 0; c < g->n_workers; c++)
+		if (!g->worker[c] || g->worker[c]->state != ST_PROC_RUNNING)
+			return;
+	commit(g);
+}
+
+/* The end of the old ---------------------------------------------------------------------- */
+
+void reload_old_ended(struct master *m)
+{
+	bool any = false;
+
+	LIST_FOREACH_SAFE(it, next, &m->old) {
+		struct generation *g = LIST_ENTRY(it, struct generation, link);
+
+		if (generation_live(g))
+			continue;
+		generation_free(g);
+		any = true;
+	}
+	if (any && m->cur)
+		stat_obj_commit(m->seg, m->cur->num, oldest_live(m));
+	if (any && list_empty(&m->old))
+		answer(m, 0, "the replaced workers are gone\n", true);
+	start_next(m);
+}
+
+void reload_tick(struct master *m)
+{
+	uint64_t now = master_now_ms(m);
+
+	if (m->next && now > m->next->deadline_ms) {
+		bool loading = m->next->phase == PHASE_LOADING;
+
+		reload_failed(m->next, loading ? "the configuration was not loaded within 60 s"
+					       : "not all workers were ready within 10 s");
+	}
+	LIST_FOREACH(it, &m->old) {
+		struct generation *g = LIST_ENTRY(it, struct generation, link);
+
+		if (now <= g->deadline_ms)
+			continue;
+		LIST_FOREACH(jt, &m->procs) {
+			struct proc *p = LIST_ENTRY(jt, struct proc, link);
+
+			if (p->g == g)
+				proc_kill(p, SIGKILL);
+		}
+	}
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * socks.c - every listening socket of the appliance
+ *
+ * A socket of (address, core) is made once and lives as long as any generation listens on the address: with
+ * fewer workers the sockets of the cores without one are served by others, since closing a member of a
+ * reuseport group resets what waits in it. A new address is tried without SO_REUSEPORT first, or a
+ * second appliance of the same user would silently share the port.
+ */
+#include "config.h"
+
+#include "proc/master.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/env.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "net/listener.h"
+
+struct sock *socks_find(struct master *m, const struct addr *a)
+{
+	for (unsigned i = 0; i < m->n_socks; i++)
+		if (addr_eq(&m->socks[i].addr, a))
+			return &m->socks[i];
+	return NULL;
+}
+
+/* Do we hold the port for all addresses already? Then a trial bind would find ourselves. */
+static bool is_shadowed(struct master *m, const struct addr *a)
+{
+	for (unsigned i = 0; i < m->n_socks; i++)
+		if (addr_port(&m->socks[i].addr) == addr_port(a) &&
+		    (addr_is_any(&m->socks[i].addr) || addr_is_any(a)))
+			return true;
+	return false;
+}
+
+static int trial(struct master *m, const struct man_listen *l)
+{
+	int fd, err;
+
+	if (is_shadowed(m, &l->addr))
+		return 0;
+	fd = env_socket(l->addr.sa.sa_family, SOCK_STREAM, 0);
+	if (fd < 0)
+		return fd;
+	env_setsockopt_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (l->addr.sa.sa_family == AF_INET6)
+		env_setsockopt_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, l->v6only);
+	err = env_bind(fd, &l->addr.sa, addr_len(&l->addr));
+	env_close(fd);
+	return err;
+}
+
+static const char *hint_for(int err)
+{
+	switch (-err) {
+	case EADDRINUSE:
+		return "another process listens there; `ss -ltnp` names it";
+	case EACCES:
+	case EPERM:
+		return "ports below 1024 need root or CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE; "
+		       "or setcap cap_net_bind_service=+ep on the binary)";
+	case EADDRNOTAVAIL:
+		return "the address is not on this machine";
+	case EAFNOSUPPORT:
+		return "this machine does not speak that protocol";
+	default:
+		return "";
+	}
+}
+
+static struct sock *add(struct master *m, const struct man_listen *l)
+{
+	struct sock *p = env_realloc(m->socks, (m->n_socks + 1) * sizeof(*p));
+	int *fd = env_malloc(m->cores * sizeof(int));
+
+	if (p)
+		m->socks = p;
+	if (!p || !fd) {
+		env_free(fd);
+		return NULL;
+	}
+	for (unsigned c = 0; c < m->cores; c++)
+		fd[c] = -1;
+	p[m->n_socks] = (struct sock){ .addr = l->addr, .v6only = l->v6only, .fd = fd };
+	return &p[m->n_socks++];
+}
+
+int socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, const char **why)
+{
+	struct listener_opts o = { .backlog = l->backlog, .congestion = l->congestion, .v6only = l->v6only };
+	struct sock *s = socks_find(m, &l->addr);
+	int err = s ? 0 : trial(m, l);
+
+	if (!err && !s && !(s = add(m, l)))
+		err = FL_ENOMEM_;
+	for (unsigned c = 0; !err && c < n_cores; c++) {
+		int fd;
+
+		if (s->fd[c] >= 0) {
+			(void)env_listen(s->fd[c], l->backlog);     /* a changed backlog */
+			continue;
+		}
+		fd = listener_open(&l->addr, &o);
+		if (fd < 0)
+			err = fd;
+		else
+			s->fd[c] = fd;
+	}
+	*why = hint_for(err);
+	return err;
+}
+
+static bool is_listened(const struct generation *g, const struct addr *a)
+{
+	for (unsigned i = 0; g && g->man && i < g->man->n_listens; i++)
+		if (addr_eq(&g->man->listens[i].addr, a))
+			return true;
+	return false;
+}
+
+/* As long as an old worker still empties its queues nothing is closed. */
+void socks_sweep(struct master *m)
+{
+	LIST_FOREACH(it, &m->procs) {
+		const struct proc *p = LIST_ENTRY(it, struct proc, link);
+
+		if (p->role == PROC_WORKER && p->state == ST_PROC_DRAINING && !p->stopped)
+			return;
+	}
+	for (unsigned i = 0; m->cur && m->cur->man && i < m->n_socks; i++) {
+		struct sock *s = &m->socks[i];
+
+		if (is_listened(m->cur, &s->addr) || is_listened(m->next, &s->addr))
+			continue;
+		for (unsigned c = 0; c < m->cores; c++)
+			if (s->fd[c] >= 0)
+				env_close(s->fd[c]);
+		env_free(s->fd);
+		*s = m->socks[--m->n_socks];
+		i--;
+	}
+}
+
+int socks_http(struct master *m, const struct addr *a)
+{
+	struct listener_opts o = { .backlog = 128, .v6only = !addr_is_any(a) };
+	struct man_listen l = { .addr = *a, .v6only = o.v6only };
+	int fd;
+
+	if (a->sa.sa_family == 0 || (m->http_fd >= 0 && addr_eq(a, &m->http_addr))) {
+		if (a->sa.sa_family == 0 && m->http_fd >= 0) {
+			env_close(m->http_fd);
+			m->http_fd = -1;
+		}
+		return 0;
+	}
+	fd = trial(m, &l);
+	if (fd == 0)
+		fd = listener_open(a, &o);
+	if (fd < 0)
+		return fd;
+	if (m->http_fd >= 0)
+		env_close(m->http_fd);
+	m->http_fd = fd;
+	m->http_addr = *a;
+	return 0;
+}
+
+/* The control socket ------------------------------------------------------------------------ */
+
+/* The folder of `path` must be ours and closed to writing by others, else anybody could put a socket of his in our place. */
+static int check_folder(const char *path)
+{
+	char dir[108];
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+	int err;
+
+	if (!slash)
+		return 0;
+	snprintf(dir, sizeof(dir), "%.*s", (int)FL_MAX(slash - path, 1), path);
+	err = env_mkdir(dir, 0700);
+	if (err < 0 && err != -EEXIST)
+		return err;
+	if (lstat(dir, &st) != 0)
+		return -errno;
+	if (!S_ISDIR(st.st_mode))
+		return -ENOTDIR;
+	if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & (S_IWGRP | S_IWOTH)))
+		return -EPERM;
+	return 0;
+}
+
+static int unix_listen(const char *path, int type)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = env_socket(AF_UNIX, type, 0), err;
+	mode_t mask;
+
+	if (fd < 0)
+		return fd;
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+	(void)env_unlink(path);
+	mask = umask(0177);
+	err = env_bind(fd, (struct sockaddr *)&un, sizeof(un));
+	umask(mask);
+	if (!err)
+		err = env_listen(fd, 128);
+	if (err) {
+		env_close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* The places that are tried when nothing is configured, in this order. */
+static bool default_path(unsigned i, char *out, size_t n)
+{
+	const char *dir;
+	struct stat st;
+
+	switch (i) {
+	case 0:
+		dir = getenv("FAIRLEAD_SOCKET");
+		return dir && *dir && snprintf(out, n, "%s", dir) < (int)n;
+	case 1:
+		/* made by the service manager or by root; nobody else can */
+		return (geteuid() == 0 || (lstat(FL_RUNDIR, &st) == 0 && st.st_uid == geteuid())) &&
+		       snprintf(out, n, "%s/ctl.sock", FL_RUNDIR) < (int)n;
+	case 2:
+		dir = getenv("XDG_RUNTIME_DIR");
+		return dir && *dir && snprintf(out, n, "%s/fairlead/ctl.sock", dir) < (int)n;
+	default:
+		dir = getenv("TMPDIR");
+		return snprintf(out, n, "%s/fairlead-%u/ctl.sock", dir && *dir ? dir : "/tmp", (unsigned)geteuid()) < (int)n;
+	}
+}
+
+static int choose_path(struct master *m, const char *configured)
+{
+	int err = -ENOENT;
+
+	if (configured) {
+		if (strlen(configured) + 8 > sizeof(m->ctl_path))
+			return -ENAMETOOLONG;
+		snprintf(m->ctl_path, sizeof(m->ctl_path), "%s", configured);
+		return check_folder(m->ctl_path);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		if (!default_path(i, m->ctl_path, sizeof(m->ctl_path) - 8))
+			continue;
+		err = check_folder(m->ctl_path);
+		if (!err)
+			return 0;
+		fprintf(stderr, "fairlead: control socket %s: %s\n", m->ctl_path,
+			err == -EPERM ? "its folder is not ours, or others may write to it" : fl_err_text(err));
+		if (i == 0)
+			return err;
+	}
+	return err;
+}
+
+/* Two sockets side by side: what people use, and what a new master uses when this one died. */
+int socks_control(struct master *m, const char *configured)
+{
+	int err = choose_path(m, configured);
+	const char *slash;
+
+	if (err) {
+		fprintf(stderr, "fairlead: control socket %s: %s\n", m->ctl_path,
+			err == -EPERM ? "its folder is not ours, or others may write to it" : fl_err_text(err));
+		return err;
+	}
+	slash = strrchr(m->ctl_path, '/');
+	if (slash && strcmp(slash, "/ctl.sock") == 0)
+		snprintf(m->adopt_path, sizeof(m->adopt_path), "%.*s/adopt.sock", (int)(slash - m->ctl_path), m->ctl_path);
+	else
+		snprintf(m->adopt_path, sizeof(m->adopt_path), "%.100s.adopt", m->ctl_path);
+	err = state_take(m, m->adopt_path);
+	if (err)
+		return err < 0 ? err : 0;
+	m->adopt_fd = unix_listen(m->adopt_path, SOCK_SEQPACKET);
+	m->ctl_fd = m->adopt_fd < 0 ? m->adopt_fd : unix_listen(m->ctl_path, SOCK_STREAM);
+	if (m->ctl_fd < 0)
+		fprintf(stderr, "fairlead: control socket %s: %s\n", m->ctl_path, fl_err_text(m->ctl_fd));
+	return FL_MIN(m->ctl_fd, 0);
+}
+
+void socks_close_control(struct master *m)
+{
+	if (m->ctl_fd >= 0)
+		(void)env_unlink(m->ctl_path);
+	if (m->adopt_fd >= 0)
+		(void)env_unlink(m->adopt_path);
+}

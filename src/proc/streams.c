@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * streams.c - log files: opened here, written by logd
+ *
+ * A stream id is given to a path once in the life of the master and never to another one, so lines of workers of any
+ * generation find their file. Id 0 is the events.
+ */
+#include "config.h"
+
+#include "proc/master.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/env.h"
+#include "base/err.h"
+
+static int open_path(const char *path)
+{
+	if (strcmp(path, "stderr") == 0 || strcmp(path, "stdout") == 0) {
+		int fd = fcntl(path[3] == 'e' ? STDERR_FILENO : STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+
+		return fd < 0 ? -errno : fd;
+	}
+	/* O_NONBLOCK: a FIFO that nobody reads is refused instead of waited for */
+	return env_open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0640);
+}
+
+static void send_one(struct master *m, uint32_t id)
+{
+	struct msg msg = { .type = MSG_STREAM, .slot = id, .arg = id == 0 };
+	const struct stream *s = &m->streams[id];
+
+	if (m->logd && s->path)
+		(void)chan_send(&m->logd->chan, &msg, NULL, 0, &s->fd, s->fd >= 0);
+}
+
+void streams_send_all(struct master *m)
+{
+	for (uint32_t i = 0; i < m->n_streams; i++)
+		send_one(m, i);
+}
+
+static int set_path(struct master *m, uint32_t id, const char *path)
+{
+	struct stream *s = &m->streams[id];
+	int fd = open_path(path);
+	char *copy;
+
+	if (fd < 0)
+		return fd;
+	copy = env_strdup(path);
+	if (!copy) {
+		env_close(fd);
+		return FL_ENOMEM_;
+	}
+	if (s->fd >= 0)
+		env_close(s->fd);
+	env_free(s->path);
+	*s = (struct stream){ .path = copy, .fd = fd };
+	send_one(m, id);
+	return 0;
+}
+
+static int add(struct master *m, uint32_t *id)
+{
+	struct stream *p = env_realloc(m->streams, (m->n_streams + 1) * sizeof(*p));
+
+	if (!p)
+		return FL_ENOMEM_;
+	m->streams = p;
+	*id = m->n_streams++;
+	p[*id] = (struct stream){ .fd = -1 };
+	return 0;
+}
+
+int streams_id(struct master *m, const char *path, uint32_t *id)
+{
+	int err;
+
+	for (uint32_t i = 1; i < m->n_streams; i++)
+		if (m->streams[i].path && strcmp(m->streams[i].path, path) == 0) {
+			*id = i;
+			return m->streams[i].fd >= 0 ? 0 : set_path(m, i, path);
+		}
+	if (m->n_streams == 0 && (err = add(m, id)) < 0)       /* 0 is the events' */
+		return err;
+	err = add(m, id);
+	if (err)
+		return err;
+	err = set_path(m, *id, path);
+	if (err)
+		m->n_streams--;
+	return err;
+}
+
+int streams_events(struct master *m, const char *path)
+{
+	uint32_t id;
+
+	if (m->n_streams == 0 && add(m, &id) < 0)
+		return FL_ENOMEM_;
+	if (m->streams[0].path && m->streams[0].fd >= 0 && strcmp(m->streams[0].path, path) == 0)
+		return 0;
+	return set_path(m, 0, path);
+}
+
+void streams_reopen(struct master *m)
+{
+	for (uint32_t i = 0; i < m->n_streams; i++) {
+		struct stream *s = &m->streams[i];
+		int fd = s->path ? open_path(s->path) : -1;
+
+		if (fd < 0)
+			continue;          /* the old one is better than none */
+		if (s->fd >= 0)
+			env_close(s->fd);
+		s->fd = fd;
+		send_one(m, i);
+	}
+}

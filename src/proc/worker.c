@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker.c - see worker.h: birth, the board, figures and logs; draining is in worker_drain.c
+ */
+#include "config.h"
+
+#include "proc/worker_inside.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/env.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "net/tls.h"
+#include "proc/tickets.h"
+
+#define LOG_KICK_MS    50
+#define ALONE_MS       10000
+
+/* Figures and logs ------------------------------------------------------------------------ */
+
+static void kick(int eventfd)
+{
+	static const uint64_t one = 1;
+
+	if (eventfd >= 0)
+		(void)!env_write(eventfd, &one, sizeof(one));
+}
+
+static void count_load(struct worker *w)
+{
+	uint64_t turns, busy, longest;
+
+	engine_load(w->engine, &turns, &busy, &longest);
+	stat_add(w->proc, CTR_PROC_LOOPS, turns - w->last_turns);
+	stat_add(w->proc, CTR_PROC_BUSY_US, busy - w->last_busy);
+	stat_max(w->proc, CTR_PROC_LAG_MAX_US, longest);
+	w->last_turns = turns;
+	w->last_busy = busy;
+}
+
+/* Once per consolidation interval while there is something to tell; a clean cycle ends it. */
+static void on_tick(void *ctx)
+{
+	struct worker *w = ctx;
+
+	if (stat_is_dirty(w->seg)) {
+		count_load(w);
+		stat_flush(w->seg, engine_now_ms(w->engine));
+		return;
+	}
+	w->ticking = false;
+	(void)engine_tick(w->engine, 0, NULL, NULL);
+}
+
+static void on_flush(struct engine_hook *h)
+{
+	struct worker *w = FL_CONTAINER_OF(h, struct worker, flush);
+
+	if (w->ticking || !stat_is_dirty(w->seg))
+		return;
+	w->ticking = true;
+	(void)engine_tick(w->engine, w->lc->consolidate_us, on_tick, w);
+	kick(w->start->gen->start->wake_control);
+}
+
+static void put_log(struct worker *w, uint32_t stream, enum log_level lvl, uint32_t ev, const char *line, size_t n)
+{
+	uint64_t now = env_now_us() / 1000;
+
+	if (!stat_log_put(w->seg, stream, lvl, ev, env_wall_us(), line, n))
+		stat_inc(w->proc, CTR_PROC_LOG_DROPPED);
+	if (now - w->log_kicked_ms < LOG_KICK_MS)
+		return;
+	w->log_kicked_ms = now;
+	kick(w->start->gen->start->wake_logd);
+}
+
+static void log_event(void *ctx, enum log_level lvl, enum log_ev ev, const char *line, size_t n)
+{
+	put_log(ctx, 0, lvl, ev, line, n);
+}
+
+static void log_access(void *ctx, int stream, const char *line, size_t n)
+{
+	struct worker *w = ctx;
+
+	if (stream >= 0 && (unsigned)stream < w->lc->n_logs)
+		put_log(w, w->lc->log_ids[stream], LOG_LVL_INFO, 0, line, n);
+}
+
+/* The board ------------------------------------------------------------------------------- */
+
+static void apply_prober(struct worker *w)
+{
+	uint32_t slot = stat_prober_slot(w->seg);
+	bool on = slot == w->start->slot && w->serving && !w->retired;
+
+	if (on == w->prober)
+		return;
+	w->prober = on;
+	monitor_run(w->monitor, on, on ? stat_prober_source(w->seg) : STAT_NO_SLOT);
+}
+
+void worker_apply_board(struct worker *w)
+{
+	w->seen_board = stat_board_epoch(w->seg);
+	apply_prober(w);
+	if (!w->serving || w->retired)
+		return;
+	for (unsigned core = 0; core < w->cores; core++) {
+		bool on = stat_serving_core(w->seg, core) == w->start->core;
+
+		for (unsigned i = 0; i < w->lc->n_listens; i++)
+			listener_serve(&w->listens[i], core, on);
+	}
+}
+
+static void on_turn(struct engine_hook *h)
+{
+	struct worker *w = FL_CONTAINER_OF(h, struct worker, turn);
+
+	stat_heartbeat(w->seg, env_now_us() / 1000);
+	if (lb_refresh(w->lc))
+		http_services_changed();
+	if (stat_board_epoch(w->seg) != w->seen_board)
+		worker_apply_board(w);
+	if (w->retired)
+		worker_check_done(w);
+}
+
+/* Only to have a turn now and then. */
+static void on_beat(struct timer *t)
+{
+	struct worker *w = FL_CONTAINER_OF(t, struct worker, beat);
+
+	engine_timer(w->engine, t, w->beat_ms);
+}
+
+/* Serving --------------------------------------------------------------------------------- */
+
+static void accepted(struct listener *l, struct conn *c)
+{
+	struct lb_vserver *vs = l->owner;
+
+	if (vs->http)
+		http_accept(vs, l, c);
+	else
+		tcp_accept(vs, l, c);
+}
+
+static int make_listeners(struct worker *w)
+{
+	const struct gen *g = w->start->gen;
+
+	w->listens = env_calloc(w->lc->n_listens + 1, sizeof(*w->listens));
+	if (!w->listens)
+		return FL_ENOMEM_;
+	for (unsigned i = 0; i < w->lc->n_listens; i++) {
+		const struct lb_listen *from = &w->lc->listens[i];
+
+		w->listens[i] = (struct listener){
+			.addr = from->addr, .tls = from->tls, .n_fds = w->cores,
+			.fds = g->listen_fd + (size_t)i * w->cores, .accepted = accepted, .owner = from->vserver,
+			.row = from->row, .stat = stat_row_get(w->seg, KIND_LISTENER, from->row),
+		};
+	}
+	return 0;
+}
+
+static void go(struct worker *w, struct msg_in *in)
+{
+	int fd = msg_take_fd(in, 0);
+
+	if (fd >= 0)
+		worker_take_over(w, fd);
+	if (w->serving)
+		return;
+	w->serving = true;
+	for (unsigned i = 0; i < w->lc->n_listens; i++) {
+		int err = listener_start(w->engine, &w->listens[i], w->start->core);
+
+		if (err)
+			log_ev(EV_ACCEPT_FAIL, "listener %s: %s", w->lc->listens[i].full_name, fl_err_text(err));
+	}
+	worker_apply_board(w);
+}
+
+/* The channel ------------------------------------------------------------------------------ */
+
+static void on_message(struct chan *c, struct msg_in *in)
+{
+	struct worker *w = FL_CONTAINER_OF(c, struct worker, chan);
+
+	switch (in->m.type) {
+	case MSG_GO:
+		go(w, in);
+		break;
+	case MSG_TICKETS:
+		tls_ticket_keys((const uint8_t (*)[TLS_TICKET_KEY_LEN])in->text, (unsigned)(in->n / TICKET_KEY_LEN));
+		explicit_bzero(in->text, in->n);
+		break;
+	case MSG_RETIRE:
+		worker_retire(w, in);
+		break;
+	case MSG_EXIT:
+		worker_exit(w, true);
+	default:                         /* KICK: the turn is what was wanted */
+		break;
+	}
+}
+
+static void on_alone(struct timer *t)
+{
+	static struct msg_in in;
+	struct worker *w = FL_CONTAINER_OF(t, struct worker, alone);
+
+	in.m = (struct msg){ .type = MSG_RETIRE, .arg = w->lc->drain_timeout_us / 1000 };
+	worker_retire(w, &in);
+}
+
+static void on_gone(struct chan *c)
+{
+	struct worker *w = FL_CONTAINER_OF(c, struct worker, chan);
+
+	chan_close(c);
+	if (w->retired)
+		return;
+	log_ev(EV_PROCESS_EXIT, "worker@%u: master and gen are gone; serving on for %u s", w->start->core, ALONE_MS / 1000);
+	engine_timer(w->engine, &w->alone, ALONE_MS);
+}
+
+/* Birth ----------------------------------------------------------------------------------- */
+
+static void close_others(struct worker *w)
+{
+	const struct gen *g = w->start->gen;
+	size_t n_listen = (size_t)w->lc->n_listens * w->cores;
+	int *keep = env_malloc((n_listen + 8) * sizeof(int));
+	unsigned n = 0;
+
+	if (!keep)
+		_exit(3);
+	keep[n++] = w->start->chan_fd;
+	keep[n++] = g->ping4_fd;
+	keep[n++] = g->ping6_fd;
+	keep[n++] = g->start->wake_control;
+	keep[n++] = g->start->wake_logd;
+	for (size_t i = 0; i < n_listen; i++)
+		keep[n++] = g->listen_fd[i];
+	sandbox_close_others(keep, n);
+	env_free(keep);
+}
+
+static int attach(struct worker *w)
+{
+	char name[16];
+	uint32_t row;
+
+	snprintf(name, sizeof(name), "%u", w->start->core);
+	row = stat_obj_find(w->seg, KIND_PROC, str_c(name));
+	w->proc = stat_row_get(w->seg, KIND_PROC, row);
+	lb_attach(w->lc, w->seg, true);
+	buf_set_limit(w->lc->buffer_memory);
+	w->http = (struct http_worker){
+		.engine = w->engine, .lc = w->lc, .seg = w->seg, .proc = w->proc, .core = w->start->core,
+		.access_log = log_access, .log_ctx = w,
+	};
+	return 0;
+}
+
+static int start_rooms(struct worker *w)
+{
+	const struct gen *g = w->start->gen;
+	struct monitor_env me = {
+		.engine = w->engine, .lc = w->lc, .seg = w->seg, .proc = w->proc,
+		.ping4_fd = g->ping4_fd, .ping6_fd = g->ping6_fd,
+	};
+	int err = conn_init(w->engine);
+
+	if (err)
+		return err;
+	net_set_stat(w->proc);
+	err = http_init(&w->http);
+	if (err)
+		return err;
+	w->monitor = monitor_new(&me);
+	return w->monitor ? make_listeners(w) : FL_ENOMEM_;
+}
+
+static int birth(struct worker *w)
+{
+	const struct worker_start *s = w->start;
+	uint64_t seed[2];
+	int err;
+
+	err = stat_become(w->seg, STAT_WORKER, s->slot, s->core, s->generation);
+	if (err)
+		return err;
+	close_others(w);
+	sandbox_pin(s->core);
+	env_random(seed, sizeof(seed));
+	hash_seed(seed[0], seed[1]);
+	w->engine = engine_new();
+	if (!w->engine)
+		return FL_ENOMEM_;
+	log_set_sink(log_event, w);
+	log_set_level((enum log_level)w->lc->error_level);
+	err = attach(w);
+	if (!err)
+		err = start_rooms(w);
+	if (!err)
+		err = sandbox_enter(SANDBOX_WORKER, &s->gen->ids);
+	if (!err)
+		err = chan_open(&w->chan, w->engine, s->chan_fd, on_message, on_gone);
+	return err;
+}
+
+void worker_main(const struct worker_start *s)
+{
+	static struct worker w;
+	struct msg ready = { .type = MSG_READY };
+	char name[16];
+	int err;
+
+	snprintf(name, sizeof(name), "fl-worker%u.%u", s->core % 1000, s->generation % 100);
+	sandbox_child(name);
+	snprintf(name, sizeof(name), "worker@%u", s->core);
+	log_set_who(name);
+	w.start = s;
+	w.lc = s->gen->lc;
+	w.seg = s->gen->start->seg;
+	w.cores = s->gen->start->cores;
+	w.to_next.w.fd = w.from_old.w.fd = -1;
+	err = birth(&w);
+	if (err) {
+		log_ev(EV_WORKER_EXIT, "worker@%u cannot start: %s", s->core, fl_err_text(err));
+		_exit(3);
+	}
+	w.flush.fn = on_flush;
+	engine_on_flush(w.engine, &w.flush);
+	w.turn.fn = on_turn;
+	engine_on_turn(w.engine, &w.turn);
+	w.beat_ms = FL_MAX(w.lc->heartbeat_timeout_us / 4000, (uint64_t)10);
+	timer_init(&w.beat, on_beat);
+	timer_init(&w.alone, on_alone);
+	engine_timer(w.engine, &w.beat, w.beat_ms);
+	worker_drain_init(&w);
+	(void)lb_refresh(w.lc);
+	ready.arg = (uint64_t)getpid();
+	(void)chan_send(&w.chan, &ready, NULL, 0, NULL, 0);
+	engine_run(w.engine);
+	worker_exit(&w, false);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker_drain.c - how a worker gives up its place: to a successor at a reload, or to nobody at a shutdown
+ *
+ * On RETIRE it stops accepting (what it leaves in the queues is the successor's, which has the same
+ * sockets), gives up probing, and passes idle clear-text client connections on by SCM_RIGHTS. A connection
+ * in use is told with its next answer. Listeners that the new generation does not have are accepted from for a
+ * moment longer, until their queues are empty; STOPPED tells the master that it may close them.
+ */
+#include "config.h"
+
+#include "proc/worker_inside.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/env.h"
+#include "base/err.h"
+#include "base/log.h"
+
+#define GONE_MS        100       /* how long a removed listener is still accepted from */
+#define DRAIN_FIRST_MS 20
+#define DRAIN_LAST_MS  1000
+
+/* Giving ---------------------------------------------------------------------------------- */
+
+static bool is_gone(const struct worker *w, const char *listen_name)
+{
+	struct str all = str_c(w->gone);
+
+	while (all.n)
+		if (str_eq(str_cut(&all, '\n'), str_c(listen_name)))
+			return true;
+	return false;
+}
+
+/* Takes the descriptor when it went. The successor's socket buffer is the bound: what does not fit now is tried
+ * again soon. */
+static bool give(void *ctx, int fd, const char *listen_name, const struct addr *peer)
+{
+	struct worker *w = ctx;
+	struct msg m = { .type = MSG_GO };
+	char text[ADDR_TEXT_MAX + STAT_NAME_MAX + 2];
+	struct sb b;
+
+	if (!chan_is_open(&w->to_next) || is_gone(w, listen_name))
+		return false;
+	sb_init(&b, text, sizeof(text));
+	sb_add(&b, peer, sizeof(*peer));
+	sb_c(&b, listen_name);
+	if (b.over || msg_send(w->to_next.w.fd, &m, b.p, b.n, &fd, 1) != 0)
+		return false;
+	env_close(fd);
+	stat_inc(w->proc, CTR_PROC_HANDED_OVER);
+	return true;
+}
+
+static void to_next_got(struct chan *c, struct msg_in *in)
+{
+	(void)c;
+	(void)in;
+}
+
+static void to_next_gone(struct chan *c)
+{
+	chan_close(c);           /* the successor died: its clients' next request is answered here */
+}
+
+/* Taking ---------------------------------------------------------------------------------- */
+
+/* By name, else by address: a vserver may have been renamed. */
+static struct listener *find_listener(struct worker *w, struct str name)
+{
+	struct str addr = name;
+
+	for (unsigned i = 0; i < w->lc->n_listens; i++)
+		if (str_eq(str_c(w->lc->listens[i].full_name), name))
+			return &w->listens[i];
+	str_cut(&addr, '/');
+	for (unsigned i = 0; i < w->lc->n_listens; i++) {
+		char text[ADDR_TEXT_MAX];
+
+		if (str_eq(str_c(addr_text(&w->listens[i].addr, text)), addr))
+			return &w->listens[i];
+	}
+	return NULL;
+}
+
+static void from_old_got(struct chan *ch, struct msg_in *in)
+{
+	struct worker *w = FL_CONTAINER_OF(ch, struct worker, from_old);
+	struct addr peer, local;
+	socklen_t n = sizeof(local);
+	struct listener *l;
+	struct conn *c;
+	int fd = msg_take_fd(in, 0);
+
+	if (fd < 0)
+		return;
+	l = in->n > sizeof(peer) ? find_listener(w, str_n(in->text + sizeof(peer), in->n - sizeof(peer))) : NULL;
+	if (!l || l->tls || getsockname(fd, &local.sa, &n) != 0) {
+		env_close(fd);
+		return;
+	}
+	memcpy(&peer, in->text, sizeof(peer));
+	addr_norm(&local);
+	c = conn_accept(w->engine, fd, &peer, &local, NULL);
+	if (!c)
+		return;
+	stat_inc(w->proc, CTR_PROC_TAKEN_OVER);
+	l->accepted(l, c);
+}
+
+static void from_old_gone(struct chan *c)
+{
+	chan_close(c);
+}
+
+void worker_take_over(struct worker *w, int fd)
+{
+	chan_close(&w->from_old);
+	if (chan_open(&w->from_old, w->engine, fd, from_old_got, from_old_gone) != 0)
+		env_close(fd);
+}
+
+/* Draining -------------------------------------------------------------------------------- */
+
+/* No watch, and no descriptor: the socket ends when the master closes its own. */
+static void leave_listener(struct worker *w, unsigned i)
+{
+	struct listener *l = &w->listens[i];
+
+	if (!l->fds)
+		return;
+	listener_stop(l);
+	for (unsigned core = 0; core < l->n_fds; core++)
+		if (l->fds[core] >= 0) {
+			env_close(l->fds[core]);
+			l->fds[core] = -1;
+		}
+}
+
+static void stop_accepting(struct worker *w)
+{
+	if (w->stopped)
+		return;
+	w->stopped = true;
+	for (unsigned i = 0; i < w->lc->n_listens; i++)
+		leave_listener(w, i);
+	(void)chan_send_simple(&w->chan, MSG_STOPPED);
+}
+
+static void on_drain_tick(struct timer *t)
+{
+	struct worker *w = FL_CONTAINER_OF(t, struct worker, drain_tick);
+
+	stop_accepting(w);
+	http_drain(give, w);
+	engine_timer(w->engine, t, http_clients() > http_active() && chan_is_open(&w->to_next) ? DRAIN_FIRST_MS
+										       : DRAIN_LAST_MS);
+}
+
+static void on_cut(struct timer *t)
+{
+	worker_exit(FL_CONTAINER_OF(t, struct worker, cut), true);
+}
+
+void worker_drain_init(struct worker *w)
+{
+	timer_init(&w->drain_tick, on_drain_tick);
+	timer_init(&w->cut, on_cut);
+}
+
+/* Also a second time, with less time: a shutdown that became urgent. */
+void worker_retire(struct worker *w, struct msg_in *in)
+{
+	int fd = msg_take_fd(in, 0);
+
+	if (in->m.arg != UINT64_MAX)
+		engine_timer(w->engine, &w->cut, in->m.arg);
+	if (w->retired) {
+		if (fd >= 0)
+			env_close(fd);
+		return;
+	}
+	w->gone = in->n ? env_strdup(in->text) : NULL;
+	if (fd >= 0 && chan_open(&w->to_next, w->engine, fd, to_next_got, to_next_gone) != 0)
+		env_close(fd);
+	w->retired = true;
+	worker_apply_board(w);
+	for (unsigned i = 0; i < w->lc->n_listens; i++)
+		if (!is_gone(w, w->lc->listens[i].full_name))
+			leave_listener(w, i);
+	http_drain(give, w);
+	if (!w->gone)
+		stop_accepting(w);
+	engine_timer(w->engine, &w->drain_tick, w->gone ? GONE_MS : DRAIN_FIRST_MS);
+}
+
+void worker_check_done(struct worker *w)
+{
+	if (w->stopped && http_clients() == 0)
+		worker_exit(w, false);
+}
+
+void worker_exit(struct worker *w, bool cut)
+{
+	struct msg m = { .type = MSG_CUT };
+
+	if (cut) {
+		m.arg = http_cut();
+		if (chan_is_open(&w->chan))
+			(void)chan_send(&w->chan, &m, NULL, 0, NULL, 0);
+	}
+	/* LEVELs of what was cut vanish with the slot's owner; the sums must be told. */
+	stat_flush(w->seg, env_now_us() / 1000);
+	_exit(0);
+}
