@@ -212,6 +212,8 @@ struct lb_pick_trace {
 struct lb_service *lb_pick(struct lb_pool *p, const struct lb_pick_in *in, bool dry, const struct lb_pick_trace *t);
 /* Address to connect to for the next connection (rotates over DNS answers); false: none now. */
 bool lb_service_addr(struct lb_service *s, struct addr *out);
+/* A figure of a service as decisions use it; the appliance's total where this process does not count (explain). */
+uint64_t lb_service_now(const struct lb_config *lc, const struct lb_service *s, unsigned ctr);
 /* A request (or L4 connection) begins and ends on a service: keeps REQ_CUR, REQ_TOT. */
 void lb_begin(struct lb_service *s);
 void lb_end(struct lb_service *s);

@@ -18,7 +18,7 @@ unsigned lb_choose_least_connection(struct lb_view *v)
 	for (unsigned k = 0; k < v->n; k++) {
 		unsigned i = (start + k) % v->n;
 		struct lb_service *s = v->s[i];
-		uint64_t n = s->stat ? stat_now(v->lc->seg, s->stat, CTR_SERVICE_REQ_CUR) : 0;
+		uint64_t n = lb_service_now(v->lc, s, CTR_SERVICE_REQ_CUR);
 
 		v->value[i] = n * 10000 / s->weight;
 		if (k == 0 || n * v->s[best]->weight < best_n * s->weight) {

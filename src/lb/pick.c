@@ -27,8 +27,7 @@ static const char *why_not(const struct lb_config *lc, const struct lb_service *
 		return tbl_state_name("SVC", (int)s->state);
 	if (s->weight == 0)
 		return "weight 0";
-	if (s->max_connections && s->stat &&
-	    stat_now(lc->seg, s->stat, CTR_SERVICE_REQ_CUR) >= s->max_connections)
+	if (s->max_connections && lb_service_now(lc, s, CTR_SERVICE_REQ_CUR) >= s->max_connections)
 		return "max-connections";
 	return NULL;
 }
@@ -137,6 +136,13 @@ bool lb_service_addr(struct lb_service *s, struct addr *out)
 		return false;
 	addr_from_ip(out, s->dns[s->dns_cursor++ % s->n_dns], s->port);
 	return true;
+}
+
+uint64_t lb_service_now(const struct lb_config *lc, const struct lb_service *s, unsigned ctr)
+{
+	if (s->stat)
+		return stat_now(lc->seg, s->stat, ctr);
+	return lc->seg && s->row != STAT_NO_ROW ? stat_total(lc->seg, s->row, ctr) : 0;
 }
 
 void lb_begin(struct lb_service *s)

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * figures.c - counters and processes as the segment has them: stat KIND, show core, show process, show owner
+ *
+ * Which numbers there are, what they are called and what they mean comes from tbl/counters.def.
+ */
+#include "config.h"
+
+#include "admin/inside.h"
+
+#include <inttypes.h>
+
+uint64_t view_sum(const struct admin_view *v, enum tbl_kind kind, unsigned ctr)
+{
+	uint64_t sum = 0;
+	uint32_t row = 0;
+	struct str name;
+
+	while (view_next_row(v, kind, &row, &name))
+		sum += stat_total(v->seg, row - 1, ctr);
+	return sum;
+}
+
+/* One object: a counter a line, with its meaning. */
+static int stat_one(struct cmd *c, enum tbl_kind kind, uint32_t row, struct str name)
+{
+	uint64_t v[TBL_CTR_MAX] = { 0 };
+	unsigned first, n;
+	struct grid g;
+
+	(void)stat_total_row(c->v->seg, row, v);
+	tbl_kind_range(kind, &first, &n);
+	grid_init(&g);
+	grid_col(&g, "counter", GRID_TEXT);
+	grid_col(&g, "value", GRID_NUM);
+	grid_col(&g, "unit", GRID_TEXT);
+	grid_col(&g, "text", GRID_TEXT);
+	for (unsigned i = 0; i < n; i++) {
+		const struct tbl_ctr_row *r = &tbl_ctrs[first + i];
+
+		grid_text(&g, r->metric);
+		grid_u64(&g, v[r->idx]);
+		grid_text(&g, r->unit);
+		grid_text(&g, r->text);
+	}
+	if (!c->call.json)
+		sb_fmt(&c->out, "%s " STR_FMT "\n", kind_word(kind), STR_ARG(name));
+	return cmd_grid(c, &g, 0);
+}
+
+static void counters_row(struct cmd *c, struct grid *g, unsigned first, unsigned n, uint32_t row, struct str name)
+{
+	uint64_t v[TBL_CTR_MAX] = { 0 };
+
+	(void)stat_total_row(c->v->seg, row, v);
+	grid_str(g, name);
+	for (unsigned i = 0; i < n; i++)
+		grid_u64(g, v[tbl_ctrs[first + i].idx]);
+}
+
+/* A table, a row for each object; columns that are 0 everywhere are left out unless --all is given. */
+static int stat_kind(struct cmd *c, enum tbl_kind kind)
+{
+	unsigned first, n;
+	uint32_t row = 0;
+	struct str name;
+	struct grid g;
+
+	if (c->call.n_pos && !c->call.json) {
+		row = stat_obj_find(c->v->seg, kind, c->call.pos[0]);
+		return row == STAT_NO_ROW ? cmd_no_such(c, kind, c->call.pos[0]) :
+					    stat_one(c, kind, row, c->call.pos[0]);
+	}
+	tbl_kind_range(kind, &first, &n);
+	grid_init(&g);
+	grid_col(&g, "name", GRID_TEXT);
+	for (unsigned i = 0; i < n; i++)
+		grid_col(&g, tbl_ctrs[first + i].metric, GRID_NUM);
+	while (view_next_row(c->v, kind, &row, &name))
+		if (!c->call.n_pos || str_eq(name, c->call.pos[0]))
+			counters_row(c, &g, first, n, row - 1, name);
+	if (c->call.n_pos && !g.n_cells) {
+		grid_free(&g);
+		return cmd_no_such(c, kind, c->call.pos[0]);
+	}
+	return cmd_grid(c, &g, verb_flag(&c->call, "--all") ? 0 : GRID_HIDE_ZERO);
+}
+
+int verb_STAT_VSERVER(struct cmd *c) { return stat_kind(c, KIND_VSERVER); }
+int verb_STAT_POOL(struct cmd *c) { return stat_kind(c, KIND_POOL); }
+int verb_STAT_SERVICE(struct cmd *c) { return stat_kind(c, KIND_SERVICE); }
+int verb_STAT_LISTENER(struct cmd *c) { return stat_kind(c, KIND_LISTENER); }
+int verb_STAT_POLICY(struct cmd *c) { return stat_kind(c, KIND_POLICY); }
+int verb_STAT_CORE(struct cmd *c) { return stat_kind(c, KIND_PROC); }
+
+/* ---------- processes ---------- */
+
+unsigned view_workers(const struct admin_view *v, uint32_t state, uint32_t generation)
+{
+	unsigned n = 0;
+	struct stat_proc p;
+
+	for (uint32_t s = 0; s < stat_worker_slots(v->seg); s++)
+		n += stat_proc_get(v->seg, s, &p) && p.role == STAT_WORKER && p.state == state &&
+		     (!generation || p.generation == generation);
+	return n;
+}
+
+/* A dead worker is of interest until another one works on its core. */
+static bool is_missed(const struct admin_view *v, const struct stat_proc *dead)
+{
+	struct stat_conf_state conf;
+	struct stat_proc p;
+
+	if (!stat_conf_get(v->seg, &conf) || dead->generation != conf.generation)
+		return false;
+	for (uint32_t s = 0; s < stat_worker_slots(v->seg); s++)
+		if (stat_proc_get(v->seg, s, &p) && p.core == dead->core && p.state != ST_PROC_DEAD &&
+		    p.state != ST_PROC_FREE && p.generation == dead->generation)
+			return false;
+	return true;
+}
+
+static bool is_shown(const struct admin_view *v, const struct stat_proc *p)
+{
+	if (p->state == ST_PROC_FREE)
+		return false;
+	return p->state != ST_PROC_DEAD || p->role != STAT_WORKER || is_missed(v, p);
+}
+
+static void proc_cols(struct grid *g)
+{
+	grid_col(g, "core", GRID_NUM);
+	grid_col(g, "pid", GRID_NUM);
+	grid_col(g, "generation", GRID_NUM);
+	grid_col(g, "state", GRID_TEXT);
+	grid_col(g, "role", GRID_TEXT);
+	grid_col(g, "slot", GRID_NUM);
+	grid_col(g, "uptime_s", GRID_NUM);
+	grid_col(g, "heartbeat_age_ms", GRID_NUM);
+	grid_col(g, "restarts", GRID_NUM);
+	grid_col(g, "served_by", GRID_NUM);
+	grid_col(g, "log_dropped", GRID_NUM);
+}
+
+static uint64_t since(uint64_t now, uint64_t then)
+{
+	return now > then ? now - then : 0;
+}
+
+static void proc_row(const struct admin_view *v, struct grid *g, const struct stat_proc *p)
+{
+	static const char *const roles[] = {
+		[STAT_MASTER] = "master", [STAT_WORKER] = "worker", [STAT_CONTROL] = "control", [STAT_LOGD] = "logd",
+		[STAT_READER] = "reader",
+	};
+	bool worker = p->role == STAT_WORKER;
+
+	if (worker)
+		grid_u64(g, p->core);
+	else
+		grid_text(g, NULL);
+	grid_u64(g, p->pid);
+	grid_u64(g, p->generation);
+	grid_text(g, tbl_state_name("PROC", (int)p->state));
+	grid_text(g, roles[p->role]);
+	grid_u64(g, p->slot);
+	grid_u64(g, p->started_ms ? since(v->now_ms, p->started_ms) / 1000 : 0);
+	if (p->heartbeat_ms)
+		grid_u64(g, since(v->now_ms, p->heartbeat_ms));
+	else
+		grid_text(g, NULL);
+	grid_u64(g, p->restarts);
+	if (worker)
+		grid_u64(g, stat_serving_core(v->seg, p->core));
+	else
+		grid_text(g, NULL);
+	grid_u64(g, p->log_dropped);
+}
+
+static int show_procs(struct cmd *c, bool all)
+{
+	struct stat_proc p;
+	struct grid g;
+
+	grid_init(&g);
+	proc_cols(&g);
+	for (uint32_t core = 0; core < stat_cores(c->v->seg); core++)
+		for (uint32_t s = 0; s < stat_worker_slots(c->v->seg); s++)
+			if (stat_proc_get(c->v->seg, s, &p) && p.core == core && is_shown(c->v, &p))
+				proc_row(c->v, &g, &p);
+	for (uint32_t s = stat_worker_slots(c->v->seg); all && s < stat_n_slots(c->v->seg); s++)
+		if (stat_proc_get(c->v->seg, s, &p) && is_shown(c->v, &p))
+			proc_row(c->v, &g, &p);
+	return cmd_grid(c, &g, 0);
+}
+
+int verb_SHOW_CORE(struct cmd *c) { return show_procs(c, false); }
+int verb_SHOW_PROCESS(struct cmd *c) { return show_procs(c, true); }
+
+int verb_SHOW_OWNER(struct cmd *c)
+{
+	static const struct { const char *mission, *text; } missions[] = {
+		{ "probe", "monitors of every service" }, { "resolve", "names of services" },
+	};
+	uint32_t slot = stat_prober_slot(c->v->seg);
+	struct stat_proc p;
+	bool have = slot != STAT_NO_SLOT && stat_proc_get(c->v->seg, slot, &p);
+	struct grid g;
+
+	grid_init(&g);
+	grid_col(&g, "mission", GRID_TEXT);
+	grid_col(&g, "core", GRID_NUM);
+	grid_col(&g, "pid", GRID_NUM);
+	grid_col(&g, "text", GRID_TEXT);
+	for (size_t i = 0; i < FL_ARRAY_LEN(missions); i++) {
+		grid_text(&g, missions[i].mission);
+		if (have) {
+			grid_u64(&g, p.core);
+			grid_u64(&g, p.pid);
+		} else {
+			grid_text(&g, NULL);
+			grid_text(&g, NULL);
+		}
+		grid_text(&g, missions[i].text);
+	}
+	return cmd_grid(c, &g, 0);
+}
