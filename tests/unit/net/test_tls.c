@@ -5,6 +5,7 @@
 #include "net_unit.h"
 
 #include <openssl/evp.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -108,10 +109,40 @@ static void make_files(void)
 	EVP_PKEY_free(weak);
 }
 
+/* An OCSP response about a.pem (or, with other, about b.pem), good from yesterday until `hours` from now. */
+static void make_ocsp(const char *file, bool other, int hours, int status)
+{
+	FILE *f = fopen(path(other ? "b.pem" : "a.pem"), "r");
+	X509 *x = PEM_read_X509(f, NULL, NULL, NULL);
+	OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
+	OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha1(), x, ca);
+	ASN1_TIME *from = X509_gmtime_adj(NULL, -86400), *to = X509_gmtime_adj(NULL, hours * 3600L);
+	OCSP_RESPONSE *r;
+	unsigned char *der = NULL;
+	int n;
+
+	fclose(f);
+	OCSP_basic_add1_status(basic, id, status, 0, status == V_OCSP_CERTSTATUS_REVOKED ? from : NULL, from, to);
+	ck_assert_int_eq(OCSP_basic_sign(basic, ca, ca_key, EVP_sha256(), NULL, 0), 1);
+	r = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
+	n = i2d_OCSP_RESPONSE(r, &der);
+	ck_assert_int_gt(n, 0);
+	f = fopen(path(file), "w");
+	ck_assert_uint_eq(fwrite(der, 1, (size_t)n, f), (size_t)n);
+	fclose(f);
+	OPENSSL_free(der);
+	OCSP_RESPONSE_free(r);
+	OCSP_CERTID_free(id);
+	OCSP_BASICRESP_free(basic);
+	ASN1_TIME_free(from);
+	ASN1_TIME_free(to);
+	X509_free(x);
+}
+
 static void drop_files(void)
 {
 	static const char *const names[] = { "ca.pem", "a.pem", "a-rsa.pem", "b.pem", "wild.pem", "ip.pem", "old.pem",
-		"weak.pem", "client.pem", "key-only.pem", "other.key", "junk.pem" };
+		"weak.pem", "client.pem", "key-only.pem", "other.key", "junk.pem", "ocsp.der" };
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(names); i++)
 		unlink(path(names[i]));
@@ -546,6 +577,58 @@ START_TEST(test_one_bad_peer_does_not_spoil_others)
 }
 END_TEST
 
+/* What the server staples, as a client of OpenSSL's own sees it. */
+static long stapled_seen;
+static int on_stapled(SSL *ssl, void *arg)
+{
+	const unsigned char *p;
+
+	(void)arg;
+	stapled_seen = SSL_get_tlsext_status_ocsp_resp(ssl, &p);
+	return 1;
+}
+
+static long stapled(struct profile *p, const char *sni)
+{
+	struct link l;
+
+	stapled_seen = -2;
+	SSL_CTX_set_tlsext_status_type(p->client->ctx, TLSEXT_STATUSTYPE_ocsp);
+	SSL_CTX_set_tlsext_status_cb(p->client->ctx, on_stapled);
+	shake(&l, p, p, sni);
+	part(&l);
+	return stapled_seen;
+}
+
+START_TEST(test_stapling)
+{
+	struct profile p;
+
+	make_ocsp("ocsp.der", false, 24, V_OCSP_CERTSTATUS_GOOD);
+	p = load_ok("web", "cert @/a.pem; cert @/b.pem; ocsp @/ocsp.der", ca_opt);
+	ck_assert_int_gt(stapled(&p, "a.example"), 100);
+	ck_assert_int_le(stapled(&p, "b.example"), 0);           /* only for the first certificate */
+	p.server->ocsp.until_s = 1;                              /* went stale while running */
+	ck_assert_int_le(stapled(&p, "www.a.example"), 0);
+	unload(&p);
+	make_ocsp("ocsp.der", false, -1, V_OCSP_CERTSTATUS_GOOD);
+	p = load_ok("web", "cert @/a.pem; ocsp @/ocsp.der", ca_opt);
+	ck_assert_ptr_nonnull(strstr(p.said, "is stale"));
+	ck_assert_int_le(stapled(&p, "a.example"), 0);
+	unload(&p);
+	make_ocsp("ocsp.der", true, 24, V_OCSP_CERTSTATUS_GOOD);
+	p = load("web", "cert @/a.pem; ocsp @/ocsp.der", ca_opt);
+	ck_assert_ptr_null(p.server);
+	ck_assert_ptr_nonnull(strstr(p.said, "about another certificate"));
+	unload(&p);
+	make_ocsp("ocsp.der", false, 24, V_OCSP_CERTSTATUS_REVOKED);
+	p = load("web", "cert @/a.pem; ocsp @/ocsp.der", ca_opt);
+	ck_assert_ptr_null(p.server);
+	ck_assert_ptr_nonnull(strstr(p.said, "revoked"));
+	unload(&p);
+}
+END_TEST
+
 /* Configuration mistakes -------------------------------------------------------------------- */
 
 static const struct { const char *server, *says; bool warns; } mistakes[] = {
@@ -608,6 +691,7 @@ int main(void)
 	tcase_add_test(t, test_unknown_sni_refused);
 	tcase_add_test(t, test_verification_of_services);
 	tcase_add_test(t, test_client_certificates);
+	tcase_add_test(t, test_stapling);
 	tcase_add_test(t, test_wrong_bytes);
 	tcase_add_test(t, test_one_bad_peer_does_not_spoil_others);
 	tcase_add_loop_test(t, test_mistakes, 0, (int)FL_ARRAY_LEN(mistakes));
