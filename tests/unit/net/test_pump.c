@@ -61,10 +61,14 @@ static void exact(uint64_t n, uint64_t splice_min, bool slow)
 	struct probe x = { 0 };
 	struct flow f = { .total = n, .slow = slow };
 	struct conn_pump p = { .progress = on_progress, .done = on_done, .owner = &x };
+	int small = 65536;
 	size_t most = 0;
 
 	f.in = rec_open(&from);
 	f.out = rec_open(&to);
+	/* so that what is not sent must wait here, not in the kernel */
+	setsockopt(f.out, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	setsockopt(conn_fd(to.c), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	p.from = from.c;
 	p.to = to.c;
 	ck_assert_int_eq(conn_pump_start(&p, n, splice_min), 0);
