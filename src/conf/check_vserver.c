@@ -85,33 +85,42 @@ static void check_respond(struct loader *ld, const struct conf_val *status,
 			   "a response with status %d has no text", (int)status->i);
 }
 
-static void check_header_name(struct loader *ld, const struct conf_node *n)
+bool conf_check_field_name(struct conf_diag *d, const struct conf_val *v)
 {
 	static const char *const framing[] = {
 		"Content-Length",   "Transfer-Encoding", "Connection", "Keep-Alive",
 		"Proxy-Connection", "Upgrade",           "TE",         "Trailer",
 	};
-	const struct conf_val *v = &n->val[0];
 
-	if (!n->n_val)
-		return;
 	for (size_t i = 0; i < v->s.n; i++) {
 		unsigned char c = (unsigned char)v->s.p[i];
 
 		/* RFC 9110 section 5.6.2: token */
 		if (c <= 0x20 || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c)) {
-			conf_error(ld->d, v->loc, v->span,
+			conf_error(d, v->loc, v->span,
 				   v->s.p[v->s.n - 1] == ':' ? "leave the colon off" : NULL,
 				   "\"%.60s\" is not the name of a header field", v->s.p);
-			return;
+			return false;
 		}
 	}
 	for (size_t i = 0; i < FL_ARRAY_LEN(framing); i++)
-		if (str_ieq(v->s, str_c(framing[i])))
+		if (str_ieq(v->s, str_c(framing[i]))) {
 			conf_error(
-				ld->d, v->loc, v->span, NULL,
+				d, v->loc, v->span, NULL,
 				"\"%s\" says how messages are framed: it is made by fairlead alone",
 				framing[i]);
+			return false;
+		}
+	return true;
+}
+
+static void check_header_name(struct loader *ld, const struct conf_node *n)
+{
+	const struct conf_val *v = &n->val[0];
+
+	if (!n->n_val)
+		return;
+	(void)conf_check_field_name(ld->d, v);
 	if (n->dir->id == D_ACT_REMOVE_HEADER && str_ieq(v->s, STR("Host")))
 		conf_error(ld->d, v->loc, v->span, NULL,
 			   "a request without \"Host\" is no valid request");

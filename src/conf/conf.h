@@ -129,6 +129,9 @@ void conf_set_hooks(const struct conf_hooks *h);
  * any error; messages in d either way (warnings do not fail). */
 int  conf_load(struct conf_src *src, struct conf_diag *d, struct conf **out);
 void conf_free(struct conf **c);
+/* For rows whose argument names a header field to set: a token (RFC 9110 section 5.6.2), none of the
+ * codec's own. False with a message in d. */
+bool conf_check_field_name(struct conf_diag *d, const struct conf_val *v);
 
 /* --- reading the tree --- */
 /* First child with this directive, NULL when not written. */

@@ -11,6 +11,7 @@
 
 #include "base/env.h"
 #include "base/err.h"
+#include "http/module.h"
 
 static const char day_names[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
 static const char month_names[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -79,6 +80,7 @@ void answer_error(struct txn *t, unsigned status, const char *code, const char *
 		txn_reset(t, TXN_NO_MEMORY, false);
 		return;
 	}
+	module_on_response(t, h);
 	txn_answer(t, h, str_c(body));
 }
 
@@ -164,8 +166,10 @@ void answer_last_hop(struct txn *t)
 		return;
 	}
 	h = new_head(t, 204);
-	if (!h || head_add(t->pool, h, STR("Allow"), STR("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")) < 0)
+	if (!h || head_add(t->pool, h, STR("Allow"), STR("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")) < 0) {
 		txn_fail(t, TXN_NO_MEMORY);
-	else
-		txn_answer(t, h, STR_NULL);
+		return;
+	}
+	module_on_response(t, h);
+	txn_answer(t, h, STR_NULL);
 }

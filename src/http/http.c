@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "http/h1s.h"
 #include "http/inside.h"
+#include "http/module.h"
 #include "http/upstream.h"
 
 #define SWEEP_MS 20u
@@ -27,6 +28,7 @@ struct http_room http_room;
 int http_init(struct http_worker *w)
 {
 	struct http_room *r = &http_room;
+	int err;
 
 	ASSERT(!r->on);
 	*r = (struct http_room){ .w = *w, .on = true };
@@ -44,7 +46,10 @@ int http_init(struct http_worker *w)
 	tunnel_slab(&r->s_tunnel);
 	slab_init(&r->s_h1c, "h1c", sizeof(struct h1c), 32, 0);
 	r->buffer_limit = w->lc ? (size_t)(w->lc->buffer_memory / 10 * 9) : 0;
-	return 0;
+	err = module_worker_init(w);
+	if (err < 0)
+		http_fini();
+	return err;
 }
 
 void http_fini(void)
@@ -54,6 +59,7 @@ void http_fini(void)
 	if (!r->on)
 		return;
 	http_cut();
+	module_worker_fini();
 	upstream_fini();
 	timer_stop(&r->drain_timer);
 	txn_fini();

@@ -14,6 +14,7 @@ libfairlead_a_SOURCES += \
 	src/http/h1c.c \
 	src/http/h1s.c src/http/h1s.h \
 	src/http/http.c src/http/http.h src/http/inside.h \
+	src/http/module.c src/http/module.h \
 	src/http/steer.c \
 	src/http/tcp.c \
 	src/http/tunnel.c \

@@ -8,6 +8,7 @@
 #include "http/answer.h"
 #include "http/exchange.h"
 #include "http/inside.h"
+#include "http/module.h"
 
 /* OPTIONS and TRACE that have come as far as they may (RFC 9110 section 7.6.2). True: answered or changed for the
  * next hop in *left. */
@@ -34,7 +35,7 @@ static void forward(struct txn *t, const struct pol_facts *f, uint64_t hops_left
 		if (!text || head_set(t->pool, fwd, STR("Max-Forwards"), str_c(text)) < 0)
 			fwd = NULL;
 	}
-	if (fwd)
+	if (fwd && module_on_forward(t, fwd) == 0)
 		exchange_start(t, t->route.pool, fwd);
 	else
 		txn_fail(t, TXN_NO_MEMORY);
@@ -46,6 +47,8 @@ static void decide(struct txn *t)
 	struct pol_facts f;
 	uint64_t hops_left;
 
+	if (module_on_request(t))
+		return;
 	if (is_last_hop(t, &hops_left)) {
 		answer_last_hop(t);
 		return;
@@ -78,6 +81,7 @@ static void response(struct txn *t, struct http_head *head)
 	struct http_facts h;
 	struct pol_facts f;
 
+	module_on_response(t, head);
 	facts_of_txn(&f, &h, t);
 	forward_response(t, head, &f);
 }
@@ -104,6 +108,7 @@ static void finished(struct txn *t)
 		stat_inc(row, CTR_VSERVER_TIMEOUT_CLIENT);
 	else if (t->code && t->flow[TXN_RESP].head && !t->answered)
 		stat_inc(row, CTR_VSERVER_ABORT_SERVER);
+	module_on_finished(t);
 	access_log_txn(t);
 }
 

@@ -22,6 +22,8 @@
 #include "http/head.h"
 #include "lb/lb.h"
 
+struct module_use;
+
 enum txn_code {
 	TXN_OK,
 #define T(id, status, code, text) TXN_##id,
@@ -91,6 +93,8 @@ struct txn {
 	struct http_head          *fwd;         /* as forwarded */
 	const struct http_head    *resp;        /* final response; only inside host->response() unless keep_resp */
 	bool                       keep_resp;
+	const struct module_use   *modules;     /* of vs, once their request phase began (http/module.h) */
+	unsigned                   n_modules;   /* so many of them saw the request */
 
 	/* the books */
 	struct lb_vserver         *vs;          /* where the client came in */

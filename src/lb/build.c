@@ -11,6 +11,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "http/module.h"
 #include "net/tls.h"
 
 void *lb_build_alloc(struct lb_builder *b, size_t n, size_t size)
@@ -343,6 +344,8 @@ void lb_free(struct lb_config **lcp)
 		tls_client_free(&lc->pools[i].tls);
 	for (unsigned i = 0; i < lc->n_listens; i++)
 		tls_server_free(&lc->listens[i].tls);
+	for (unsigned i = 0; i < lc->n_vservers; i++)
+		module_config_free(&lc->vservers[i]);
 	pool_free(&lc->mem);
 }
 

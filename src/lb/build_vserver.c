@@ -6,6 +6,7 @@
 
 #include "lb/build.h"
 
+#include "http/module.h"
 #include "net/tls.h"
 
 static const void *resolve_object(void *ctx, const char *kind, struct str name)
@@ -261,5 +262,7 @@ void lb_build_vservers(struct lb_builder *b)
 		build_options(b, &lc->vservers[i]);
 		build_listens(b, &lc->vservers[i]);
 		build_rules(b, &lc->vservers[i]);
+		if (module_config(&lc->vservers[i], lc->mem, b->d) < 0)
+			b->nomem = true;
 	}
 }

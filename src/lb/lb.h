@@ -19,6 +19,7 @@
 #include "policy/policy.h"
 #include "stat/stat.h"
 
+struct module_use;
 struct tls_server;
 struct tls_client;
 struct lb_pool;
@@ -124,6 +125,7 @@ struct lb_vserver {
 	int                 log_stream;        /* -1: no access log; else index into lb_config.logs */
 	enum lb_log_format  log_format;
 	struct pol_tmpl    *log_template;
+	const struct module_use *modules;      /* in use here (http/module.h), ends with m NULL; NULL: none */
 	/* run time */
 	uint32_t            row;
 	bool                has_tls;           /* any listener terminates TLS */

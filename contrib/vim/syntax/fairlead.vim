@@ -13,17 +13,17 @@ syn keyword fairleadValue 1.2 1.3 auto body both bytes combined custom
 syn keyword fairleadValue debug default drain err http http/1.1 info json
 syn keyword fairleadValue least-connection maint none off on optional ping ready
 syn keyword fairleadValue redirect refuse reject required respond rfc7239 round-robin source-ip-hash
-syn keyword fairleadValue status tcp use vserver warn when x-forwarded
+syn keyword fairleadValue status tcp trust use vserver warn when x-forwarded
 syn keyword fairleadDirective access-log alpn backlog backup body-rate body-timeout buffer-memory ca
 syn keyword fairleadDirective cert ciphers ciphersuites client-ca client-verify congestion connect-timeout consolidate
 syn keyword fairleadDirective default drain-generations drain-timeout error-log every expect fall forwarded
 syn keyword fairleadDirective groups head-timeout heartbeat-timeout host http idle-max idle-timeout include
 syn keyword fairleadDirective keepalive-max listen max-body max-connections max-fields max-head max-objects max-request-line
 syn keyword fairleadDirective method min-version ocsp policy port protocol redirect reject
-syn keyword fairleadDirective remove-header remove-response-header resolver respond response-timeout retries rise send
-syn keyword fairleadDirective service set-header set-response-header shutdown-grace sni socket state ticket-keys
-syn keyword fairleadDirective ticket-lifetime tickets timeout tls trust-forwarded unknown-sni upgrade use
-syn keyword fairleadDirective user verify via weight workers
+syn keyword fairleadDirective remove-header remove-response-header request-id resolver respond response-timeout retries rise
+syn keyword fairleadDirective send service set-header set-response-header shutdown-grace sni socket state
+syn keyword fairleadDirective ticket-keys ticket-lifetime tickets timeout tls trust-forwarded unknown-sni upgrade
+syn keyword fairleadDirective use user verify via weight workers
 syn keyword fairleadObject admin monitor pool vserver
 hi def link fairleadComment Comment
 hi def link fairleadString String
