@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configurations that are wrong in many ways: each is refused as a whole with a place, the line, a caret
+and what to write; a running appliance goes on. And the ones that are right: -t, --print-config, show,
+diff, fmt."""
+import os
+import re
+import subprocess
+
+import pytest
+
+import fl
+
+P = "pool p { service s 10.0.0.1:80 }\n"
+V = "vserver v { listen :80; default use p }\n"
+
+# name, text ("^" and "$" around what the caret is at), words of the message or hint
+BAD = [
+    ("unknown-directive", "^wrokers 2", "workers"),
+    ("unknown-in-block", P + "vserver v { ^lisen :80 }", "listen"),
+    ("unknown-in-line", "pool p { service s 10.0.0.1:80 ^wieght 3 }", "weight"),
+    ("wrong-place", "^every 2s", "monitor"),
+    ("twice", "workers 1\n^workers 2", "line 1"),
+    ("missing-argument", "^user", "argument"),
+    ("too-many-arguments", "user a ^b", "too many"),
+    ("open-brace", "pool p ^{\n service s 10.0.0.1:80\n", "closed"),
+    ("stray-brace", P + "^}", "without"),
+    ("open-string", 'user ^"abc\n', "string"),
+    ("bad-escape", 'user "a^\\qb"', "escape"),
+    ("no-unit", "shutdown-grace ^10", "unit"),
+    ("unknown-unit", "shutdown-grace ^10sec", "unit"),
+    ("overflow-with-unit", "shutdown-grace ^9999999999999d", "too large"),
+    ("out-of-range", "workers ^0", "1024"),
+    ("negative", "workers ^-1", "count"),
+    ("size-for-count", "max-objects ^1k", "count"),
+    ("bool", "pool p { service s 10.0.0.1:80 backup ^yes }", "on"),
+    ("enum", "pool p { service s 10.0.0.1:80; method ^least-conn }", "least-connection"),
+    ("bad-address", "pool p { service s ^10.0.0.300:80 }", "address"),
+    ("port-0", "vserver v { listen ^127.0.0.1:0; default reject }", "65535"),
+    ("port-65536", "vserver v { listen ^127.0.0.1:65536; default reject }", "65535"),
+    ("v6-without-brackets", "vserver v { listen ^::1:80; default reject }", "bracket"),
+    ("cidr-host-bits", P + "vserver v { listen :80; trust-forwarded ^10.0.0.1/8; default use p }", "10.0.0.0/8"),
+    ("undefined-pool", P + "vserver v { listen :80; default use ^q }", "not defined"),
+    ("misspelt-pool", "pool apps { service s 10.0.0.1:80 }\nvserver v { listen :80; default use ^app }", "apps"),
+    ("undefined-monitor", "pool p { service s 10.0.0.1:80; monitor ^m }", "not defined"),
+    ("duplicate-pool", P + "pool ^p { service s 10.0.0.2:80 }", "twice"),
+    ("duplicate-service", "pool p { service s 10.0.0.1:80; service ^s 10.0.0.2:80 }", "twice"),
+    ("backup-circle", "pool a { service s 10.0.0.1:1; backup b }\npool b { service s 10.0.0.1:1; backup ^a }", "a -> b -> a"),
+    ("vserver-circle", "vserver a { listen :80; default use vserver b }\nvserver b { default use vserver ^a }", "a -> b -> a"),
+    ("empty-pool", "^pool p { }", "no service"),
+    ("overlapping-listeners", P + V + "vserver w { listen ^:80; default use p }", "same"),
+    ("mapped-duplicate", P + "vserver v { listen 10.0.0.1:80; listen ^[::ffff:10.0.0.1]:80; default use p }", "same"),
+    ("timeout-above-interval", "monitor m tcp every 1s ^timeout 2s", "below"),
+    ("option-of-another-type", "monitor m ping { ^send x }", "fit"),
+    ("unknown-field", P + "vserver v { listen :80; policy a when ^http.hots == \"x\" { reject } }", "http.host"),
+    ("wrong-type", P + "vserver v { listen :80; policy a when ip.src == ^\"x\" { reject } }", ""),
+    ("half-an-expression", P + "vserver v { listen :80; policy a when http.host == ^{ reject } }", ""),
+    ("bad-regex", P + "vserver v { listen :80; policy a when http.host matches ^\"a(\" { reject } }", ""),
+    ("field-of-another-plane", P + "vserver v { listen :80; policy a when ^http.response.code == 200 { reject } }", ""),
+    ("http-field-in-tcp", P + "vserver v { listen :80; protocol tcp; policy a when ^http.host == \"x\" { reject } default use p }", ""),
+    ("two-final-actions", P + "vserver v { listen :80; policy a { reject; ^use p } }", ""),
+    ("policy-does-nothing", P + "vserver v { listen :80; ^policy a { } default use p }", ""),
+    ("redirect-status", P + "vserver v { listen :80; policy a { redirect ^200 \"/x\" } }", "30"),
+    ("respond-status", P + "vserver v { listen :80; policy a { respond ^99 } }", ""),
+    ("template", P + "vserver v { listen :80; policy a { set-header X ^\"{http.hots}\" } }", "http.host"),
+    ("bad-header-name", P + "vserver v { listen :80; policy a { set-header ^X(Y) \"1\" } }", ""),
+    ("missing-certificate", P + "vserver v { listen :80 tls { cert ^/nowhere/x.pem }; default use p }", "No such file"),
+    ("certificate-is-a-folder", P + "vserver v { listen :80 tls { cert ^/tmp }; default use p }", ""),
+    ("tls-without-cert", P + "vserver v { listen :80 ^tls { }; default use p }", "cert"),
+    ("missing-include", "include ^nowhere.conf", "No such file"),
+    ("include-folder", "include ^/tmp", ""),
+    ("unset-variable", "user ^${FL_NOT_SET_AT_ALL}", "FL_NOT_SET_AT_ALL"),
+    ("nul-byte", "user a^\x00b", ""),
+    ("invalid-utf8", "user ^\udcff", "UTF-8"),
+    ("not-built-yet", P + "vserver v { listen :80; protocol ^dns; default use p }", ""),
+    ("not-built-directive", "^gslb www.example.net { ttl 30s }", "unknown"),
+]
+
+
+def check(folder, text, *args):
+    conf = folder / "t.conf"
+    conf.write_bytes(text.encode("utf-8", "surrogateescape"))
+    return subprocess.run([fl.FAIRLEAD, "-t", "-c", str(conf), *args], capture_output=True, timeout=60 * fl.SLOW,
+                          encoding="utf-8", errors="surrogateescape")
+
+
+def place(text):
+    """The text without its mark, and line and column of the mark."""
+    at = text.index("^") if text.count("^") == 1 else text.rindex("^")
+    before = text[:at]
+    return before + text[at + 1:], before.count("\n") + 1, len(before.rpartition("\n")[2]) + 1
+
+
+@pytest.mark.parametrize("name,text,says", BAD, ids=[row[0] for row in BAD])
+def test_wrong_configuration(tmp_path, name, text, says):
+    text, line, col = place(text)
+    p = check(tmp_path, text)
+    out = p.stdout + p.stderr
+    assert p.returncode == 1, out
+    m = re.search(r"t\.conf:(\d+):(\d+): error: \S", out)
+    assert m, f"no file:line:column in\n{out}"
+    assert (int(m[1]), int(m[2])) == (line, col), out
+    assert says.lower() in out.lower(), out
+    lines = out.splitlines()
+    caret = next((i for i, s in enumerate(lines) if "^" in s and re.fullmatch(r"[\s|\d]*\^[~^]*\s*", s)), None)
+    assert caret, f"no caret in\n{out}"
+
+
+def test_there_are_many():
+    assert len(BAD) >= 30
+
+
+def test_all_errors_in_one_run(tmp_path):
+    p = check(tmp_path, "wrokers 1\npool p { service s 10.0.0.300:80 }\nvserver v { listen :0; default use q }\n")
+    places = re.findall(r"t\.conf:(\d+):\d+: error", p.stdout + p.stderr)
+    assert places[0] == "1" and "2" in places and places.count("3") == 2
+
+
+def test_error_in_an_included_file_has_its_name(tmp_path):
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d/10-a.conf").write_text(P)
+    (tmp_path / "conf.d/20-b.conf").write_text("\n\nvserver v { listen :80; default use q }\n")
+    p = check(tmp_path, "include conf.d/*.conf\n")
+    assert p.returncode == 1 and re.search(r"20-b\.conf:3:37: error", p.stdout + p.stderr)
+
+
+def test_include_loop(tmp_path):
+    (tmp_path / "a.conf").write_text("include b.conf\n")
+    (tmp_path / "b.conf").write_text("include a.conf\n")
+    p = check(tmp_path, "include a.conf\n")
+    assert p.returncode == 1 and re.search(r"[ab]\.conf:1:\d+: error", p.stdout + p.stderr)
+
+
+def test_missing_file_and_folder(tmp_path):
+    for path in (tmp_path / "none.conf", tmp_path):
+        p = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(path)], capture_output=True, text=True, timeout=20 * fl.SLOW)
+        assert p.returncode == 1 and str(path) in p.stdout + p.stderr
+
+
+def test_huge_files_and_lines(tmp_path):
+    p = check(tmp_path, "user " + "a" * (1 << 20))
+    assert p.returncode == 1 and len(p.stdout + p.stderr) < 20000
+    p = check(tmp_path, "# comment\n" * (10 << 20))
+    assert p.returncode == 1 and len(p.stdout + p.stderr) < 20000
+
+
+def test_bom_and_crlf(tmp_path):
+    for text in ("\ufeff" + P + V, (P + V).replace("\n", "\r\n")):
+        p = check(tmp_path, text)
+        assert p.returncode in (0, 1)
+        if p.returncode:
+            assert re.search(r"t\.conf:1:\d+: error", p.stdout + p.stderr)
+
+
+def test_json_diagnostics_or_none(tmp_path):
+    p = check(tmp_path, P + V)
+    assert p.returncode == 0 and "error" not in p.stdout + p.stderr
+
+
+def test_warning_does_not_refuse(tmp_path):
+    p = check(tmp_path, "pool p { service s 10.0.0.1:80 weight 0 }\n" + V)
+    assert p.returncode == 0 and re.search(r"t\.conf:\d+:\d+: warning", p.stdout + p.stderr)
+
+
+def test_sample_of_the_distribution(tmp_path):
+    sample = fl.TOP / "etc/fairlead.conf.sample"
+    p = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(sample)], capture_output=True, text=True, timeout=20 * fl.SLOW)
+    assert p.returncode == 0, p.stdout + p.stderr
+
+
+# A running appliance
+
+def test_reload_of_each_keeps_the_old_one(fairlead, origins):
+    """The whole table against one appliance: its answers, its generation and its file of record stay."""
+    o, port = origins("o"), fl.free_port()
+    good = fl.web(port, o.addr)
+    f = fairlead(good)
+    generation, workers = f.generation(), f.workers()
+    for name, text, _ in BAD:
+        text, line, col = place(text)
+        data = f"admin {{ socket {f.socket} }}\n".encode() + text.encode("utf-8", "surrogateescape")
+        f.conf.write_bytes(data)
+        p = f.ctl("reload", check=False)
+        assert p.returncode != 0, name
+        assert re.search(rf"{f.conf.name}:{line + 1}:{col}: error", p.stdout + p.stderr), f"{name}: {p.stdout}{p.stderr}"
+        with fl.Client(port) as c:
+            assert c.get("/x").body == b"o /x\n", name
+    assert f.generation() == generation and f.workers() == workers
+    f.reload(good)
+    assert f.generation() > generation and fl.get(port, "/y").status == 200
+
+
+def test_hup_reloads(fairlead, origins):
+    import signal
+    o, port, second = origins("o"), fl.free_port(), fl.free_port()
+    f = fairlead(fl.web(port, o.addr))
+    f.write(fl.web(port, o.addr) + f"vserver two {{ listen 127.0.0.1:{second}; default respond 200 two }}\n")
+    f.signal(signal.SIGHUP)
+    fl.wait_for("the new listener", lambda: fl.get(second, "/").body == b"two")
+    f.write("nonsense")
+    f.signal(signal.SIGHUP)
+    fl.wait_for("the refusal is logged", lambda: "reload-failed" in f.output())
+    assert fl.get(second, "/").body == b"two"
+
+
+def test_listener_in_use_is_refused(fairlead, origins):
+    import socket
+    o, port = origins("o"), fl.free_port()
+    f = fairlead(fl.web(port, o.addr))
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        taken = s.getsockname()[1]
+        p = f.reload(fl.web(port, o.addr) + f"vserver two {{ listen 127.0.0.1:{taken}; default reject }}\n", check=False)
+        assert p.returncode != 0 and str(taken) in p.stdout + p.stderr
+    assert fl.get(port, "/").status == 200
+
+
+def test_show_config_is_a_configuration(fairlead, origins, tmp_path):
+    o, port = origins("o"), fl.free_port()
+    f = fairlead(fl.web(port, f"{o.addr} weight 3", vs='policy a when http.host matches "^a\\\\." { respond 200 "x {ip.src}" }'))
+    text = f.ctl("show", "config").stdout
+    (tmp_path / "shown.conf").write_text(text)
+    p = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(tmp_path / "shown.conf")], capture_output=True, text=True, timeout=20)
+    assert p.returncode == 0, p.stdout + p.stderr
+    assert "weight 3" in text and str(port) in text
+    p = f.ctl("diff", "config", str(tmp_path / "shown.conf"), check=False)
+    assert p.returncode == 0, p.stdout
+    (tmp_path / "shown.conf").write_text(text.replace("weight 3", "weight 4"))
+    p = f.ctl("diff", "config", str(tmp_path / "shown.conf"), check=False)
+    assert p.returncode == 1 and "weight" in p.stdout and "a1" in p.stdout
+
+
+def test_fmt_keeps_comments_and_meaning(fairlead, tmp_path):
+    ugly = tmp_path / "ugly.conf"
+    ugly.write_text("# top\npool   p{service s 10.0.0.1:80 weight 2;   # the first\n}\nvserver v { listen :80\ndefault use p }\n")
+    f = fairlead(f"vserver v {{ listen 127.0.0.1:{fl.free_port()}; default reject }}\n")
+    out = f.ctl("fmt", str(ugly)).stdout
+    assert "# top" in out and "# the first" in out and "weight 2" in out
+    once = tmp_path / "once.conf"
+    once.write_text(out)
+    assert f.ctl("fmt", str(once)).stdout == out, "fmt of its own output changes it"
+    f.ctl("fmt", str(ugly), "--write")
+    assert ugly.read_text() == out
+
+
+def test_print_config_of_a_one_liner(tmp_path, origins):
+    o, port = origins("o"), fl.free_port()
+    p = subprocess.run([fl.FAIRLEAD, "--from", f"127.0.0.1:{port}", "--to", o.addr, "127.0.0.1:1", "--print-config"],
+                       capture_output=True, text=True, timeout=20 * fl.SLOW)
+    assert p.returncode == 0 and o.addr in p.stdout and str(port) in p.stdout
+    q = check(tmp_path, p.stdout)
+    assert q.returncode == 0, q.stdout + q.stderr
+
+
+def test_one_liner_serves(tmp_path, origins):
+    o, port = origins("o"), fl.free_port()
+    env = {**os.environ, "FAIRLEAD_SOCKET": str(tmp_path / "run/ctl.sock"), "XDG_RUNTIME_DIR": str(tmp_path)}
+    (tmp_path / "run").mkdir(mode=0o700)
+    p = subprocess.Popen([fl.FAIRLEAD, "--from", f"127.0.0.1:{port}", "--to", o.addr], env=env, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        fl.wait_for("it serves", lambda: fl.get(port, "/one").body == b"o /one\n", 20)
+    finally:
+        p.terminate()
+        p.wait(20)
+
+
+def test_secrets_are_hidden(fairlead, origins, certs):
+    o, port = origins("o"), fl.free_port()
+    f = fairlead(fl.web(port, o.addr, listen=f"tls {{ cert {certs.make('first.example', 'first.example', '127.0.0.1')} }}"))
+    assert "PRIVATE KEY" not in f.ctl("show", "config").stdout
