@@ -15,7 +15,6 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "proc/gen.h"
 
 struct generation *generation_new(struct master *m, uint32_t num, int image)
@@ -28,7 +27,7 @@ struct generation *generation_new(struct master *m, uint32_t num, int image)
 	g->m = m;
 	g->num = num;
 	g->image = image;
-	g->image_public = -1;
+	g->image_public = g->man_fd = -1;
 	g->started_ms = master_now_ms(m);
 	g->worker = env_calloc(m->cores, sizeof(struct proc *));
 	g->respawn = env_calloc(m->cores, sizeof(*g->respawn));
@@ -74,6 +73,8 @@ void generation_free(struct generation *g)
 		env_close(g->image);
 	if (g->image_public >= 0)
 		env_close(g->image_public);
+	if (g->man_fd >= 0)
+		env_close(g->man_fd);
 	env_free(g->worker);
 	env_free(g->respawn);
 	env_free(g);
@@ -216,8 +217,7 @@ void generation_setup_gen(struct generation *g)
 	send_streams(g);
 	g->gen_ready = true;
 	if (g == g->m->cur) {
-		if (g->m->kept)
-			map_free(&g->m->kept);
+		state_forget(g->m);
 		state_sync(g->m);
 	}
 }

@@ -8,6 +8,7 @@ libfairlead_a_SOURCES += \
 	src/proc/gen.c src/proc/gen.h \
 	src/proc/generation.c \
 	src/proc/helpers.c \
+	src/proc/keep.c \
 	src/proc/logd.c src/proc/logd.h \
 	src/proc/manifest.c src/proc/manifest.h \
 	src/proc/master.c src/proc/master.h \
@@ -16,6 +17,7 @@ libfairlead_a_SOURCES += \
 	src/proc/reload.c \
 	src/proc/sandbox.c src/proc/sandbox.h \
 	src/proc/socks.c \
+	src/proc/state.c \
 	src/proc/streams.c \
 	src/proc/supervise.c \
 	src/proc/tickets.c src/proc/tickets.h \

@@ -34,7 +34,7 @@
 #define SHORT_GRACE_MS 2000
 #define KILL_MS        1000      /* from EXIT to SIGKILL */
 #define LOGD_LAST_MS   1000
-#define LOG_KICK_MS    20
+#define FILE_MAX       (64 << 20)
 
 /* Log ------------------------------------------------------------------------------------- */
 
@@ -246,20 +246,21 @@ static void raise_limits(void)
 	}
 }
 
-static char *read_whole(int fd, size_t *n)
+char *master_read_fd(int fd, size_t *n)
 {
 	struct stat st;
 	ssize_t r;
 	char *p;
 
-	if (fd < 0 || env_fstat(fd, &st) < 0)
+	if (fd < 0 || env_fstat(fd, &st) < 0 || st.st_size < 0 || st.st_size > FILE_MAX)
 		return NULL;
 	p = env_malloc((size_t)st.st_size + 1);
 	if (!p)
 		return NULL;
 	r = pread(fd, p, (size_t)st.st_size, 0);
-	*n = r > 0 ? (size_t)r : 0;
-	p[*n] = '\0';
+	p[r > 0 ? r : 0] = '\0';
+	if (n)
+		*n = r > 0 ? (size_t)r : 0;
 	return p;
 }
 
@@ -289,11 +290,11 @@ static struct manifest *scout(struct master *m, int *image)
 	if (pid > 0 && msg_wait(fd[0], 120000))
 		r = msg_recv(fd[0], &in);
 	if (r == 1) {
-		text = read_whole(in.fd[0], &n);
+		text = master_read_fd(in.fd[0], &n);
 		if (text && n)
 			fputs(text, stderr);
 		env_free(text);
-		text = in.m.arg ? read_whole(in.fd[1], &n) : NULL;
+		text = in.m.arg ? master_read_fd(in.fd[1], &n) : NULL;
 		man = text ? manifest_read(str_n(text, n)) : NULL;
 		env_free(text);
 		*image = msg_take_fd(&in, 2);
@@ -314,26 +315,23 @@ static unsigned cpus(void)
 	return sched_getaffinity(0, sizeof(may), &may) == 0 ? (unsigned)FL_MAX(CPU_COUNT(&may), 1) : 1;
 }
 
-static int make_segment(struct master *m, const struct manifest *man)
+int master_new_segment(struct master *m)
 {
 	struct stat_params p = {
-		.max_objects = (uint32_t)man->max_objects, .cores = FL_MAX(man->workers, cpus()),
-		.drain_generations = man->drain_generations,
+		.max_objects = m->max_objects, .cores = m->cores, .drain_generations = m->drain_generations,
 	};
-	int err;
+	int err = 0;
 
 	m->seg = stat_create(&p, &err);
-	if (!m->seg) {
+	if (!m->seg)
 		fprintf(stderr, "fairlead: the shared segment cannot be made: %s\n", fl_err_text(err));
-		return err;
-	}
-	m->cores = p.cores;
-	return 0;
+	return err;
 }
 
 static int make_engine(struct master *m)
 {
 	static const int signals[] = { SIGHUP, SIGUSR1, SIGUSR2, SIGTERM, SIGQUIT, SIGINT };
+	sigset_t none;
 	int err = 0;
 
 	m->engine = engine_new();
@@ -343,38 +341,47 @@ static int make_engine(struct master *m)
 		err = engine_signal(m->engine, signals[i], on_signal, m);
 	timer_init(&m->tick, on_tick);
 	timer_init(&m->second, on_second);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);       /* a binary upgrade came with all of them blocked */
 	return err;
+}
+
+static int make_wakers(struct master *m)
+{
+	if (m->wake_control >= 0)
+		return 0;
+	m->wake_control = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	m->wake_logd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return m->wake_control < 0 || m->wake_logd < 0 ? -EMFILE : 0;
 }
 
 static int prepare(struct master *m, const struct manifest *man)
 {
 	const char *watchdog = getenv("WATCHDOG_USEC");
-	uint64_t seed[2], us;
-	int err;
+	uint64_t us;
+	int err = 0;
 
-	env_random(seed, sizeof(seed));
-	hash_seed(seed[0], seed[1]);
 	m->ids = man->ids;
-	m->drain_generations = man->drain_generations;
 	if (watchdog && str_u64(str_c(watchdog), &us))
 		m->watchdog_us = us;
-	err = make_engine(m);
-	if (!err && state_inherit(m) == 0)
+	if (!m->seg) {
+		m->drain_generations = man->drain_generations;
+		m->max_objects = (uint32_t)man->max_objects;
+		m->cores = FL_MAX(man->workers, cpus());
 		err = socks_control(m, man->admin_socket);
-	if (!err && !m->seg)
-		err = make_segment(m, man);
-	if (!err && m->wake_control < 0) {
-		m->wake_control = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		m->wake_logd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		err = m->wake_control < 0 || m->wake_logd < 0 ? -EMFILE : 0;
 	}
+	if (!err && !m->seg)
+		err = master_new_segment(m);
+	if (!err)
+		err = make_wakers(m);
 	if (!err)
 		err = streams_events(m, man->error_log);
-	if (err)
+	if (err && err != -EADDRINUSE)
 		fprintf(stderr, "fairlead: cannot start: %s\n", fl_err_text(err));
 	return err;
 }
 
+/* image -1: nothing new to load, the adopted generation goes on. */
 static void run(struct master *m, const struct manifest *man, int image)
 {
 	uint32_t slot = stat_slot_of(m->seg, STAT_MASTER);
@@ -384,13 +391,18 @@ static void run(struct master *m, const struct manifest *man, int image)
 	log_set_level((enum log_level)man->error_level);
 	log_set_sink(to_ring, m);
 	log_ev(EV_START, "fairlead %s, %u workers, %s", PACKAGE_VERSION, man->workers ? man->workers : cpus(), man->file);
+	if (m->cur)
+		log_ev(EV_START, "took over %u workers of generation %u", generation_live(m->cur), m->cur->num);
 	engine_timer(m->engine, &m->tick, 1);
 	engine_timer(m->engine, &m->second, 1000);
 	if (!m->control)
 		(void)helper_fork(m, PROC_CONTROL);
 	if (!m->logd)
 		(void)helper_fork(m, PROC_LOGD);
-	reload_start_first(m, image);
+	if (image >= 0)
+		reload_start_first(m, image);
+	else
+		log_ev(EV_RELOAD_FAILED, "the configuration is refused; generation %u keeps running", m->cur->num);
 	if (!m->exit_code)
 		engine_run(m->engine);
 	if (m->exit_code == 0)
@@ -406,7 +418,8 @@ int proc_run(const struct launch *l)
 		.ctl_fd = -1, .adopt_fd = -1, .http_fd = -1, .wake_control = -1, .wake_logd = -1, .tick_ms = 125,
 	};
 	struct manifest *man;
-	int image;
+	uint64_t seed[2];
+	int image = -1;
 
 	m.launch = l;
 	list_init(&m.procs);
@@ -415,12 +428,15 @@ int proc_run(const struct launch *l)
 	signal(SIGPIPE, SIG_IGN);
 	raise_limits();
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	env_random(seed, sizeof(seed));
+	hash_seed(seed[0], seed[1]);
+	if (make_engine(&m) != 0 || state_inherit(&m) < 0)
+		return 1;
 	man = scout(&m, &image);
-	if (!man)
+	if (!man && !m.cur)
 		return 1;
-	if (prepare(&m, man) != 0)
+	if (prepare(&m, man ? man : m.cur->man) != 0)
 		return 1;
-	run(&m, man, image);
-	manifest_free(&man);
+	run(&m, man ? man : m.cur->man, image);
 	return m.exit_code;
 }

@@ -59,7 +59,7 @@ struct generation {
 	uint32_t         num;
 	enum gen_phase   phase;
 	struct manifest *man;                /* NULL until loaded */
-	int              image, image_public;        /* memfds; -1 */
+	int              image, image_public, man_fd;        /* memfds; -1 */
 	struct proc     *gen;                /* NULL: none now */
 	bool             gen_ready;          /* loaded, has listeners: takes FORK */
 	unsigned         n_workers;
@@ -89,6 +89,7 @@ struct master {
 	struct stat_seg     *seg;
 	unsigned             cores;          /* capacity: slots exist for so many */
 	unsigned             drain_generations;
+	uint32_t             max_objects;
 	struct list          procs, old;
 	struct generation   *cur, *next;
 	struct proc         *control, *logd;
@@ -113,8 +114,8 @@ struct master {
 	struct map    *kept;                 /* state lines that the current gen has */
 
 	struct timer   tick, second;
-	uint64_t       tick_ms, last_tick_ms, last_kick_ms;
-	bool           stopping, serving, fast;
+	uint64_t       tick_ms, last_tick_ms;
+	bool           stopping, serving;
 	uint64_t       stop_deadline_ms, stop_kill_ms;
 	int            exit_code;
 	bool           greeted;
@@ -127,7 +128,8 @@ static inline uint64_t master_now_ms(const struct master *m) { return engine_now
 /* master.c */
 void master_stop(struct master *m, uint64_t grace_ms);       /* graceful; again: at once. UINT64_MAX: no limit */
 void master_die(struct master *m, int code);                 /* ends the loop now */
-void master_log_kick(struct master *m);
+char *master_read_fd(int fd, size_t *n);                      /* whole file, NUL behind it; env_free; NULL: cannot */
+int  master_new_segment(struct master *m);                   /* m->cores, m->drain_generations, m->max_objects */
 
 /* generation.c */
 struct generation *generation_new(struct master *m, uint32_t num, int image);    /* image taken; -1: from the source */
@@ -161,6 +163,7 @@ void supervise_second(struct master *m);
 /* socks.c */
 int  socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, const char **why);
 struct sock *socks_find(struct master *m, const struct addr *a);
+struct sock *socks_take(struct master *m, const struct man_listen *l);     /* found or new, without descriptors */
 void socks_sweep(struct master *m);                          /* closes what no generation listens on */
 int  socks_control(struct master *m, const char *configured);       /* message on stderr; negative */
 int  socks_http(struct master *m, const struct addr *a);
@@ -183,7 +186,8 @@ void call_reply(struct master *m, uint64_t call, int rc, const char *text, size_
 
 /* state.c */
 void state_sync(struct master *m);                           /* tells the current gen what to keep */
-int  state_take(struct master *m, const char *path);         /* 1 adopted, 0 nothing there, negative: in use (message printed) */
+void state_forget(struct master *m);                         /* the gen is a new one: it has nothing yet */
+int  state_take(struct master *m, const char *path);         /* 1 adopted, 0 nothing there, negative (message printed) */
 void state_exec(struct master *m);                           /* USR2; returns only on failure */
 int  state_inherit(struct master *m);                        /* 1: this process was made by state_exec */
 

@@ -17,13 +17,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/env.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "base/map.h"
 
 #define LOAD_MS   60000
 #define START_MS  10000
@@ -177,22 +175,6 @@ void reload_start_first(struct master *m, int image)
 	begin(m, image);
 }
 
-static char *text_of_fd(int fd)
-{
-	struct stat st;
-	char *p;
-	ssize_t n;
-
-	if (fd < 0 || env_fstat(fd, &st) < 0 || st.st_size < 0 || st.st_size > 64 << 20)
-		return NULL;
-	p = env_malloc((size_t)st.st_size + 1);
-	if (!p)
-		return NULL;
-	n = pread(fd, p, (size_t)st.st_size, 0);
-	p[n > 0 ? n : 0] = '\0';
-	return p;
-}
-
 static int assign_rows(struct generation *g)
 {
 	struct stat_seg *seg = g->m->seg;
@@ -333,19 +315,20 @@ void reload_loaded(struct generation *g, struct msg_in *in)
 		loaded_again(g, in);
 		return;
 	}
-	diag = text_of_fd(in->n_fd ? in->fd[0] : -1);
+	diag = master_read_fd(in->n_fd ? in->fd[0] : -1, NULL);
 	if (!in->m.arg) {
 		failed(g, diag && *diag ? diag : "the configuration cannot be loaded", diag && *diag ? diag : "no memory\n");
 		env_free(diag);
 		return;
 	}
-	text = text_of_fd(in->n_fd > 1 ? in->fd[1] : -1);
+	text = master_read_fd(in->n_fd > 1 ? in->fd[1] : -1, NULL);
 	g->man = text ? manifest_read(str_c(text)) : NULL;
 	if (text)
 		explicit_bzero(text, strlen(text));
 	env_free(text);
 	if (g->image >= 0)
 		env_close(g->image);
+	g->man_fd = msg_take_fd(in, 1);
 	g->image = msg_take_fd(in, 2);
 	g->image_public = msg_take_fd(in, 3);
 	sb_init(&b, why, sizeof(why));
@@ -452,8 +435,7 @@ static void commit(struct generation *g)
 		retire_all(m, old);
 	publish(m, true, NULL);
 	helper_send_config(m);
-	if (m->kept)
-		map_free(&m->kept);
+	state_forget(m);
 	state_sync(m);
 	socks_sweep(m);
 	snprintf(text, sizeof(text), "generation %u serves (%u vservers, %u services), ready after %" PRIu64 " ms\n", g->num,

@@ -92,6 +92,13 @@ static struct sock *add(struct master *m, const struct man_listen *l)
 	return &p[m->n_socks++];
 }
 
+struct sock *socks_take(struct master *m, const struct man_listen *l)
+{
+	struct sock *s = socks_find(m, &l->addr);
+
+	return s ? s : add(m, l);
+}
+
 int socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, const char **why)
 {
 	struct listener_opts o = { .backlog = l->backlog, .congestion = l->congestion, .v6only = l->v6only };

@@ -199,7 +199,7 @@ static void helper_ended(struct proc *p, const char *how)
 	if (!p->expected)
 		log_ev(EV_PROCESS_EXIT, "%s pid %d: %s", p->role == PROC_CONTROL ? "control" : "logd", (int)p->pid, how);
 	/* at once, or not more than four times a second */
-	m->hold_until_ms = master_now_ms(m) - p->started_ms > 1000 ? 0 : master_now_ms(m) + 250;
+	m->hold_until_ms = p->expected || master_now_ms(m) - p->started_ms > 1000 ? 0 : master_now_ms(m) + 250;
 }
 
 static void on_end(struct engine_watch *w, unsigned events)

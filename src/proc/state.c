@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * state.c - the master's state as text lines and descriptors, and a master made from them
+ *
+ * A line that begins with + has a descriptor, one with - has none:
+ *
+ *	-master GENERATION RELOADS FAILURES DRAIN-GENERATIONS CORES
+ *	+seg I                        +listen CORE V6ONLY ADDRESS     +http ADDRESS
+ *	+image GEN  +public GEN  +manifest GEN                        of the current generation
+ *	+worker SLOT CORE GEN PID STATE                               our end of its channel
+ *	+gen GEN PID   +control PID   +logd PID                       likewise
+ *	+ctl PATH  +adopt PATH  +wake-control  +wake-logd  +tickets MADE-MS
+ *
+ * Two uses: the current gen keeps a copy of all (MSG_KEEP) for the day this process dies, and hands it to the
+ * next master through adopt.sock; and a binary upgrade passes it to its own next image through exec. Either way the new
+ * master takes the old workers as they are and then reloads, so that they are replaced without loss.
+ * Control and logd are replaced at once: nobody waits for them.
+ *
+ * A segment of another layout is not taken: the workers of before then end in their old one, unseen (F35).
+ */
+#include "config.h"
+
+#include "proc/master.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/env.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/map.h"
+
+#define STATE_ENV   "FAIRLEAD_STATE_FD"
+#define ANSWER_MS   3000
+#define LINE_MAX_   256
+
+/* Writing --------------------------------------------------------------------------------- */
+
+typedef void line_fn(void *ctx, const char *line, int fd);
+
+static int tickets_fd(const struct master *m)
+{
+	int fd = env_memfd("fairlead-tickets", false);
+
+	if (fd >= 0 && env_write(fd, m->tickets.key, sizeof(m->tickets.key)) != (ssize_t)sizeof(m->tickets.key)) {
+		env_close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void each_proc(struct master *m, line_fn *fn, void *ctx, bool with_gen)
+{
+	char line[LINE_MAX_];
+
+	LIST_FOREACH(it, &m->procs) {
+		const struct proc *p = LIST_ENTRY(it, struct proc, link);
+
+		if (!p->pid || !chan_is_open(&p->chan))
+			continue;
+		if (p->role == PROC_WORKER)
+			snprintf(line, sizeof(line), "+worker %u %u %u %d %u", p->foreign ? STAT_NO_SLOT : p->slot, p->core,
+				 p->generation, (int)p->pid, p->state);
+		else if (p->role == PROC_GEN && with_gen && m->cur && p->g == m->cur)
+			snprintf(line, sizeof(line), "+gen %u %d", p->generation, (int)p->pid);
+		else if (p->role == PROC_CONTROL || p->role == PROC_LOGD)
+			snprintf(line, sizeof(line), "+%s %d", p->role == PROC_LOGD ? "logd" : "control", (int)p->pid);
+		else
+			continue;
+		fn(ctx, line, p->chan.w.fd);
+	}
+}
+
+static void each_socket(struct master *m, line_fn *fn, void *ctx)
+{
+	char line[LINE_MAX_], text[ADDR_TEXT_MAX];
+
+	for (unsigned i = 0; i < m->n_socks; i++)
+		for (unsigned c = 0; c < m->cores; c++) {
+			if (m->socks[i].fd[c] < 0)
+				continue;
+			snprintf(line, sizeof(line), "+listen %u %d %s", c, m->socks[i].v6only,
+				 addr_text(&m->socks[i].addr, text));
+			fn(ctx, line, m->socks[i].fd[c]);
+		}
+	if (m->http_fd >= 0) {
+		snprintf(line, sizeof(line), "+http %s", addr_text(&m->http_addr, text));
+		fn(ctx, line, m->http_fd);
+	}
+	snprintf(line, sizeof(line), "+ctl %s", m->ctl_path);
+	fn(ctx, line, m->ctl_fd);
+	snprintf(line, sizeof(line), "+adopt %s", m->adopt_path);
+	fn(ctx, line, m->adopt_fd);
+	fn(ctx, "+wake-control", m->wake_control);
+	fn(ctx, "+wake-logd", m->wake_logd);
+}
+
+static void each_line(struct master *m, line_fn *fn, void *ctx, bool with_gen)
+{
+	const struct generation *g = m->cur;
+	char line[LINE_MAX_];
+	int fd;
+
+	snprintf(line, sizeof(line), "-master %u %u %u %u %u", m->last_generation, m->n_reloads, m->n_failures,
+		 m->drain_generations, m->cores);
+	fn(ctx, line, -1);
+	for (unsigned i = 0; i < stat_fd_count(m->seg); i++) {
+		snprintf(line, sizeof(line), "+seg %u", i);
+		fn(ctx, line, stat_fds(m->seg)[i]);
+	}
+	snprintf(line, sizeof(line), "+image %u", g->num);
+	fn(ctx, line, g->image);
+	snprintf(line, sizeof(line), "+public %u", g->num);
+	fn(ctx, line, g->image_public);
+	snprintf(line, sizeof(line), "+manifest %u", g->num);
+	fn(ctx, line, g->man_fd);
+	each_socket(m, fn, ctx);
+	each_proc(m, fn, ctx, with_gen);
+	fd = tickets_fd(m);
+	if (fd >= 0) {
+		snprintf(line, sizeof(line), "+tickets %llu", (unsigned long long)m->tickets.made_ms);
+		fn(ctx, line, fd);
+		if (!with_gen)           /* exec needs it open */
+			env_close(fd);
+	}
+}
+
+/* Keeping gen up to date ------------------------------------------------------------------- */
+
+struct sync {
+	struct master *m;
+	struct map    *now;
+};
+
+static void sync_line(void *ctx, const char *line, int fd)
+{
+	struct sync *s = ctx;
+	struct msg m = { .type = MSG_KEEP };
+	char *known = s->m->kept ? map_get(s->m->kept, str_c(line)) : NULL;
+
+	if (fd < 0 && line[0] == '+')
+		return;
+	if (known) {
+		(void)map_del(s->m->kept, str_c(known));
+	} else {
+		known = env_strdup(line);
+		if (!known)
+			return;
+		(void)chan_send(&s->m->cur->gen->chan, &m, line, strlen(line), &fd, fd >= 0);
+	}
+	if (map_add(s->now, str_c(known), known) != 0)
+		env_free(known);
+}
+
+/* Lines that are not true any more are dropped; NULL forgets what we think gen has. */
+static void drop_rest(struct master *m, struct chan *c)
+{
+	struct msg msg = { .type = MSG_DROP };
+	size_t it = 0;
+	void *line;
+
+	while (m->kept && map_next(m->kept, &it, NULL, &line)) {
+		if (c)
+			(void)chan_send(c, &msg, line, strlen(line), NULL, 0);
+		env_free(line);
+	}
+	if (m->kept)
+		map_free(&m->kept);
+}
+
+void state_forget(struct master *m)
+{
+	drop_rest(m, NULL);
+}
+
+void state_sync(struct master *m)
+{
+	struct sync s = { .m = m };
+
+	if (!m->cur || !m->cur->gen || !m->cur->gen_ready || m->stopping)
+		return;
+	s.now = map_new(NULL, false);
+	if (!s.now)
+		return;
+	each_line(m, sync_line, &s, false);
+	drop_rest(m, &m->cur->gen->chan);
+	m->kept = s.now;
+}
+
+/* Reading --------------------------------------------------------------------------------- */
+
+struct entry {
+	char line[LINE_MAX_];
+	int  fd;
+};
+struct taken {
+	struct entry *e;
+	unsigned      n, cap;
+};
+
+static void take_line(struct taken *t, struct str line, int fd)
+{
+	if (t->n == t->cap) {
+		unsigned cap = t->cap ? t->cap * 2 : 64;
+		struct entry *p = env_realloc(t->e, cap * sizeof(*p));
+
+		if (!p) {
+			if (fd >= 0)
+				env_close(fd);
+			return;
+		}
+		t->e = p;
+		t->cap = cap;
+	}
+	snprintf(t->e[t->n].line, LINE_MAX_, STR_FMT, STR_ARG(line));
+	t->e[t->n++].fd = fd;
+}
+
+static int entry_fd(struct entry *e)
+{
+	int fd = e->fd;
+
+	e->fd = -1;
+	return fd;
+}
+
+static struct entry *find_entry(struct taken *t, const char *word)
+{
+	for (unsigned i = 0; i < t->n; i++)
+		if (str_eq(str_c(word), str_n(t->e[i].line, strcspn(t->e[i].line, " "))))
+			return &t->e[i];
+	return NULL;
+}
+
+static int named_fd(struct taken *t, const char *word)
+{
+	struct entry *e = find_entry(t, word);
+
+	return e ? entry_fd(e) : -1;
+}
+
+static int named_path(struct taken *t, const char *word, char *path, size_t n)
+{
+	struct entry *e = find_entry(t, word);
+
+	if (!e || !e->line[strlen(word)])
+		return -1;
+	snprintf(path, n, "%s", e->line + strlen(word) + 1);
+	return entry_fd(e);
+}
+
+static void take_segment(struct master *m, struct taken *t)
+{
+	int *fds = env_malloc((t->n + 1) * sizeof(int)), err = FL_ENOMEM_;
+	unsigned n = 0, i;
+
+	for (unsigned k = 0; fds && k < t->n; k++)
+		if (sscanf(t->e[k].line, "+seg %u", &i) == 1 && i < t->n) {
+			fds[i] = t->e[k].fd;
+			n++;
+		}
+	if (fds)
+		m->seg = stat_adopt(fds, n, &err);
+	for (unsigned k = 0; m->seg && k < t->n; k++)
+		if (strncmp(t->e[k].line, "+seg ", 5) == 0)
+			t->e[k].fd = -1;
+	env_free(fds);
+	if (m->seg)
+		m->cores = stat_cores(m->seg);
+	else
+		log_ev(EV_SEGMENT, "the segment of before is not taken (%s); a new one begins at zero", fl_err_text(err));
+}
+
+static void take_socket(struct master *m, struct entry *e)
+{
+	struct man_listen l = { 0 };
+	struct sock *s;
+	unsigned core, at = 0;
+	int v6;
+
+	if (sscanf(e->line, "+listen %u %d %n", &core, &v6, (int *)&at) != 2 || core >= m->cores ||
+	    addr_parse(str_c(e->line + at), -1, &l.addr) != 0)
+		return;
+	l.v6only = v6 != 0;
+	s = socks_take(m, &l);
+	if (s && s->fd[core] < 0)
+		s->fd[core] = entry_fd(e);
+}
+
+static void take_worker(struct master *m, struct entry *e, bool foreign)
+{
+	unsigned slot, core, gen, state;
+	struct proc *p;
+	int pid;
+
+	if (sscanf(e->line, "+worker %u %u %u %d %u", &slot, &core, &gen, &pid, &state) != 5)
+		return;
+	p = proc_new(m, PROC_WORKER);
+	if (!p)
+		return;
+	p->slot = slot;
+	p->core = core;
+	p->generation = gen;
+	p->foreign = foreign || slot == STAT_NO_SLOT;
+	p->state = state;
+	if (proc_watch(p, pid) < 0) {            /* gone already */
+		proc_free(p);
+		return;
+	}
+	(void)proc_open_chan(p, entry_fd(e));
+	if (m->cur && gen == m->cur->num && core < m->cores && state != ST_PROC_DRAINING) {
+		p->g = m->cur;
+		m->cur->worker[core] = p;
+		m->cur->n_workers = FL_MAX(m->cur->n_workers, core + 1);
+	} else {
+		p->expected = true;
+	}
+}
+
+static void take_gen(struct master *m, struct entry *e, bool foreign)
+{
+	struct proc *p;
+	unsigned num;
+	int pid;
+
+	if (sscanf(e->line, "+gen %u %d", &num, &pid) != 2 || !m->cur || num != m->cur->num)
+		return;
+	p = proc_new(m, PROC_GEN);
+	if (!p)
+		return;
+	p->generation = num;
+	if (proc_watch(p, pid) < 0) {
+		proc_free(p);
+		return;
+	}
+	if (foreign) {               /* it would fork into the old segment */
+		p->expected = true;
+		proc_kill(p, SIGKILL);
+		return;
+	}
+	p->g = m->cur;
+	m->cur->gen = p;
+	m->cur->gen_ready = true;
+	(void)proc_open_chan(p, entry_fd(e));
+}
+
+/* Their channels close with ours; control and logd end by that. */
+static void take_helper(struct master *m, struct entry *e, enum proc_role role, bool foreign)
+{
+	struct proc *p;
+	int pid;
+
+	if (sscanf(strchr(e->line, ' ') ? strchr(e->line, ' ') : "", " %d", &pid) != 1)
+		return;
+	p = proc_new(m, role);
+	if (!p)
+		return;
+	p->expected = true;
+	p->foreign = foreign;
+	p->slot = stat_slot_of(m->seg, role == PROC_CONTROL ? STAT_CONTROL : STAT_LOGD);
+	if (proc_watch(p, pid) < 0) {
+		proc_free(p);
+		return;
+	}
+	if (!foreign)                /* the slot has one writer: the next one waits for its end */
+		*(role == PROC_CONTROL ? &m->control : &m->logd) = p;
+	proc_kill(p, SIGKILL);
+}
+
+static void take_generation(struct master *m, struct taken *t)
+{
+	struct entry *man = find_entry(t, "+manifest");
+	unsigned num;
+	char *text;
+
+	if (!man || sscanf(man->line, "+manifest %u", &num) != 1)
+		return;
+	text = master_read_fd(man->fd, NULL);
+	m->cur = generation_new(m, num, named_fd(t, "+image"));
+	if (m->cur && text) {
+		m->cur->man = manifest_read(str_c(text));
+		m->cur->man_fd = entry_fd(man);
+		m->cur->image_public = named_fd(t, "+public");
+		m->cur->phase = PHASE_CURRENT;
+	}
+	if (m->cur && !m->cur->man) {
+		generation_free(m->cur);
+		m->cur = NULL;
+	}
+	env_free(text);
+}
+
+static void take_tickets(struct master *m, struct taken *t)
+{
+	struct entry *e = find_entry(t, "+tickets");
+	unsigned long long made;
+
+	if (!e || sscanf(e->line, "+tickets %llu", &made) != 1)
+		return;
+	if (pread(e->fd, m->tickets.key, sizeof(m->tickets.key), 0) == (ssize_t)sizeof(m->tickets.key)) {
+		m->tickets.n = TICKET_KEYS;
+		m->tickets.made_ms = made;
+	}
+}
+
+/* Builds the master from the lines. False: too little came. */
+static bool build(struct master *m, struct taken *t)
+{
+	struct entry *e = find_entry(t, "-master");
+	bool foreign;
+
+	if (!e || sscanf(e->line, "-master %u %u %u %u %u", &m->last_generation, &m->n_reloads, &m->n_failures,
+			 &m->drain_generations, &m->cores) != 5)
+		return false;
+	m->ctl_fd = named_path(t, "+ctl", m->ctl_path, sizeof(m->ctl_path));
+	m->adopt_fd = named_path(t, "+adopt", m->adopt_path, sizeof(m->adopt_path));
+	m->wake_control = named_fd(t, "+wake-control");
+	m->wake_logd = named_fd(t, "+wake-logd");
+	take_segment(m, t);
+	foreign = !m->seg;
+	if (foreign && master_new_segment(m) != 0)
+		return false;
+	take_generation(m, t);
+	if (!m->cur)
+		return false;
+	take_tickets(m, t);
+	for (unsigned i = 0; i < t->n; i++) {
+		e = &t->e[i];
+		if (strncmp(e->line, "+listen ", 8) == 0)
+			take_socket(m, e);
+		else if (strncmp(e->line, "+worker ", 8) == 0)
+			take_worker(m, e, foreign);
+		else if (strncmp(e->line, "+gen ", 5) == 0)
+			take_gen(m, e, foreign);
+		else if (strncmp(e->line, "+control ", 9) == 0)
+			take_helper(m, e, PROC_CONTROL, foreign);
+		else if (strncmp(e->line, "+logd ", 6) == 0)
+			take_helper(m, e, PROC_LOGD, foreign);
+		else if (strncmp(e->line, "+http ", 6) == 0 && addr_parse(str_c(e->line + 6), -1, &m->http_addr) == 0)
+			m->http_fd = entry_fd(e);
+	}
+	(void)stat_conf_get(m->seg, &m->conf);
+	m->serving = true;
+	return true;
+}
+
+static void taken_free(struct taken *t)
+{
+	for (unsigned i = 0; i < t->n; i++)
+		if (t->e[i].fd >= 0)
+			env_close(t->e[i].fd);
+	env_free(t->e);
+}
+
+/* Adoption --------------------------------------------------------------------------------- */
+
+static void take_message(struct taken *t, struct msg_in *in)
+{
+	struct str text = str_n(in->text, in->n);
+	unsigned fd = 0;
+
+	while (text.n) {
+		struct str line = str_cut(&text, '\n');
+
+		take_line(t, line, line.n && line.p[0] == '+' ? msg_take_fd(in, fd++) : -1);
+	}
+}
+
+static int receive(int sock, struct taken *t, struct master *m)
+{
+	static struct msg_in in;
+
+	for (;;) {
+		int r = msg_wait(sock, ANSWER_MS) ? msg_recv(sock, &in) : FL_ETIMEOUT_;
+		enum msg_type type = r == 1 ? (enum msg_type)in.m.type : MSG_NONE;
+
+		if (r == 1 && type == MSG_STATE)
+			take_message(t, &in);
+		if (r == 1)
+			msg_in_done(&in);
+		if (type == MSG_STATE_END)
+			return 1;
+		if (type == MSG_ALIVE) {
+			fprintf(stderr, "fairlead: already running: master pid %llu; control socket %s\n",
+				(unsigned long long)in.m.arg, m->ctl_path);
+			return -EADDRINUSE;
+		}
+		if (type != MSG_STATE)
+			return r == 0 ? 0 : r;
+	}
+}
+
+int state_take(struct master *m, const char *path)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct taken t = { 0 };
+	int sock = env_socket(AF_UNIX, SOCK_SEQPACKET, 0), r;
+
+	if (sock < 0)
+		return sock;
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+	r = env_connect(sock, (struct sockaddr *)&un, sizeof(un));
+	if (r < 0) {
+		env_close(sock);
+		return 0;                /* nobody there */
+	}
+	r = receive(sock, &t, m);
+	env_close(sock);
+	if (r == 1 && !build(m, &t))
+		r = FL_EPROTO_;
+	taken_free(&t);
+	if (r < 0 && r != -EADDRINUSE)
+		fprintf(stderr, "fairlead: %s: what is there cannot be adopted: %s\n", path, fl_err_text(r));
+	return r;
+}
+
+/* Binary upgrade --------------------------------------------------------------------------- */
+
+static void keep_open(void *ctx, const char *line, int fd)
+{
+	if (fd < 0 && line[0] == '+')
+		return;
+	if (fd >= 0)
+		(void)fcntl(fd, F_SETFD, 0);
+	sb_fmt(ctx, "%d %s\n", fd, line);
+}
+
+static void close_again(void *ctx, const char *line, int fd)
+{
+	(void)ctx;
+	(void)line;
+	if (fd >= 0)
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+void state_exec(struct master *m)
+{
+	sigset_t all, before;
+	char number[16];
+	struct sb text;
+	int fd;
+
+	if (m->next) {
+		log_ev(EV_RELOAD_FAILED, "binary upgrade: a reload is under way; try again");
+		return;
+	}
+	sb_init_heap(&text);
+	each_line(m, keep_open, &text, true);
+	fd = env_memfd("fairlead-state", false);
+	if (fd >= 0 && !text.over && env_write(fd, text.p, text.n) == (ssize_t)text.n) {
+		(void)fcntl(fd, F_SETFD, 0);
+		snprintf(number, sizeof(number), "%d", fd);
+		(void)setenv(STATE_ENV, number, 1);
+		log_ev(EV_START, "binary upgrade: executing %s", m->launch->argv[0]);
+		/* a signal between the two images must wait, not kill */
+		sigfillset(&all);
+		sigprocmask(SIG_SETMASK, &all, &before);
+		(void)execvp(m->launch->argv[0], m->launch->argv);
+		sigprocmask(SIG_SETMASK, &before, NULL);
+		log_ev(EV_RELOAD_FAILED, "binary upgrade: %s: %s; this program goes on", m->launch->argv[0], fl_err_text(-errno));
+		(void)unsetenv(STATE_ENV);
+	}
+	each_line(m, close_again, NULL, true);
+	if (fd >= 0)
+		env_close(fd);
+	sb_free(&text);
+}
+
+int state_inherit(struct master *m)
+{
+	const char *number = getenv(STATE_ENV);
+	struct taken t = { 0 };
+	struct str all, line;
+	uint64_t fd;
+	char *text;
+	size_t n;
+	bool ok;
+
+	if (!number || !str_u64(str_c(number), &fd))
+		return 0;
+	(void)unsetenv(STATE_ENV);
+	text = master_read_fd((int)fd, &n);
+	env_close((int)fd);
+	if (!text)
+		return 0;
+	for (all = str_n(text, n); all.n;) {
+		long one;
+		char *end;
+
+		line = str_cut(&all, '\n');
+		one = strtol(line.p, &end, 10);
+		if (one >= 0)
+			(void)fcntl((int)one, F_SETFD, FD_CLOEXEC);
+		take_line(&t, str_n(end + 1, line.n - (size_t)(end + 1 - line.p)), (int)one);
+	}
+	ok = build(m, &t);
+	taken_free(&t);
+	env_free(text);
+	return ok ? 1 : FL_EPROTO_;
+}
