@@ -1,20 +1,194 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * main.c - the command fairleadctl
+ * main.c - the command fairleadctl: its own options, then a verb
  *
- * Says its version (-V). Verbs are sent over the control socket by the code in src/ctl/.
+ * A verb is checked against the table (tbl/verbs.def) before anything is connected, so that a slip of the pen is said at
+ * once. Most go over the control socket; diff, fmt and top are done here.
  */
 #include "config.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/env.h"
+#include "base/err.h"
+#include "ctl/ctl.h"
+#include "conf/conf.h"
+#include "policy/policy.h"
+
+#define ANSWER_MS 30000u
+
+void ctl_say(const char *fmt, ...)
+{
+	struct sb b;
+	va_list ap;
+
+	sb_init_heap(&b);
+	sb_c(&b, "fairleadctl: ");
+	va_start(ap, fmt);
+	sb_vfmt(&b, fmt, ap);
+	va_end(ap);
+	sb_ch(&b, '\n');
+	(void)ctl_put(STDERR_FILENO, sb_get(&b));
+	sb_free(&b);
+}
+
+bool ctl_put(int fd, struct str s)
+{
+	while (s.n) {
+		ssize_t n = env_write(fd, s.p, s.n);
+
+		if (n < 0)
+			return false;
+		s = str_n(s.p + n, s.n - (size_t)n);
+	}
+	return true;
+}
+
+static void usage(int fd)
+{
+	static const char text[] =
+		"usage: fairleadctl [-s SOCKET] [--json] VERB [KIND] [NAME] [ARGUMENTS]\n"
+		"       fairleadctl help [VERB]\n"
+		"  -s SOCKET  control socket (else FAIRLEAD_SOCKET, /run/fairlead/ctl.sock, ...)\n"
+		"  --json     answers as JSON\n"
+		"  -V         version\n"
+		"exit status: 0 done, 1 refused or failed, 2 misused, 3 fairlead cannot be reached\n";
+
+	(void)ctl_put(fd, STR(text));
+}
+
+static int complain(struct sb *text)
+{
+	ctl_say(STR_FMT, STR_ARG(sb_get(text)));
+	sb_free(text);
+	return CTL_USAGE;
+}
+
+static int help(const struct verb_call *call)
+{
+	struct sb text;
+	bool known;
+
+	sb_init_heap(&text);
+	known = verb_help(call->n_pos ? call->pos[0] : STR_NULL, call->n_pos > 1 ? call->pos[1] : STR_NULL, &text);
+	if (!known)
+		return complain(&text);
+	if (!call->n_pos)
+		usage(STDOUT_FILENO);
+	if (!call->n_pos)
+		(void)ctl_put(STDOUT_FILENO, STR("\n"));
+	(void)ctl_put(STDOUT_FILENO, sb_get(&text));
+	sb_free(&text);
+	return CTL_OK;
+}
+
+/* What may take long answers when it is done. */
+static unsigned patience(const struct verb_call *call)
+{
+	return call->id == VERB_RELOAD || verb_opt(call, "--wait", 0).p ? 0 : ANSWER_MS;
+}
+
+static int over_the_socket(struct ctl_client *c, const struct verb_call *call, const struct str *w, unsigned n)
+{
+	struct sb line, out;
+	int code;
+
+	sb_init_heap(&line);
+	for (unsigned i = 0; i < n; i++) {
+		if (str_eq(w[i], STR("--json")))
+			continue;
+		sb_c(&line, line.n ? " " : "");
+		words_quote(&line, w[i]);
+	}
+	if (line.n + 8 >= LINE_MAX_BYTES || memchr(line.p, '\n', line.n)) {
+		ctl_say("the command is longer than %d bytes, or holds a line end", LINE_MAX_BYTES - 8);
+		sb_free(&line);
+		return CTL_USAGE;
+	}
+	code = ctl_connect(c);
+	if (code == CTL_OK) {
+		sb_init_heap(&out);
+		code = ctl_ask(c, line.p, call->json, patience(call), &out);
+		if (code != CTL_UNREACHABLE)
+			(void)ctl_put(code == CTL_OK || call->json || call->id == VERB_STATUS ? STDOUT_FILENO : STDERR_FILENO,
+				      sb_get(&out));
+		sb_free(&out);
+	}
+	sb_free(&line);
+	return code;
+}
+
+static int run(struct ctl_client *c, const struct str *w, unsigned n)
+{
+	struct verb_call call;
+	struct sb err;
+	int code;
+
+	sb_init_heap(&err);
+	if (!verb_parse(w, n, &call, &err))
+		return complain(&err);
+	sb_free(&err);
+	switch (call.id) {
+	case VERB_HELP:
+		code = help(&call);
+		break;
+	case VERB_FMT:
+		code = ctl_fmt(&call);
+		break;
+	case VERB_DIFF_CONFIG:
+		code = ctl_diff(c, &call);
+		break;
+	case VERB_TOP:
+		code = ctl_top(c, &call);
+		break;
+	default:
+		code = over_the_socket(c, &call, w, n);
+	}
+	ctl_close(c);
+	return code;
+}
 
 int main(int argc, char **argv)
 {
-	if (argc == 2 && (strcmp(argv[1], "-V") == 0 || strcmp(argv[1], "-v") == 0)) {
-		printf("fairleadctl %s\n", PACKAGE_VERSION);
-		return 0;
+	struct ctl_client c = { .fd = -1 };
+	struct str w[WORDS_MAX];
+	unsigned n = 0;
+	int i = 1;
+
+	signal(SIGPIPE, SIG_IGN);
+	for (; i < argc && argv[i][0] == '-'; i++) {
+		if (strcmp(argv[i], "-V") == 0 || strcmp(argv[i], "-v") == 0) {
+			printf("fairleadctl %s\n", PACKAGE_VERSION);
+			return CTL_OK;
+		} else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
+			usage(STDOUT_FILENO);
+			return CTL_OK;
+		} else if (strcmp(argv[i], "-s") == 0 && i + 1 < argc) {
+			c.path = argv[++i];
+		} else if (strcmp(argv[i], "--json") == 0) {
+			w[n++] = STR("--json");
+		} else {
+			ctl_say("unknown option %s", argv[i]);
+			usage(STDERR_FILENO);
+			return CTL_USAGE;
+		}
+		if (n > 1)
+			n = 1;
 	}
-	fprintf(stderr, "usage: fairleadctl -V\n");
-	return 1;
+	if (i == argc) {
+		usage(STDERR_FILENO);
+		return CTL_USAGE;
+	}
+	for (; i < argc; i++) {
+		if (n == WORDS_MAX) {
+			ctl_say("too many arguments");
+			return CTL_USAGE;
+		}
+		w[n++] = str_c(argv[i]);
+	}
+	return run(&c, w, n);
 }

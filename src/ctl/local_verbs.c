@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * local_verbs.c - verbs on files: fmt, diff config
+ *
+ * The file is read here, with the caller's rights; the running configuration comes as text from the control
+ * socket and is read by the same loader.
+ */
+#include "config.h"
+
+#include "ctl/ctl.h"
+
+#include <unistd.h>
+
+#include "base/env.h"
+#include "base/err.h"
+#include "conf/conf.h"
+
+#define FILE_MAX_BYTES (16u << 20)
+
+static void print_diag(const struct conf_diag *d)
+{
+	struct sb text;
+
+	sb_init_heap(&text);
+	conf_diag_print(d, &text, false);
+	(void)ctl_put(STDERR_FILENO, sb_get(&text));
+	sb_free(&text);
+}
+
+/* A name as C text; NULL when it does not fit. */
+static const char *c_name(struct str s, char mem[4096])
+{
+	struct sb b;
+
+	sb_init(&b, mem, 4096);
+	sb_str(&b, s);
+	return b.over ? NULL : mem;
+}
+
+int ctl_fmt(const struct verb_call *call)
+{
+	bool write_back = verb_flag(call, "--write");
+	char mem[4096], *text = NULL;
+	const char *name = c_name(call->pos[0], mem);
+	struct conf_diag *d = conf_diag_new();
+	struct sb out;
+	size_t len = 0;
+	int err = name && d ? env_read_file(name, FILE_MAX_BYTES, &text, &len) : FL_ELIMIT_, code = CTL_OK;
+
+	if (err < 0) {
+		ctl_say("%s: %s", name ? name : "the name is too long", fl_err_text(err));
+		conf_diag_free(&d);
+		return CTL_FAIL;
+	}
+	sb_init_heap(&out);
+	if (conf_fmt(str_n(text, len), name, d, &out) < 0 || out.over) {
+		print_diag(d);
+		code = CTL_FAIL;
+	} else if (!write_back) {
+		code = ctl_put(STDOUT_FILENO, sb_get(&out)) ? CTL_OK : CTL_FAIL;
+	} else if (!str_eq(sb_get(&out), str_n(text, len))) {
+		struct stat st;
+
+		err = env_stat(name, &st);
+		if (err >= 0)
+			err = env_write_file(name, out.p, out.n, st.st_mode & 0777);
+		if (err < 0) {
+			ctl_say("%s: %s", name, fl_err_text(err));
+			code = CTL_FAIL;
+		}
+	}
+	sb_free(&out);
+	env_free(text);
+	conf_diag_free(&d);
+	return code;
+}
+
+struct side {
+	struct conf_src  *src;
+	struct conf_diag *d;
+	struct conf      *conf;
+};
+
+static bool load(struct side *s, struct conf_src *src)
+{
+	s->src = src;
+	s->d = conf_diag_new();
+	return s->src && s->d && conf_load(s->src, s->d, &s->conf) == 0;
+}
+
+static void unload(struct side *s)
+{
+	if (s->conf)
+		conf_free(&s->conf);
+	conf_diag_free(&s->d);
+	conf_src_free(&s->src);
+}
+
+int ctl_diff(struct ctl_client *c, const struct verb_call *call)
+{
+	struct side running = { 0 }, file = { 0 };
+	char mem[4096];
+	const char *name = c_name(call->pos[0], mem);
+	struct sb text, out;
+	int code = ctl_connect(c);
+
+	if (code != CTL_OK)
+		return code;
+	if (!name) {
+		ctl_say("the file name is too long");
+		return CTL_USAGE;
+	}
+	sb_init_heap(&text);
+	sb_init_heap(&out);
+	code = ctl_ask(c, "show config", false, 30000, &text);
+	if (code != CTL_OK) {
+		ctl_say(STR_FMT, STR_ARG(sb_get(&text)));
+	} else if (!load(&file, conf_src_files(name))) {
+		if (file.d)
+			print_diag(file.d);
+		code = CTL_FAIL;
+	} else if (!load(&running, conf_src_text("<running>", sb_get(&text)))) {
+		if (running.d)
+			print_diag(running.d);
+		ctl_say("the running configuration cannot be read back");
+		code = CTL_FAIL;
+	} else {
+		code = conf_diff(running.conf, file.conf, &out) ? CTL_FAIL : CTL_OK;
+		if (call->json) {
+			struct str rest = sb_get(&out);
+			const char *comma = "";
+
+			sb_free(&text);
+			sb_init_heap(&text);
+			sb_ch(&text, '[');
+			while (rest.n) {
+				sb_c(&text, comma);
+				sb_json_str(&text, str_cut(&rest, '\n'));
+				comma = ", ";
+			}
+			sb_c(&text, "]\n");
+			(void)ctl_put(STDOUT_FILENO, sb_get(&text));
+		} else {
+			(void)ctl_put(STDOUT_FILENO, sb_get(&out));
+		}
+	}
+	unload(&file);
+	unload(&running);
+	sb_free(&text);
+	sb_free(&out);
+	return code;
+}
