@@ -172,8 +172,8 @@ static struct conn *conn_new(int fd, const struct addr *peer)
 
 /* Incoming -------------------------------------------------------------------------------- */
 
-struct conn *conn_accept(struct engine *e, int fd, const struct addr *peer, const struct addr *local,
-			 const struct tls_server *tls)
+struct conn *conn_accept(struct engine *e, int fd, const struct addr *peer,
+			 const struct addr *local, const struct tls_server *tls)
 {
 	struct conn *c = conn_new(fd, peer);
 
@@ -586,7 +586,10 @@ bool conn_check_idle(struct conn *c)
 	return env_recv(c->ev.fd, &one, 1, MSG_PEEK) == -EAGAIN;
 }
 
-const char *conn_tls_version(const struct conn *c) { return c->tls ? tls_io_version(c->tls) : NULL; }
+const char *conn_tls_version(const struct conn *c)
+{
+	return c->tls ? tls_io_version(c->tls) : NULL;
+}
 const char *conn_tls_cipher(const struct conn *c) { return c->tls ? tls_io_cipher(c->tls) : NULL; }
 const char *conn_tls_alpn(const struct conn *c) { return c->tls ? tls_io_alpn(c->tls) : NULL; }
 const char *conn_tls_sni(const struct conn *c) { return c->tls ? tls_io_sni(c->tls) : NULL; }

@@ -312,7 +312,8 @@ static bool drain(struct pump *u, struct conn *to)
 
 		if (!(to->flags & CF_W))
 			return false;
-		n = env_splice(u->pipe[0], to->ev.fd, u->in_pipe, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		n = env_splice(u->pipe[0], to->ev.fd, u->in_pipe,
+			       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 		if (n == -EAGAIN) {
 			to->flags &= ~CF_W;
 			return false;

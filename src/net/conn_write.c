@@ -128,8 +128,9 @@ static bool send_runs(struct conn *c, struct runs *v)
 	while (v->at < v->n && (c->flags & CF_W)) {
 		struct iovec *first = &v->iov[v->at];
 		struct msghdr m = { .msg_iov = first, .msg_iovlen = v->n - v->at };
-		ssize_t r = m.msg_iovlen == 1 ? env_send(c->ev.fd, first->iov_base, first->iov_len, 0)
-					      : env_sendmsg(c->ev.fd, &m, 0);
+		ssize_t r = m.msg_iovlen == 1
+				    ? env_send(c->ev.fd, first->iov_base, first->iov_len, 0)
+				    : env_sendmsg(c->ev.fd, &m, 0);
 
 		if (r == -EAGAIN) {
 			c->flags &= ~CF_W;
@@ -224,7 +225,8 @@ void conn_flush(struct conn *c)
 	send_queue(c);
 	if (c->flags & CF_WFAIL)
 		return;
-	if (conn_pending(c) == 0 && (c->flags & (CF_SHUT | CF_SHUT_DONE | CF_HANDSHAKE)) == CF_SHUT) {
+	if (conn_pending(c) == 0 &&
+	    (c->flags & (CF_SHUT | CF_SHUT_DONE | CF_HANDSHAKE)) == CF_SHUT) {
 		c->flags |= CF_SHUT_DONE;
 		env_shutdown(c->ev.fd, SHUT_WR);
 	}

@@ -215,7 +215,8 @@ void engine_del(struct engine *e, struct engine_fd *f)
 
 int engine_watch(struct engine *e, struct engine_watch *w, unsigned events)
 {
-	uint32_t mask = (events & ENGINE_READ ? EPOLLIN : 0u) | (events & ENGINE_WRITE ? EPOLLOUT : 0u);
+	uint32_t mask =
+		(events & ENGINE_READ ? EPOLLIN : 0u) | (events & ENGINE_WRITE ? EPOLLOUT : 0u);
 	struct watch_ent *ent = w->priv;
 	struct epoll_event ev = { .events = mask };
 	int op;

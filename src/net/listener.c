@@ -136,8 +136,8 @@ static void shortage(struct listener *l, int fd, int err)
 	acc.backoff_ms = acc.backoff_ms ? FL_MIN(acc.backoff_ms * 2, (unsigned)BACKOFF_MAX_MS)
 					: BACKOFF_MIN_MS;
 	acc.waiting = true;
-	log_ev_key(EV_ACCEPT_FAIL, str_c(where), "listener %s: %s; accepting pauses for %u ms", where,
-		   fl_err_text(err), acc.backoff_ms);
+	log_ev_key(EV_ACCEPT_FAIL, str_c(where), "listener %s: %s; accepting pauses for %u ms",
+		   where, fl_err_text(err), acc.backoff_ms);
 	apply_all();
 	engine_timer(acc.e, &acc.back, acc.backoff_ms);
 }

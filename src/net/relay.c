@@ -102,8 +102,8 @@ static size_t on_data(struct conn *c, const uint8_t *p, size_t n)
 
 static const struct conn_ops relay_ops = { .data = on_data, .error = on_error };
 
-struct relay *relay_start(struct conn *a, struct conn *b, uint64_t idle_ms, const struct relay_cb *cb,
-			  void *ctx)
+struct relay *relay_start(struct conn *a, struct conn *b, uint64_t idle_ms,
+			  const struct relay_cb *cb, void *ctx)
 {
 	struct relay *r = env_calloc(1, sizeof(*r));
 

@@ -87,7 +87,8 @@ static void on_state(void *ctx, ares_socket_t fd, int readable, int writable)
 			return;          /* that query ends by its timeout */
 		*s = (struct watched){ .w = { .fd = fd, .fn = on_socket }, .r = r, .used = true };
 	}
-	(void)engine_watch(r->e, &s->w, (readable ? ENGINE_READ : 0) | (writable ? ENGINE_WRITE : 0));
+	(void)engine_watch(r->e, &s->w,
+			   (readable ? ENGINE_READ : 0) | (writable ? ENGINE_WRITE : 0));
 }
 
 static void on_time(struct timer *t)
@@ -245,7 +246,8 @@ struct resolver *resolver_new(struct engine *e, const struct addr *servers, unsi
 		return NULL;
 	}
 	if (ares_init_options(&r->channel, &o,
-			      ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) != ARES_SUCCESS) {
+			      ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) !=
+	    ARES_SUCCESS) {
 		ares_library_cleanup();
 		env_free(r);
 		return NULL;

@@ -51,8 +51,8 @@ bool tls_name_lower(const char *name, size_t n, char out[TLS_NAME_MAX])
 
 /* Reading --------------------------------------------------------------------------------- */
 
-static bool read_value(const struct conf *c, const struct conf_val *v, bool secret, const char *what,
-		       struct conf_diag *d, struct str *out)
+static bool read_value(const struct conf *c, const struct conf_val *v, bool secret,
+		       const char *what, struct conf_diag *d, struct str *out)
 {
 	int err = conf_src_read(c->src, v->s.p, secret, out);
 
@@ -110,8 +110,8 @@ STACK_OF(X509) *tls_ca_load(const struct conf *c, const struct conf_val *v, stru
 		return NULL;
 	all = read_certs(pem);
 	if (all && sk_X509_num(all) == 0) {
-		conf_error(d, v->loc, v->span, NULL, "no certificate in CA file \"%s\" (PEM expected)",
-			   v->s.p);
+		conf_error(d, v->loc, v->span, NULL,
+			   "no certificate in CA file \"%s\" (PEM expected)", v->s.p);
 		sk_X509_free(all);
 		return NULL;
 	}
@@ -164,8 +164,8 @@ static void check_dates(struct tls_cert *cert, const struct conf_val *v, struct 
 
 	cert->not_after_s = wall_of(X509_get0_notAfter(cert->leaf));
 	if (cert->not_after_s && cert->not_after_s < now)
-		conf_warn(d, v->loc, v->span, NULL, "certificate \"%s\" expired %lld days ago", v->s.p,
-			  (long long)((now - cert->not_after_s) / 86400));
+		conf_warn(d, v->loc, v->span, NULL, "certificate \"%s\" expired %lld days ago",
+			  v->s.p, (long long)((now - cert->not_after_s) / 86400));
 	else if (wall_of(X509_get0_notBefore(cert->leaf)) > now)
 		conf_warn(d, v->loc, v->span, NULL, "certificate \"%s\" is not valid yet", v->s.p);
 }
@@ -184,11 +184,13 @@ static bool check_key(struct tls_cert *cert, const struct conf_val *v, struct co
 		ERR_clear_error();
 		conf_error(d, v->loc, v->span,
 			   "the file's first certificate must be the one that the key was made for",
-			   "the key in \"%s\" does not belong to certificate \"%s\"", v->s.p, cert->file);
+			   "the key in \"%s\" does not belong to certificate \"%s\"", v->s.p,
+			   cert->file);
 		return false;
 	}
 	if (cert->slot == TLS_SLOT_RSA && bits < RSA_MIN_BITS) {
-		conf_error(d, v->loc, v->span, NULL, "the RSA key of certificate \"%s\" has %d bits; at least %d are needed",
+		conf_error(d, v->loc, v->span, NULL,
+			   "the RSA key of certificate \"%s\" has %d bits; at least %d are needed",
 			   cert->file, bits, RSA_MIN_BITS);
 		return false;
 	}
@@ -227,16 +229,22 @@ struct tls_cert *tls_cert_load(const struct conf *c, const struct conf_node *nod
 	cert->chain = read_certs(pem);
 	cert->leaf = cert->chain ? sk_X509_shift(cert->chain) : NULL;
 	if (!cert->leaf) {
-		conf_error(d, cv->loc, cv->span, NULL, "no certificate in \"%s\" (PEM expected)", cv->s.p);
+		conf_error(d, cv->loc, cv->span, NULL, "no certificate in \"%s\" (PEM expected)",
+			   cv->s.p);
 		goto fail;
 	}
 	X509_NAME_oneline(X509_get_subject_name(cert->leaf), cert->subject, sizeof(cert->subject));
 	cert->key = read_key(key_pem, &encrypted);
 	if (!cert->key) {
-		conf_error(d, kv->loc, kv->span,
-			   cv == kv ? "give the key's file as the second argument, or put both in one file" : NULL,
-			   encrypted ? "the key in \"%s\" is encrypted; a server needs it without a passphrase"
-				     : "no private key in \"%s\" (PEM expected)", kv->s.p);
+		conf_error(
+			d, kv->loc, kv->span,
+			cv == kv
+				? "give the key's file as the second argument, or put both in one file"
+				: NULL,
+			encrypted
+				? "the key in \"%s\" is encrypted; a server needs it without a passphrase"
+				: "no private key in \"%s\" (PEM expected)",
+			kv->s.p);
 		goto fail;
 	}
 	check_dates(cert, cv, d);

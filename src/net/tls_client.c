@@ -69,8 +69,10 @@ static void set_trust(struct tls_client *t, const struct conf *c, const struct c
 		if (store)
 			SSL_CTX_set1_verify_cert_store(t->ctx, store);
 		else
-			conf_warn(d, tls->loc, tls->span, "install ca-certificates, or name a file with ca",
-				  "this system has no trusted certificates: no service can be verified");
+			conf_warn(
+				d, tls->loc, tls->span,
+				"install ca-certificates, or name a file with ca",
+				"this system has no trusted certificates: no service can be verified");
 	}
 	SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
 	ERR_clear_error();
@@ -90,7 +92,8 @@ static void set_own_cert(struct tls_client *t, const struct conf *c, const struc
 	tls_cert_drop(cert);              /* the SSL_CTX has its own references */
 }
 
-struct tls_client *tls_client_build(const struct conf *c, const struct conf_node *tls, struct conf_diag *d)
+struct tls_client *tls_client_build(const struct conf *c, const struct conf_node *tls,
+				    struct conf_diag *d)
 {
 	unsigned before = d ? conf_diag_errors(d) : 0;
 	struct pool *p = pool_new("tls service", 0);
@@ -138,4 +141,13 @@ void tls_client_free(struct tls_client **tp)
 	SSL_CTX_free(t->ctx);
 	p = t->pool;
 	pool_free(&p);
+}
+
+const struct tls_client *tls_client_probe(void)
+{
+	static struct tls_client *shared;     /* lives as long as the process */
+
+	if (!shared)
+		shared = tls_client_build(NULL, NULL, NULL);
+	return shared;
 }

@@ -63,12 +63,14 @@ struct tls_client {
 
 /* tls_cert.c */
 /* Reads a chain and its key; mistakes go to d. NULL then. */
-struct tls_cert *tls_cert_load(const struct conf *c, const struct conf_node *cert, struct pool *p, struct conf_diag *d);
+struct tls_cert *tls_cert_load(const struct conf *c, const struct conf_node *cert, struct pool *p,
+			       struct conf_diag *d);
 void tls_cert_drop(struct tls_cert *cert);
 /* Calls fn for each DNS name of the certificate (SAN, else CN), lower case. */
 int  tls_cert_names(const struct tls_cert *cert, int (*fn)(void *ctx, struct str name), void *ctx);
 /* PEM certificates of a configured file; NULL after a message. *content: the bytes, may be NULL. */
-STACK_OF(X509) *tls_ca_load(const struct conf *c, const struct conf_val *v, struct conf_diag *d, struct str *content);
+STACK_OF(X509) * tls_ca_load(const struct conf *c, const struct conf_val *v, struct conf_diag *d,
+			     struct str *content);
 /* A store of the system's certificates, read once per process; NULL when there are none. */
 X509_STORE *tls_system_store(void);
 /* Lower case into out, without a trailing dot; false when it cannot be a host name. */
@@ -77,8 +79,8 @@ bool tls_name_lower(const char *name, size_t n, char out[TLS_NAME_MAX]);
 const char *tls_last_error(void);
 
 /* tls_ocsp.c */
-void tls_ocsp_load(const struct conf *c, const struct conf_val *v, const struct tls_cert *cert, struct pool *p,
-		   struct tls_ocsp *out, struct conf_diag *d);
+void tls_ocsp_load(const struct conf *c, const struct conf_val *v, const struct tls_cert *cert,
+		   struct pool *p, struct tls_ocsp *out, struct conf_diag *d);
 
 /* tls_server.c */
 const struct tls_name *tls_server_find(const struct tls_server *t, const char *sni);

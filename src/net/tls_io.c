@@ -116,14 +116,16 @@ struct tls_io *tls_io_of(const SSL *ssl)
 }
 
 /* Each KeyUpdate costs us key derivation and an answer: more than a few a second is an attack. */
-static void on_message(int writing, int version, int type, const void *p, size_t n, SSL *ssl, void *arg)
+static void on_message(int writing, int version, int type, const void *p, size_t n, SSL *ssl,
+		       void *arg)
 {
 	struct tls_io *io = arg;
 	uint64_t now;
 
 	(void)version;
 	(void)ssl;
-	if (writing || type != SSL3_RT_HANDSHAKE || n == 0 || *(const uint8_t *)p != SSL3_MT_KEY_UPDATE)
+	if (writing || type != SSL3_RT_HANDSHAKE || n == 0 ||
+	    *(const uint8_t *)p != SSL3_MT_KEY_UPDATE)
 		return;
 	now = env_now_us() / 1000;
 	if (now - io->update_ms >= 1000) {
@@ -184,7 +186,8 @@ static bool set_peer_name(struct tls_io *io, const char *name, const struct addr
 	return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(io->ssl), name) == 1;
 }
 
-struct tls_io *tls_io_connect(const struct tls_client *tc, const char *name, const struct addr *peer)
+struct tls_io *tls_io_connect(const struct tls_client *tc, const char *name,
+			      const struct addr *peer)
 {
 	struct tls_client *t = (struct tls_client *)(uintptr_t)tc;   /* its sessions are a cache */
 	struct tls_io *io = io_new(t->ctx);
@@ -266,7 +269,8 @@ static int result(struct tls_io *io, int r)
 static bool is_clear_http(const struct tls_io *io)
 {
 	static const char *const methods[] = {
-		"GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ", "TRACE ",
+		"GET ",     "HEAD ",  "POST ",    "PUT ",   "DELETE ",
+		"OPTIONS ", "PATCH ", "CONNECT ", "TRACE ",
 	};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(methods); i++) {

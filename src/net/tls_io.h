@@ -16,7 +16,8 @@ struct tls_io;
 /* Server side of a profile. NULL without memory. */
 struct tls_io *tls_io_accept(const struct tls_server *t);
 /* Client side; name: SNI and the name to verify, NULL: the profile's, else the address is verified. */
-struct tls_io *tls_io_connect(const struct tls_client *t, const char *name, const struct addr *peer);
+struct tls_io *tls_io_connect(const struct tls_client *t, const char *name,
+			      const struct addr *peer);
 void tls_io_free(struct tls_io **io);
 /* Gives the io the bytes of one read; they must stay until the next tls_io_read that says FL_EAGAIN_. */
 void tls_io_feed(struct tls_io *io, const void *p, size_t n);

@@ -94,14 +94,16 @@ void tls_ocsp_load(const struct conf *c, const struct conf_val *v, const struct 
 	r = d2i_OCSP_RESPONSE(NULL, &at, (long)der.n);
 	ERR_clear_error();
 	if (!r) {
-		conf_error(d, v->loc, v->span, NULL, "\"%s\" is not an OCSP response in DER form", v->s.p);
+		conf_error(d, v->loc, v->span, NULL, "\"%s\" is not an OCSP response in DER form",
+			   v->s.p);
 		return;
 	}
 	wrong = judge(r, cert, &out->until_s, &stale);
 	OCSP_RESPONSE_free(r);
 	ERR_clear_error();
 	if (wrong) {
-		conf_error(d, v->loc, v->span, NULL, "OCSP response \"%s\" cannot be stapled: %s", v->s.p, wrong);
+		conf_error(d, v->loc, v->span, NULL, "OCSP response \"%s\" cannot be stapled: %s",
+			   v->s.p, wrong);
 	} else if (stale) {
 		conf_warn(d, v->loc, v->span, "fetch a new one and reload",
 			  "OCSP response \"%s\" is stale; it is left out", v->s.p);

@@ -158,8 +158,8 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *n, const 
 	const struct tls_server *t = arg;
 
 	(void)ssl;
-	if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, n, t->alpn, t->alpn_n, in, in_n) ==
-	    OPENSSL_NPN_NEGOTIATED)
+	if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, n, t->alpn, t->alpn_n, in,
+				  in_n) == OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_OK;
 	return SSL_TLSEXT_ERR_ALERT_FATAL;      /* RFC 7301 section 3.2: no_application_protocol */
 }
@@ -186,7 +186,8 @@ static int on_verify(int ok, X509_STORE_CTX *store)
 	X509 *x = X509_STORE_CTX_get_current_cert(store);
 	EVP_PKEY *key = x ? X509_get0_pubkey(x) : NULL;
 
-	if (key && EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA && EVP_PKEY_get_bits(key) > CLIENT_RSA_BITS) {
+	if (key && EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA &&
+	    EVP_PKEY_get_bits(key) > CLIENT_RSA_BITS) {
 		X509_STORE_CTX_set_error(store, X509_V_ERR_CA_KEY_TOO_SMALL);
 		return 0;
 	}
@@ -231,8 +232,8 @@ static void set_crypto(struct tls_server *t, const struct conf_node *tls, struct
 	const struct conf_val *v = conf_opt(tls, D_LTLS_CIPHERS);
 	const char *version = conf_opt_word(tls, D_LTLS_VERSION);
 
-	SSL_CTX_set_min_proto_version(t->ctx, version && strcmp(version, "1.3") == 0 ? TLS1_3_VERSION
-										     : TLS1_2_VERSION);
+	SSL_CTX_set_min_proto_version(
+		t->ctx, version && strcmp(version, "1.3") == 0 ? TLS1_3_VERSION : TLS1_2_VERSION);
 	SSL_CTX_set_cipher_list(t->ctx, CIPHERS_12);
 	SSL_CTX_set_ciphersuites(t->ctx, SUITES_13);
 	if (v && v->s.n) {
@@ -324,8 +325,11 @@ static void set_client_auth(struct tls_server *t, const struct conf *c, const st
 		SSL_CTX_set1_verify_cert_store(t->ctx, store);
 	X509_STORE_free(store);
 	sk_X509_pop_free(all, X509_free);
-	SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER |
-			   (strcmp(word, "required") == 0 ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), on_verify);
+	SSL_CTX_set_verify(
+		t->ctx,
+		SSL_VERIFY_PEER |
+			(strcmp(word, "required") == 0 ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+		on_verify);
 	SSL_CTX_set_verify_depth(t->ctx, CLIENT_CHAIN_MAX);
 	SSL_CTX_set_max_cert_list(t->ctx, CLIENT_CHAIN_BYTES);
 	ERR_clear_error();
@@ -388,7 +392,8 @@ static void set_sessions(struct tls_server *t, const struct conf *c, const struc
 		SSL_CTX_set_options(t->ctx, SSL_OP_NO_TICKET);
 }
 
-struct tls_server *tls_server_build(const struct conf *c, const struct conf_node *tls, struct conf_diag *d)
+struct tls_server *tls_server_build(const struct conf *c, const struct conf_node *tls,
+				    struct conf_diag *d)
 {
 	unsigned before = conf_diag_errors(d);
 	struct pool *p = pool_new("tls listener", 0);
