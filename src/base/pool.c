@@ -71,7 +71,12 @@ static char *block_bytes(struct block *b)
 
 struct pool *pool_new(const char *name, size_t limit)
 {
-	size_t whole = POOL_ASAN ? POOL_HEAD + sizeof(struct block) : BLOCK_FIRST;
+	return pool_new_sized(name, limit, BLOCK_FIRST);
+}
+
+struct pool *pool_new_sized(const char *name, size_t limit, size_t first)
+{
+	size_t whole = POOL_ASAN ? POOL_HEAD + sizeof(struct block) : FL_MAX(first, (size_t)BLOCK_FIRST);
 	struct pool *p = env_malloc(whole);
 
 	if (!p)

@@ -148,7 +148,7 @@ int h1c_send_head(struct h1c *m, const struct http_head *h, struct pool *pool)
 	struct sb b;
 
 	sb_init(&b, http_room.out, HTTP_HEAD_OUT);
-	h1_put_request(&b, h, m->service->pool->idle_max == 0);
+	h1_put_request(&b, h, m->service->pool->idle_max == 0 && !h->upgrade);
 	if (b.over)
 		return FL_ELIMIT_;
 	m->state = H1C_HEAD;

@@ -477,12 +477,9 @@ static void on_eof(struct conn *c)
 static void on_error(struct conn *c, int err)
 {
 	struct h1s *s = conn_owner(c);
-	char peer[ADDR_TEXT_MAX];
 
-	if (err == FL_ETLS_) {
-		ip_text(addr_ip(conn_peer(c)), peer);
-		log_ev_key(EV_TLS_FAIL, str_c(peer), "vserver %s: client %s: TLS failed", s->vs->name, peer);
-	}
+	if (err == FL_ETLS_ && !conn_bytes_in(c))
+		stat_inc(s->cl.lrow, CTR_LISTENER_TLS_FAIL);
 	s->abandoned = true;
 	if (s->state == S_BUSY && s->t)
 		txn_abort(s->t, TXN_CLIENT_ABORT);
@@ -693,7 +690,7 @@ static void tunnel_done(void *ctx, uint64_t to_service, uint64_t to_client, int 
 	stat_add(s->vs->stat, CTR_VSERVER_BYTES_IN, to_service);
 	gone(s);
 	txn_tunnel_end(s->t, to_service, to_client,
-		       !err ? TXN_OK : side == 0 ? TXN_CLIENT_ABORT : TXN_SERVICE_CUT);
+		       !err ? TXN_OK : side == 0 ? TXN_CLIENT_ABORT : side == 1 ? TXN_SERVICE_CUT : TXN_CUT);
 	stat_add(s->vs->stat, CTR_VSERVER_BYTES_OUT, s->written);
 }
 

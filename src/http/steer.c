@@ -106,7 +106,7 @@ static void finished(struct txn *t)
 		stat_inc(row, CTR_VSERVER_ABORT_CLIENT);
 	else if (t->code == TXN_CLIENT_SLOW)
 		stat_inc(row, CTR_VSERVER_TIMEOUT_CLIENT);
-	else if (t->code && t->flow[TXN_RESP].head && !t->answered)
+	else if (t->code && t->code != TXN_CUT && t->flow[TXN_RESP].head && !t->answered)
 		stat_inc(row, CTR_VSERVER_ABORT_SERVER);
 	module_on_finished(t);
 	access_log_txn(t);

@@ -18,7 +18,8 @@
 
 #define TXN_MAGIC     0x74786e31u
 #define TXN_MEM_MAX   (512u * 1024)     /* of one exchange */
-#define SPARE_POOLS   64
+#define TXN_MEM_FIRST 12288u            /* enough for the usual exchange: no malloc while requests come and go */
+#define SPARE_POOLS   256
 
 static struct pool *spare[SPARE_POOLS];
 static unsigned n_spare;
@@ -50,7 +51,7 @@ const char *txn_code_text(enum txn_code c)
 
 struct txn *txn_new(const struct txn_host *host, const struct txn_down_ops *ops, void *down)
 {
-	struct pool *p = n_spare ? spare[--n_spare] : pool_new("txn", TXN_MEM_MAX);
+	struct pool *p = n_spare ? spare[--n_spare] : pool_new_sized("txn", TXN_MEM_MAX, TXN_MEM_FIRST);
 	struct txn *t = p ? pool_zalloc(p, sizeof(*t)) : NULL;
 
 	if (!t) {
