@@ -477,6 +477,11 @@ static void begin_linger(struct conn *c)
 	conn_defer(c);
 }
 
+unsigned conn_lingering(void)
+{
+	return conn_mod.n_linger;
+}
+
 /* Is the transport still good for what is queued, e.g. a TLS alert behind an error? */
 static bool can_linger(const struct conn *c)
 {

@@ -86,6 +86,9 @@ void   conn_close(struct conn **c);
 /* At once, by RST. Sets *c to NULL. */
 void   conn_abort(struct conn **c);
 
+/* Closed ones that still send or swallow: a process that ends before this is 0 cuts answers. */
+unsigned conn_lingering(void);
+
 /* One deadline per conn, loop time; 0 = none. Moving it later is one store. Ignored while an outgoing conn is
  * not ready: then connect_timeout_ms rules. */
 void   conn_deadline(struct conn *c, uint64_t after_ms);

@@ -335,7 +335,7 @@ void worker_main(const struct worker_start *s)
 	w.lc = s->gen->lc;
 	w.seg = s->gen->start->seg;
 	w.cores = s->gen->start->cores;
-	w.to_next.w.fd = w.from_old.w.fd = -1;
+	w.to_next.w.fd = -1;
 	err = birth(&w);
 	if (err) {
 		log_ev(EV_WORKER_EXIT, "worker@%u cannot start: %s", s->core, fl_err_text(err));

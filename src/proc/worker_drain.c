@@ -87,9 +87,15 @@ static struct listener *find_listener(struct worker *w, struct str name)
 	return NULL;
 }
 
+/* One for each predecessor: with fewer workers than before there are several. */
+struct inflow {
+	struct chan    chan;
+	struct worker *w;
+};
+
 static void from_old_got(struct chan *ch, struct msg_in *in)
 {
-	struct worker *w = FL_CONTAINER_OF(ch, struct worker, from_old);
+	struct worker *w = FL_CONTAINER_OF(ch, struct inflow, chan)->w;
 	struct addr peer, local;
 	socklen_t n = sizeof(local);
 	struct listener *l;
@@ -112,16 +118,29 @@ static void from_old_got(struct chan *ch, struct msg_in *in)
 	l->accepted(l, c);
 }
 
+static void free_inflow(void *obj)
+{
+	env_free(obj);
+}
+
 static void from_old_gone(struct chan *c)
 {
+	struct inflow *i = FL_CONTAINER_OF(c, struct inflow, chan);
+
 	chan_close(c);
+	engine_free_later(i->w->engine, i, free_inflow);
 }
 
 void worker_take_over(struct worker *w, int fd)
 {
-	chan_close(&w->from_old);
-	if (chan_open(&w->from_old, w->engine, fd, from_old_got, from_old_gone) != 0)
+	struct inflow *i = env_calloc(1, sizeof(*i));
+
+	if (!i || chan_open(&i->chan, w->engine, fd, from_old_got, from_old_gone) != 0) {
 		env_close(fd);
+		env_free(i);
+		return;
+	}
+	i->w = w;
 }
 
 /* Draining -------------------------------------------------------------------------------- */
@@ -200,7 +219,7 @@ void worker_retire(struct worker *w, struct msg_in *in)
 
 void worker_check_done(struct worker *w)
 {
-	if (w->stopped && http_clients() == 0)
+	if (w->stopped && http_clients() == 0 && conn_lingering() == 0)
 		worker_exit(w, false);
 }
 

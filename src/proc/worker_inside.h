@@ -32,7 +32,6 @@ struct worker {
 	bool               retired, stopped;
 	struct timer       drain_tick, cut, alone;
 	struct chan        to_next;          /* successor of this core */
-	struct chan        from_old;         /* predecessor of this core */
 	char              *gone;             /* names of listeners that the new generation does not have, one a line */
 };
 
