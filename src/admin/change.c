@@ -64,16 +64,14 @@ static void wait_a_bit(struct cmd *c, void (*fn)(struct timer *t))
 
 /* ---------- services ---------- */
 
-static void say_state(struct cmd *c, const char *was)
+static void say_state(struct cmd *c)
 {
 	uint64_t n = stat_total(c->v->seg, c->row, CTR_SERVICE_REQ_CUR);
 	struct stat_admin a;
 	uint32_t now = stat_admin_get(c->v->seg, c->row, &a) ? a.state : ST_ADMIN_READY;
 
 	sb_fmt(&c->out, "service " STR_FMT ": %s", STR_ARG(c->call.pos[0]), tbl_state_name("ADMIN", (int)now));
-	if (was)
-		sb_fmt(&c->out, " (was %s)", was);
-	sb_fmt(&c->out, ", %" PRIu64 " request%s in progress\n", n, n == 1 ? "" : "s");
+	sb_fmt(&c->out, " (was %s), %" PRIu64 " request%s in progress\n", c->was, n, n == 1 ? "" : "s");
 }
 
 static void on_drain_poll(struct timer *t)
@@ -85,7 +83,7 @@ static void on_drain_poll(struct timer *t)
 	/* Twice in a row: a worker may have chosen it just before it heard of the new state. */
 	c->n_empty = empty ? c->n_empty + 1 : 0;
 	if (c->n_empty >= 2) {
-		say_state(c, NULL);
+		say_state(c);
 		cmd_finish(c, CMD_OK);
 	} else if (now >= c->deadline_ms) {
 		sb_fmt(&c->out, "service " STR_FMT ": not empty in time, %" PRIu64 " requests in progress; it stays in DRAIN\n",
@@ -109,7 +107,7 @@ static void state_done(struct ask *a)
 	}
 	ask_free(a);
 	if (!c->deadline_ms || !c->finished) {
-		say_state(c, c->was);
+		say_state(c);
 		cmd_finish(c, CMD_OK);
 		return;
 	}
@@ -211,7 +209,7 @@ static void reload_done(struct ask *a)
 
 	c->asking = false;
 	if (!good)
-		(void)ask_failed(c, a);
+		(void)ask_failed(c, a);         /* diagnostics, and which generation goes on */
 	else if (a->reply.n)
 		sb_str(&c->out, sb_get(&a->reply));
 	ask_free(a);
@@ -219,9 +217,7 @@ static void reload_done(struct ask *a)
 		sb_ch(&c->out, '\n');
 	if (!stat_conf_get(c->v->seg, &f))
 		memset(&f, 0, sizeof(f));
-	if (!good)
-		sb_fmt(&c->out, "reload refused; generation %u keeps running\n", f.generation);
-	else if (!c->out.n)
+	if (!c->out.n)
 		sb_fmt(&c->out, "generation %u runs\n", f.generation);
 	if (!good || !verb_flag(&c->call, "--wait") || !c->finished) {
 		cmd_finish(c, good ? CMD_OK : CMD_FAIL);

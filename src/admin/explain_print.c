@@ -159,11 +159,24 @@ static void text_result(const struct explain *x, struct sb *out)
 	}
 }
 
+/* What the figures cannot say: whose turn it is, is known in each worker only. */
+static const char *method_note(const struct lb_pool *p)
+{
+	switch (p->method) {
+	case LB_ROUND_ROBIN:
+		return "  (each worker takes its own turns; this is how one begins)";
+	case LB_LEAST_CONNECTION:
+		return "  (equal ones take turns, in each worker)";
+	default:
+		return "";
+	}
+}
+
 static void text_pools(const struct explain *x, struct sb *out)
 {
 	for (const struct ex_pool *p = x->pools; p; p = p->next) {
-		sb_fmt(out, LABEL "%s  %s%s\n", "pool", p->pool->name, method_word(p->pool),
-		       strcmp(p->why, "pool") == 0 ? "" : "  (backup)");
+		sb_fmt(out, LABEL "%s  %s%s%s\n", "pool", p->pool->name, method_word(p->pool),
+		       strcmp(p->why, "pool") == 0 ? "" : "  (backup)", method_note(p->pool));
 		for (const struct ex_candidate *c = p->first; c; c = c->next) {
 			sb_fmt(out, LABEL "  %s  weight %u  ", "", c->c.s->full_name, c->c.s->weight);
 			if (c->c.usable)

@@ -63,6 +63,11 @@ void grid_u64(struct grid *g, uint64_t v)
 	end_cell(g);
 }
 
+void grid_bool(struct grid *g, bool v)
+{
+	grid_text(g, v ? "yes" : "no");
+}
+
 void grid_fmt(struct grid *g, const char *fmt, ...)
 {
 	va_list ap;
@@ -105,6 +110,8 @@ static void print_json(const struct grid *g, unsigned rows, struct sb *out)
 				sb_c(out, "null");
 			else if (g->col[k].type == GRID_TEXT)
 				sb_json_str(out, s);
+			else if (g->col[k].type == GRID_BOOL)
+				sb_c(out, s.p[0] == 'y' ? "true" : "false");
 			else
 				sb_str(out, s);
 		}

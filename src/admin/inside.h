@@ -87,7 +87,7 @@ bool cmd_needs_config(struct cmd *c);
 #undef B
 
 /* ---------- tables of text ---------- */
-enum grid_type { GRID_TEXT, GRID_NUM, GRID_RAW };   /* RAW: JSON as it is; only in JSON */
+enum grid_type { GRID_TEXT, GRID_NUM, GRID_BOOL, GRID_RAW };   /* BOOL: yes, no; RAW: JSON as it is, only there */
 struct grid {
 	struct sb        mem;                 /* all cells, one behind the other */
 	size_t          *cell;                /* offsets of cell ends */
@@ -103,6 +103,7 @@ void grid_col(struct grid *g, const char *name, enum grid_type type);     /* all
 void grid_text(struct grid *g, const char *z);                            /* NULL or "": "-" in text, null in JSON */
 void grid_str(struct grid *g, struct str s);
 void grid_u64(struct grid *g, uint64_t v);
+void grid_bool(struct grid *g, bool v);
 void grid_fmt(struct grid *g, const char *fmt, ...) FL_PRINTF(2, 3);
 enum { GRID_JSON = 1, GRID_VERTICAL = 2, GRID_HIDE_ZERO = 4 };
 /* Prints aligned columns (VERTICAL: name and value one below the other; HIDE_ZERO: without columns that are 0 in every
@@ -113,11 +114,15 @@ int  cmd_grid(struct cmd *c, struct grid *g, unsigned flags);
 
 /* ---------- small texts ---------- */
 void text_time(struct sb *b, uint64_t wall_us);              /* 2026-01-31T12:00:00Z; "-" for 0 */
+void text_http_date(struct sb *b, uint64_t wall_us);         /* Sat, 31 Jan 2026 12:00:00 GMT */
 void text_age(struct sb *b, uint64_t ms);                    /* 3m12s */
 /* State of a service and what a person should know about it. */
 uint32_t service_why(const struct admin_view *v, const struct lb_service *s, struct stat_health *h, struct stat_admin *a,
 		     struct sb *why);
 /* Sum of a counter over the current rows of a kind. */
+/* UP, DEGRADED (pools of policies only) or DOWN, and which pools have nothing that can take traffic. */
+const char *vserver_state(const struct lb_vserver *vs, struct sb *why);
+bool pool_works(const struct lb_pool *p);       /* it or a backup can take traffic */
 uint64_t view_sum(const struct admin_view *v, enum tbl_kind kind, unsigned ctr);
 unsigned view_workers(const struct admin_view *v, uint32_t state, uint32_t generation);   /* generation 0: any */
 

@@ -116,14 +116,22 @@ static void top(const struct admin_view *v, struct sb *out)
 
 static void vservers(const struct admin_view *v, struct sb *out)
 {
-	sb_c(out, "<h2>Virtual servers</h2>\n<table><tr><th>name</th><th>listen</th>");
+	sb_c(out, "<h2>Virtual servers</h2>\n<table><tr><th>name</th><th>state</th><th>listen</th>");
 	headings(out, vserver_figures, FL_ARRAY_LEN(vserver_figures));
 	sb_c(out, "</tr>\n");
 	for (unsigned i = 0; i < v->lc->n_vservers; i++) {
 		const struct lb_vserver *vs = &v->lc->vservers[i];
-		char text[ADDR_TEXT_MAX];
+		char text[ADDR_TEXT_MAX], mem[512];
+		struct sb why;
 
+		sb_init(&why, mem, sizeof(mem));
 		sb_fmt(out, "<tr><td>%s</td><td>", vs->name);
+		badge(out, vserver_state(vs, &why));
+		if (why.n) {
+			sb_c(out, " ");
+			html(out, sb_get(&why));
+		}
+		sb_c(out, "</td><td>");
 		for (unsigned k = 0; k < v->lc->n_listens; k++)
 			if (v->lc->listens[k].vserver == vs)
 				sb_fmt(out, "%s%s ", addr_text(&v->lc->listens[k].addr, text),

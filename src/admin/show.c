@@ -122,20 +122,24 @@ static unsigned usable(const struct lb_pool *p)
 	return n;
 }
 
-static bool pool_works(const struct lb_pool *p, unsigned depth)
+static bool works(const struct lb_pool *p, unsigned depth)
 {
 	if (usable(p))
 		return true;
 	for (unsigned i = 0; i < p->n_backups && depth < 8; i++)
-		if (pool_works(p->backups[i], depth + 1))
+		if (works(p->backups[i], depth + 1))
 			return true;
 	return false;
 }
 
-/* UP while everything that it can send traffic to can take some; pools of policies count as well as the default. */
-static const char *vserver_state(const struct lb_vserver *vs, struct sb *why)
+bool pool_works(const struct lb_pool *p)
 {
-	unsigned n = 0, works = 0;
+	return works(p, 0);
+}
+
+const char *vserver_state(const struct lb_vserver *vs, struct sb *why)
+{
+	unsigned n = 0, good = 0;
 	bool dflt_down = false;
 
 	for (unsigned i = 0; i <= vs->rules.n; i++) {
@@ -145,16 +149,16 @@ static const char *vserver_state(const struct lb_vserver *vs, struct sb *why)
 		if (r->act != POL_ACT_USE_POOL)
 			continue;
 		n++;
-		if (pool_works(p, 0)) {
-			works++;
+		if (pool_works(p)) {
+			good++;
 			continue;
 		}
 		sb_fmt(why, "%spool %s has no usable service", why->n ? ", " : "", p->name);
 		dflt_down |= r == &vs->dflt;
 	}
-	if (works == n)
+	if (good == n)
 		return "UP";
-	return works == 0 || dflt_down ? "DOWN" : "DEGRADED";
+	return good == 0 || dflt_down ? "DOWN" : "DEGRADED";
 }
 
 int verb_SHOW_VSERVER(struct cmd *c)
@@ -213,7 +217,7 @@ int verb_SHOW_LISTENER(struct cmd *c)
 	grid_col(&g, "name", GRID_TEXT);
 	grid_col(&g, "vserver", GRID_TEXT);
 	grid_col(&g, "address", GRID_TEXT);
-	grid_col(&g, "tls", GRID_TEXT);
+	grid_col(&g, "tls", GRID_BOOL);
 	grid_col(&g, "backlog", GRID_NUM);
 	grid_col(&g, "origin", GRID_TEXT);
 	grid_col(&g, "counters", GRID_RAW);
@@ -226,7 +230,7 @@ int verb_SHOW_LISTENER(struct cmd *c)
 		grid_text(&g, l->full_name);
 		grid_text(&g, l->vserver->name);
 		grid_text(&g, addr_text(&l->addr, text));
-		grid_text(&g, l->uses_tls ? "on" : "off");
+		grid_bool(&g, l->uses_tls);
 		grid_u64(&g, (uint64_t)l->backlog);
 		place(&g, l->node);
 		counters(c, &g, KIND_LISTENER, l->row);
@@ -242,7 +246,7 @@ static const char *pool_state(const struct lb_pool *p)
 
 	if (up == p->n_services)
 		return "UP";
-	return up ? "DEGRADED" : pool_works(p, 0) ? "BACKUP" : "DOWN";
+	return up ? "DEGRADED" : pool_works(p) ? "BACKUP" : "DOWN";
 }
 
 int verb_SHOW_POOL(struct cmd *c)
@@ -259,7 +263,7 @@ int verb_SHOW_POOL(struct cmd *c)
 	grid_col(&g, "usable", GRID_NUM);
 	grid_col(&g, "monitors", GRID_TEXT);
 	grid_col(&g, "backups", GRID_TEXT);
-	grid_col(&g, "tls", GRID_TEXT);
+	grid_col(&g, "tls", GRID_BOOL);
 	grid_col(&g, "origin", GRID_TEXT);
 	grid_col(&g, "counters", GRID_RAW);
 	for (unsigned i = 0; i < c->v->lc->n_pools; i++) {
@@ -278,7 +282,7 @@ int verb_SHOW_POOL(struct cmd *c)
 		for (unsigned k = 0; k < p->n_backups; k++)
 			sb_fmt(&g.mem, "%s%s", k ? " " : "", p->backups[k]->name);
 		grid_text(&g, NULL);
-		grid_text(&g, p->uses_tls ? "on" : "off");
+		grid_bool(&g, p->uses_tls);
 		place(&g, p->node);
 		counters(c, &g, KIND_POOL, p->row);
 	}
@@ -357,7 +361,7 @@ static void service_row(struct cmd *c, struct grid *g, const struct lb_service *
 		sb_fmt(&g->mem, "%s%s", i ? " " : "", ip_text(s->dns[i], text));
 	grid_text(g, NULL);
 	grid_u64(g, s->weight);
-	grid_text(g, s->backup ? "yes" : "no");
+	grid_bool(g, s->backup);
 	grid_u64(g, s->row == STAT_NO_ROW ? 0 : stat_total(c->v->seg, s->row, CTR_SERVICE_REQ_CUR));
 	text_time(&g->mem, h->since_us);
 	grid_text(g, NULL);
@@ -386,7 +390,7 @@ int verb_SHOW_SERVICE(struct cmd *c)
 	grid_col(&g, "address", GRID_TEXT);
 	grid_col(&g, "resolved", GRID_TEXT);
 	grid_col(&g, "weight", GRID_NUM);
-	grid_col(&g, "backup", GRID_TEXT);
+	grid_col(&g, "backup", GRID_BOOL);
 	grid_col(&g, tbl_ctrs[CTR__ALL_SERVICE_REQ_CUR].metric, GRID_NUM);
 	grid_col(&g, "since", GRID_TEXT);
 	grid_col(&g, "reason", GRID_TEXT);

@@ -76,17 +76,6 @@ static int judge_workers(const struct admin_view *v, struct sb *r)
 	return running == want ? STATUS_OK : running ? STATUS_DEGRADED : STATUS_FAILED;
 }
 
-static bool usable(const struct lb_pool *p, unsigned depth)
-{
-	for (unsigned i = 0; i < p->n_services; i++)
-		if (p->services[i].takes_new)
-			return true;
-	for (unsigned i = 0; i < p->n_backups && depth < 8; i++)
-		if (usable(p->backups[i], depth + 1))
-			return true;
-	return false;
-}
-
 static int judge_services(const struct admin_view *v, struct sb *r)
 {
 	int worst = STATUS_OK;
@@ -94,7 +83,7 @@ static int judge_services(const struct admin_view *v, struct sb *r)
 	for (unsigned i = 0; v->lc && i < v->lc->n_pools; i++) {
 		const struct lb_pool *p = &v->lc->pools[i];
 
-		if (p->n_services && !usable(p, 0)) {
+		if (p->n_services && !pool_works(p)) {
 			sb_fmt(r, "pool %s: no usable service\n", p->name);
 			worst = STATUS_DEGRADED;
 		}

@@ -178,10 +178,14 @@ static int put_head(struct web *w, const struct answer *a, bool close)
 	struct http_head h = { .is_response = true, .minor = 1, .status = (uint16_t)a->status,
 			       .reason = str_c(http_reason(a->status)), .body = HB_LENGTH, .length = a->body.n,
 			       .keepalive = !close };
-	char mem[HEAD_OUT_MAX];
-	struct sb text;
+	char mem[HEAD_OUT_MAX], date_mem[40];
+	struct sb text, date;
 	int err = head_add(w->pool, &h, STR("Content-Type"), str_c(a->type));
 
+	sb_init(&date, date_mem, sizeof(date_mem));
+	text_http_date(&date, env_wall_us());
+	if (!err)
+		err = head_add(w->pool, &h, STR("Date"), sb_get(&date));
 	if (!err)
 		err = head_add(w->pool, &h, STR("Cache-Control"), STR("no-store"));
 	if (!err)
