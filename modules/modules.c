@@ -2,8 +2,8 @@
 /*
  * modules.c - the modules of this binary, in the order in which their hooks run
  *
- * A new module is entered here, in directives.def (and counters_vserver.def) beside this file, and in
- * local.mk; nowhere else.
+ * A new module is entered here, in directives.def (and counters_vserver.def) beside this file, and
+ * in local.mk; nowhere else.
  */
 #include "config.h"
 

@@ -18,6 +18,7 @@
 #include <zlib.h>
 
 #include "conf/conf.h"
+#include "http/module.h"
 #include "policy/policy.h"
 #include "proc/launch.h"
 #include "stat/stat.h"
@@ -73,6 +74,7 @@ static const char *features(void)
 static void print_version(void)
 {
 	char pcre[64] = "?";
+	struct sb mods;
 
 	pcre2_config(PCRE2_CONFIG_VERSION, pcre);
 	printf("%s\n", PACKAGE_STRING);
@@ -82,6 +84,10 @@ static void print_version(void)
 	       OpenSSL_version(OPENSSL_VERSION), ev_version_major(), ev_version_minor(),
 	       ares_version(NULL), pcre, zlibVersion());
 	printf("features: http/1.1 tcp tls%s\n", features());
+	sb_init_heap(&mods);
+	module_list(&mods);
+	printf("modules:\n%s", mods.n ? mods.p : "");
+	sb_free(&mods);
 	printf("segment layout: %016llx\n", (unsigned long long)stat_layout_id());
 	printf("default configuration: %s\n", DEFAULT_FILE);
 }

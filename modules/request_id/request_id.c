@@ -2,12 +2,13 @@
 /*
  * request_id.c - gives each request an id that client, service and access log see alike
  *
- * The id is put into the request head before rules look at it, so that everything which reads request fields
- * (rules, templates, access-log custom) knows it, and the service gets it with the head. The response is given
- * the same. A client's own id is replaced, unless `trust` says to keep one that is well formed.
+ * The id is put into the request head before rules look at it, so that everything which reads
+ * request fields (rules, templates, access-log custom) knows it, and the service gets it with the
+ * head. The response is given the same. A client's own id is replaced, unless `trust` says to keep
+ * one that is well formed.
  *
- * An id of ours is a UUID of version 7 (RFC 9562 section 5.7): sorted by the millisecond in which it was made,
- * with 74 random bits. It is no secret: the random numbers are the fast ones.
+ * An id of ours is a UUID of version 7 (RFC 9562 section 5.7): sorted by the millisecond in which
+ * it was made, with 74 random bits. It is no secret: the random numbers are the fast ones.
  *
  * This is the module to copy: see http/module.h for what each hook may do.
  */
@@ -33,7 +34,8 @@ static void set_field(struct request_id *c, const struct conf_val *v, struct con
 	if (!conf_check_field_name(d, v))
 		return;
 	if (http_field_id(v->s) != HF_OTHER || str_istarts(v->s, STR("X-Forwarded-")))
-		conf_error(d, v->loc, v->span, "use a field that nothing else reads, such as X-Request-ID",
+		conf_error(d, v->loc, v->span,
+			   "use a field that nothing else reads, such as X-Request-ID",
 			   "\"%.60s\" has a meaning of its own: it cannot hold an id", v->s.p);
 }
 
@@ -90,8 +92,9 @@ static struct str make_id(struct pool *p)
 {
 	uint64_t ms = env_wall_us() / 1000, a = env_random_u64(), b = env_random_u64();
 
-	return str_c(pool_fmt(p, "%08x-%04x-7%03x-%04x-%012llx", (unsigned)(ms >> 16), (unsigned)(ms & 0xffff),
-			      (unsigned)(a & 0xfff), (unsigned)(0x8000 | (a >> 12 & 0x3fff)),
+	return str_c(pool_fmt(p, "%08x-%04x-7%03x-%04x-%012llx", (unsigned)(ms >> 16),
+			      (unsigned)(ms & 0xffff), (unsigned)(a & 0xfff),
+			      (unsigned)(0x8000 | (a >> 12 & 0x3fff)),
 			      (unsigned long long)(b >> 16)));
 }
 
@@ -120,7 +123,7 @@ static void response(struct txn *t, void *conf, struct http_head *h)
 
 const struct module module_request_id = {
 	.name = "request_id",
-	.abi = 1,
+	.abi = MODULE_ABI_1,
 	.text = "gives each request an id (request-id)",
 	.config = config,
 	.request = request,

@@ -29,7 +29,7 @@ void module_list(struct sb *out)
 	unsigned n = count_modules();
 
 	for (unsigned i = 0; i < n; i++)
-		sb_fmt(out, "%s  %s\n", modules[i]->name, modules[i]->text);
+		sb_fmt(out, "  %s: %s\n", modules[i]->name, modules[i]->text);
 }
 
 /* Configuration ---------------------------------------------------------------------------- */
