@@ -66,21 +66,29 @@ static void publish(struct master *m, bool ok, const char *error)
 
 static void start_next(struct master *m);
 
-/* `why`: one line or several; the first one is what is logged and shown. */
-static void failed(struct generation *g, const char *why, const char *all)
+/* Of what may be many lines, the first that tells of an error: what is logged and shown by status. */
+static void first_error(const char *all, char *out, size_t n)
+{
+	struct str text = str_c(all), first = str_cut(&text, '\n'), line = first;
+
+	while (text.n && str_find(line, STR(": error: ")) < 0)
+		line = str_cut(&text, '\n');
+	if (str_find(line, STR(": error: ")) < 0)
+		line = first;
+	snprintf(out, n, STR_FMT, STR_ARG(line));
+}
+
+static void failed(struct generation *g, const char *all)
 {
 	struct master *m = g->m;
 	char line[480], text[1024];
-	size_t n = strcspn(why, "\n");
 
-	snprintf(line, sizeof(line), "%.*s", (int)FL_MIN(n, sizeof(line) - 1), why);
+	first_error(all, line, sizeof(line));
 	m->next = NULL;
 	generation_free(g);
 	socks_sweep(m);
 	if (!m->cur) {
-		fputs(all, stderr);
-		if (all == why)
-			fputc('\n', stderr);
+		fprintf(stderr, "%s%s", all, *all && all[strlen(all) - 1] == '\n' ? "" : "\n");
 		master_die(m, 1);
 		return;
 	}
@@ -110,7 +118,7 @@ void reload_failed(struct generation *g, const char *why)
 	if (g != g->m->next)
 		return;
 	snprintf(text, sizeof(text), "the workers of the new generation do not start: %s", why);
-	failed(g, text, text);
+	failed(g, text);
 }
 
 /* Loading --------------------------------------------------------------------------------- */
@@ -139,7 +147,7 @@ static void begin(struct master *m, int image)
 		return;
 	snprintf(text, sizeof(text), "no process for the new generation: %s", fl_err_text(err));
 	if (g)
-		failed(g, text, text);
+		failed(g, text);
 }
 
 static void start_next(struct master *m)
@@ -317,7 +325,7 @@ void reload_loaded(struct generation *g, struct msg_in *in)
 	}
 	diag = master_read_fd(in->n_fd ? in->fd[0] : -1, NULL);
 	if (!in->m.arg) {
-		failed(g, diag && *diag ? diag : "the configuration cannot be loaded", diag && *diag ? diag : "no memory\n");
+		failed(g, diag && *diag ? diag : "the configuration cannot be loaded");
 		env_free(diag);
 		return;
 	}
@@ -339,7 +347,7 @@ void reload_loaded(struct generation *g, struct msg_in *in)
 	}
 	env_free(diag);
 	if (!g->man || !prepare(g, &b))
-		failed(g, b.n ? b.p : "no memory", b.n ? b.p : "no memory");
+		failed(g, b.n ? b.p : "no memory");
 	else
 		start_workers(g);
 }
