@@ -12,7 +12,9 @@ libfairlead_a_SOURCES += \
 	src/http/facts.c \
 	src/http/forward.c \
 	src/http/h1c.c \
-	src/http/h1s.c src/http/h1s.h \
+	src/http/h1s.c src/http/h1s.h src/http/h1s_inside.h \
+	src/http/h1s_req.c \
+	src/http/h1s_resp.c \
 	src/http/http.c src/http/http.h src/http/inside.h \
 	src/http/module.c src/http/module.h \
 	src/http/steer.c \
