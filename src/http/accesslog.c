@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * accesslog.c - one line per finished exchange: combined, JSON or a template (fairlead.conf(5), access-log)
+ * accesslog.c - one line per finished exchange: combined, JSON or a template (fairlead.conf(5),
+ * access-log)
  *
- * Nothing is formatted for a vserver without a log. Peers' bytes are escaped so that a line stays one
- * line and a quoted field stays one field.
+ * Nothing is formatted for a vserver without a log. Peers' bytes are escaped so that a line stays
+ * one line and a quoted field stays one field.
  */
 #include "config.h"
 
@@ -39,7 +40,8 @@ static void put_quoted(struct sb *b, struct str s)
 	sb_add(b, s.p + from, n - from);
 }
 
-static void put_target(struct sb *b, const struct http_head *r, void (*put)(struct sb *, struct str))
+static void put_target(struct sb *b, const struct http_head *r,
+		       void (*put)(struct sb *, struct str))
 {
 	put(b, r->path);
 	if (r->query.p) {
@@ -79,8 +81,8 @@ static const char *clf_time(uint64_t wall_us)
 		tm = (struct tm){ .tm_mday = 1, .tm_year = 70 };
 	/* strftime's %b would follow the locale. */
 	sb_init(&b, text, sizeof(text));
-	sb_fmt(&b, "%02d/%s/%04d:%02d:%02d:%02d +0000", tm.tm_mday, months[tm.tm_mon % 12], tm.tm_year + 1900,
-	       tm.tm_hour, tm.tm_min, tm.tm_sec);
+	sb_fmt(&b, "%02d/%s/%04d:%02d:%02d:%02d +0000", tm.tm_mday, months[tm.tm_mon % 12],
+	       tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 	return text;
 }
 
@@ -133,8 +135,9 @@ static void json_time(struct sb *b, uint64_t wall_us)
 
 	if (!gmtime_r(&s, &tm))
 		tm = (struct tm){ .tm_mday = 1, .tm_year = 70 };
-	sb_fmt(b, "{\"ts\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06uZ\"", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-	       tm.tm_min, tm.tm_sec, (unsigned)(wall_us % 1000000));
+	sb_fmt(b, "{\"ts\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06uZ\"", tm.tm_year + 1900,
+	       tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+	       (unsigned)(wall_us % 1000000));
 }
 
 static uint64_t since(uint64_t from, uint64_t to)

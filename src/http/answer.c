@@ -32,8 +32,9 @@ struct str answer_date(void)
 	made = now;
 	if (!gmtime_r(&now, &tm))
 		tm = (struct tm){ .tm_mday = 1, .tm_year = 70, .tm_wday = 4 };
-	n = snprintf(text, sizeof(text), "%s, %02d %s %04d %02d:%02d:%02d GMT", day_names[tm.tm_wday % 7], tm.tm_mday,
-		     month_names[tm.tm_mon % 12], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	n = snprintf(text, sizeof(text), "%s, %02d %s %04d %02d:%02d:%02d GMT",
+		     day_names[tm.tm_wday % 7], tm.tm_mday, month_names[tm.tm_mon % 12],
+		     tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 	len = n > 0 ? FL_MIN((size_t)n, sizeof(text) - 1) : 0;
 	return str_n(text, len);
 }
@@ -57,7 +58,8 @@ static struct http_head *new_head(struct txn *t, unsigned status)
 
 static int add_type(struct txn *t, struct http_head *h, const char *type)
 {
-	return head_add(t->pool, h, STR("Content-Type"), str_c(type ? type : "text/plain; charset=utf-8"));
+	return head_add(t->pool, h, STR("Content-Type"),
+			str_c(type ? type : "text/plain; charset=utf-8"));
 }
 
 void answer_error(struct txn *t, unsigned status, const char *code, const char *text)
@@ -75,7 +77,8 @@ void answer_error(struct txn *t, unsigned status, const char *code, const char *
 	if (status == 503)
 		r = head_add(t->pool, h, STR("Retry-After"), STR("1"));
 	else if (status == 405)
-		r = head_add(t->pool, h, STR("Allow"), STR("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"));
+		r = head_add(t->pool, h, STR("Allow"),
+			     STR("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"));
 	if (r < 0) {
 		txn_reset(t, TXN_NO_MEMORY, false);
 		return;
@@ -85,7 +88,8 @@ void answer_error(struct txn *t, unsigned status, const char *code, const char *
 }
 
 /* The text of a template in the exchange's memory. False: it did not fit or there was no memory. */
-static bool run_template(struct txn *t, const struct pol_tmpl *tmpl, const struct pol_facts *f, struct str *out)
+static bool run_template(struct txn *t, const struct pol_tmpl *tmpl, const struct pol_facts *f,
+			 struct str *out)
 {
 	char mem[ANSWER_MAX];
 	struct sb b;
@@ -133,7 +137,8 @@ void answer_rule(struct txn *t, const struct pol_rule *r, const struct pol_facts
 
 	if (r->act == POL_ACT_REJECT) {
 		t->code = TXN_DENIED;
-		answer_error(t, r->status ? r->status : 403, txn_code_name(TXN_DENIED), txn_code_text(TXN_DENIED));
+		answer_error(t, r->status ? r->status : 403, txn_code_name(TXN_DENIED),
+			     txn_code_text(TXN_DENIED));
 		return;
 	}
 	h = new_head(t, r->status ? r->status : r->act == POL_ACT_REDIRECT ? 302 : 200);
@@ -166,7 +171,8 @@ void answer_last_hop(struct txn *t)
 		return;
 	}
 	h = new_head(t, 204);
-	if (!h || head_add(t->pool, h, STR("Allow"), STR("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")) < 0) {
+	if (!h || head_add(t->pool, h, STR("Allow"),
+			   STR("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")) < 0) {
 		txn_fail(t, TXN_NO_MEMORY);
 		return;
 	}

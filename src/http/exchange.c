@@ -2,11 +2,11 @@
 /*
  * exchange.c - one request at its services (see exchange.h)
  *
- * When may a try be repeated (RFC 9110 section 9.2.2, ROBUSTNESS F20, F24)? Never after a byte of the response or of the request's
- * body; then, if no byte of the request went to the kernel, or the method is idempotent.
- * A request that is not idempotent is sent on a pooled connection only when that is younger than
- * FRESH_MS and the kernel says it is open (doc/decisions/005-txn.md): a closed one is the
- * usual way in which a request would be lost without a right to repeat it.
+ * When may a try be repeated (RFC 9110 section 9.2.2, ROBUSTNESS F20, F24)? Never after a byte of
+ * the response or of the request's body; then, if no byte of the request went to the kernel, or
+ * the method is idempotent. A request that is not idempotent is sent on a pooled connection only
+ * when that is younger than FRESH_MS and the kernel says it is open (doc/decisions/005-txn.md): a
+ * closed one is the usual way in which a request would be lost without a right to repeat it.
  */
 #include "config.h"
 
@@ -111,15 +111,16 @@ static void try_failed(struct exchange *x, enum txn_code why, const char *reason
 	struct h1c *m = x->m;
 	bool unsent = !m || !x->head_sent || h1c_unsent(m);
 	bool raced = m && m->reused && why == TXN_SERVICE_CLOSED;
-	bool again = may_repeat(x, unsent) && !(m && m->t_first_us) && why != TXN_SERVICE_BAD && why != TXN_SERVICE_TIMEOUT;
+	bool again = may_repeat(x, unsent) && !(m && m->t_first_us) && why != TXN_SERVICE_BAD &&
+		     why != TXN_SERVICE_TIMEOUT;
 
 	if (!(raced && again))
 		count_failure(x, why);
 	if (why == TXN_SERVICE_BAD || why == TXN_SERVICE_CUT)
 		x->t->reason = reason;
 	if (why == TXN_SERVICE_BAD)
-		log_ev_key(EV_BAD_RESPONSE, str_c(x->service->full_name), "service %s: %s", x->service->full_name,
-			   reason ? reason : "");
+		log_ev_key(EV_BAD_RESPONSE, str_c(x->service->full_name), "service %s: %s",
+			   x->service->full_name, reason ? reason : "");
 	if (!again) {
 		give_up(x, why);
 		return;
@@ -147,7 +148,11 @@ static void try_failed(struct exchange *x, enum txn_code why, const char *reason
 static void on_wait_over(struct timer *w)
 {
 	struct exchange *x = FL_CONTAINER_OF(w, struct exchange, wait);
-	struct http_head h = { .is_response = true, .minor = 1, .status = 100, .reason = STR("Continue"), .keepalive = true };
+	struct http_head h = { .is_response = true,
+			       .minor = 1,
+			       .status = 100,
+			       .reason = STR("Continue"),
+			       .keepalive = true };
 
 	if (x->resp_begun || x->body_used)
 		return;
@@ -184,7 +189,8 @@ static void on_ready(struct h1c *m)
 
 static struct h1c *take_idle(struct exchange *x)
 {
-	bool safe = http_method_idempotent(x->head->method) && x->head->body == HB_NONE && x->pool->retries > x->retries;
+	bool safe = http_method_idempotent(x->head->method) && x->head->body == HB_NONE &&
+		    x->pool->retries > x->retries;
 
 	if (x->fresh_only || x->pool->idle_max == 0)
 		return NULL;
@@ -204,7 +210,8 @@ static void try_once(struct exchange *x)
 	}
 	x->m = upstream_connect(x->service, x->sni, &user_ops, x, &err);
 	if (!x->m)
-		try_failed(x, err == FL_ENOMEM_ ? TXN_NO_MEMORY : TXN_CONNECT_FAILED, fl_err_name(err));
+		try_failed(x, err == FL_ENOMEM_ ? TXN_NO_MEMORY : TXN_CONNECT_FAILED,
+			   fl_err_name(err));
 }
 
 static void try_service(struct exchange *x)
@@ -413,7 +420,8 @@ static const char *tls_name(struct txn *t, const struct lb_pool *p, const struct
 		return NULL;
 	if (p->sni)
 		return p->sni;
-	return h->host.n && h->host.p[0] != '[' ? pool_strndup(t->pool, h->host.p, h->host.n) : NULL;
+	return h->host.n && h->host.p[0] != '[' ? pool_strndup(t->pool, h->host.p, h->host.n)
+						: NULL;
 }
 
 void exchange_start(struct txn *t, struct lb_pool *pool, struct http_head *fwd)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * exchange.h - the service side of a txn: choose a service, connect or reuse, send, repeat when that is safe
+ * exchange.h - the service side of a txn: choose a service, connect or reuse, send, repeat when
+ * that is safe
  */
 #ifndef FL_HTTP_EXCHANGE_H
 #define FL_HTTP_EXCHANGE_H

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * facts.c - what an exchange knows for policies: fields of tbl/fields.def from heads, addresses, TLS and the segment
+ * facts.c - what an exchange knows for policies: fields of tbl/fields.def from heads, addresses,
+ * TLS and the segment
  *
- * The same code answers the data path and explain; only who fills struct http_facts differs. A field that the
- * exchange does not have is absent (no values), not an error. Values are borrowed from the heads, or from scratch memory
- * that lasts for one evaluation.
+ * The same code answers the data path and explain; only who fills struct http_facts differs. A
+ * field that the exchange does not have is absent (no values), not an error. Values are borrowed
+ * from the heads, or from scratch memory that lasts for one evaluation.
  */
 #include "config.h"
 
@@ -72,7 +73,8 @@ static void put_fid(struct out *o, const struct http_head *h, enum http_fid id)
 			put_str(o, h->fields[i].value);
 }
 
-/* The cookie-pairs of that name in all Cookie fields (RFC 6265 section 4.2.1); quotes around a value are left. */
+/* The cookie-pairs of that name in all Cookie fields (RFC 6265 section 4.2.1); quotes around a
+ * value are left. */
 static void put_cookies(struct out *o, const struct http_head *h, struct str name)
 {
 	for (unsigned i = 0; h && i < h->n_fields; i++) {
@@ -90,7 +92,8 @@ static void put_cookies(struct out *o, const struct http_head *h, struct str nam
 	}
 }
 
-/* Memory for a text of n bytes: the scratch's half, or a large one of the process when that is too small. */
+/* Memory for a text of n bytes: the scratch's half, or a large one of the process when that is
+ * too small. */
 static char *text_room(struct http_facts *h, unsigned which, size_t n)
 {
 	static char large[2][LONG_URI];
@@ -188,7 +191,11 @@ static void get_request(struct http_facts *h, enum pol_field f, struct str key, 
 	case POL_F_HTTP_PATH:     put_str(o, r->path); break;
 	case POL_F_HTTP_QUERY:    put_str(o, r->query); break;
 	case POL_F_HTTP_FULL_URI: put_str(o, full_uri(h)); break;
-	case POL_F_HTTP_VERSION:  put_str(o, r->minor == 2 ? STR("HTTP/2") : r->minor ? STR("HTTP/1.1") : STR("HTTP/1.0")); break;
+	case POL_F_HTTP_VERSION:
+		put_str(o, r->minor == 2 ? STR("HTTP/2")
+			   : r->minor    ? STR("HTTP/1.1")
+					 : STR("HTTP/1.0"));
+		break;
 	case POL_F_HTTP_HEADERS:
 		/* the codec keeps Host apart */
 		if (http_field_id(key) == HF_HOST)
@@ -210,7 +217,8 @@ static void get_request(struct http_facts *h, enum pol_field f, struct str key, 
 	}
 }
 
-static int get(void *ctx, enum pol_field f, struct str key, const void *obj, unsigned start, struct pol_val *out, unsigned *n)
+static int get(void *ctx, enum pol_field f, struct str key, const void *obj, unsigned start,
+	       struct pol_val *out, unsigned *n)
 {
 	struct http_facts *h = ctx;
 	struct out o = { .v = out, .room = *n, .skip = start };

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * forward.c - what a gateway changes in heads that pass: Via, X-Forwarded-*, Forwarded, Date, set-header and its kin
+ * forward.c - what a gateway changes in heads that pass: Via, X-Forwarded-*, Forwarded, Date,
+ * set-header and its kin
  *
- * RFC 9110 sections 7.6.3 (Via), 6.6.1 (Date); RFC 7239 (Forwarded). What a client says about its own path is
- * believed only from trusted addresses, and removed from all others. Connection-level fields are the codec's.
+ * RFC 9110 sections 7.6.3 (Via), 6.6.1 (Date); RFC 7239 (Forwarded). What a client says about its
+ * own path is believed only from trusted addresses, and removed from all others. Connection-level
+ * fields are the codec's.
  */
 #include "config.h"
 
@@ -59,7 +61,8 @@ static struct http_head *copy_head(struct txn *t, bool trusted)
 }
 
 /* All values of that field in one line with `more` behind them; the fields are removed. */
-static struct str join(struct txn *t, struct http_head *h, enum http_fid id, struct str name, struct str more)
+static struct str join(struct txn *t, struct http_head *h, enum http_fid id, struct str name,
+		       struct str more)
 {
 	size_t n = more.n, at = 0;
 	char *p;
@@ -90,14 +93,16 @@ static int add_x_forwarded(struct txn *t, struct http_head *h)
 {
 	char text[ADDR_TEXT_MAX];
 	struct str ip = pool_str(t->pool, str_c(ip_text(addr_ip(&t->client), text)));
-	struct str all = ip.p ? join(t, h, HF_X_FORWARDED_FOR, STR("X-Forwarded-For"), ip) : STR_NULL;
+	struct str all =
+		ip.p ? join(t, h, HF_X_FORWARDED_FOR, STR("X-Forwarded-For"), ip) : STR_NULL;
 	int r;
 
 	if (!all.p)
 		return FL_ENOMEM_;
 	r = head_add(t->pool, h, STR("X-Forwarded-For"), all);
 	if (!r && !head_get(h, HF_X_FORWARDED_PROTO))
-		r = head_add(t->pool, h, STR("X-Forwarded-Proto"), t->tls ? STR("https") : STR("http"));
+		r = head_add(t->pool, h, STR("X-Forwarded-Proto"),
+			     t->tls ? STR("https") : STR("http"));
 	if (!r && t->req->authority.n && !head_get(h, HF_X_FORWARDED_HOST))
 		r = head_add(t->pool, h, STR("X-Forwarded-Host"), t->req->authority);
 	return r;
@@ -112,8 +117,9 @@ static int add_forwarded(struct txn *t, struct http_head *h)
 	struct str all;
 
 	ip_text(ip, text);
-	mine = pool_fmt(t->pool, "for=%s%s%s;proto=%s%s" STR_FMT "%s", v6 ? "\"[" : "", text, v6 ? "]\"" : "",
-			t->tls ? "https" : "http", host ? ";host=\"" : "", STR_ARG(t->req->authority), host ? "\"" : "");
+	mine = pool_fmt(t->pool, "for=%s%s%s;proto=%s%s" STR_FMT "%s", v6 ? "\"[" : "", text,
+			v6 ? "]\"" : "", t->tls ? "https" : "http", host ? ";host=\"" : "",
+			STR_ARG(t->req->authority), host ? "\"" : "");
 	all = mine ? join(t, h, HF_FORWARDED, STR("Forwarded"), str_c(mine)) : STR_NULL;
 	return all.p ? head_add(t->pool, h, STR("Forwarded"), all) : FL_ENOMEM_;
 }
@@ -130,7 +136,8 @@ static int add_via(struct txn *t, struct http_head *h, unsigned minor)
 
 /* Rules' changes ------------------------------------------------------------------------------ */
 
-static int apply_mod(struct txn *t, struct http_head *h, const struct pol_hdr_mod *m, const struct pol_facts *f)
+static int apply_mod(struct txn *t, struct http_head *h, const struct pol_hdr_mod *m,
+		     const struct pol_facts *f)
 {
 	char mem[VALUE_MAX];
 	struct str v = STR_NULL;
@@ -151,7 +158,8 @@ static int apply_mod(struct txn *t, struct http_head *h, const struct pol_hdr_mo
 		h->authority = v;
 		return 0;
 	}
-	r = m->op == POL_HDR_SET ? head_set(t->pool, h, m->name, v) : head_add(t->pool, h, m->name, v);
+	r = m->op == POL_HDR_SET ? head_set(t->pool, h, m->name, v)
+				 : head_add(t->pool, h, m->name, v);
 	return r == FL_ESYNTAX_ ? 0 : r;        /* a value that is no field value is left out */
 }
 
@@ -161,7 +169,9 @@ static int apply_mods(struct txn *t, struct http_head *h, bool response, const s
 		const struct pol_rule *rule = t->route.matched[i];
 
 		for (unsigned k = 0; k < rule->n_mods; k++) {
-			int r = rule->mods[k].response == response ? apply_mod(t, h, &rule->mods[k], f) : 0;
+			int r = rule->mods[k].response == response
+					? apply_mod(t, h, &rule->mods[k], f)
+					: 0;
 
 			if (r < 0)
 				return r;
@@ -170,7 +180,8 @@ static int apply_mods(struct txn *t, struct http_head *h, bool response, const s
 	return 0;
 }
 
-/* The two directions ----------------------------------------------------------------------------- */
+/* The two directions
+ * ----------------------------------------------------------------------------- */
 
 struct http_head *forward_request(struct txn *t, const struct pol_facts *f)
 {
@@ -201,6 +212,7 @@ void forward_response(struct txn *t, struct http_head *h, const struct pol_facts
 	}
 	if (!r && t->route.n_matched)
 		r = apply_mods(t, h, true, f);
-	/* Too many fields or no memory: it goes on without what did not fit; nothing of its own was lost. */
+	/* Too many fields or no memory: it goes on without what did not fit; nothing of its own
+	 * was lost. */
 	(void)r;
 }

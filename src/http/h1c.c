@@ -103,9 +103,9 @@ static bool can_be_used_again(const struct h1c *m)
 	const struct upstream *u = m->service->upstream;
 	const struct lb_service *s = m->service;
 
-	return m->state == H1C_DONE && m->keepalive && m->sent_all && !m->leftover && !m->eof && !conn_is_dead(m->c) &&
-	       !conn_has_input(m->c) && u && u->n_idle < s->pool->idle_max && !http_room.draining &&
-	       (s->state == ST_SVC_UP || s->state == ST_SVC_DRAIN);
+	return m->state == H1C_DONE && m->keepalive && m->sent_all && !m->leftover && !m->eof &&
+	       !conn_is_dead(m->c) && !conn_has_input(m->c) && u && u->n_idle < s->pool->idle_max &&
+	       !http_room.draining && (s->state == ST_SVC_UP || s->state == ST_SVC_DRAIN);
 }
 
 void h1c_release(struct h1c *m)
@@ -263,8 +263,9 @@ static bool interim(struct h1c *m, const struct http_head *h)
 /* Parses one head from p. *used 0: incomplete. */
 static bool read_head(struct h1c *m, const uint8_t *p, size_t n, size_t *used)
 {
-	static const struct h1_limits limits = { .max_request_line = 8192, .max_head = 65536, .max_field = 32768,
-						 .max_fields = 200 };
+	static const struct h1_limits limits = {
+		.max_request_line = 8192, .max_head = 65536, .max_field = 32768, .max_fields = 200
+	};
 	struct http_head h = { 0 };
 	enum h1_reason why = H1_OK;
 	size_t off = 0;
@@ -309,7 +310,8 @@ static bool read_body(struct h1c *m, const uint8_t *p, size_t n, size_t *taken)
 		}
 		if (m->body.kind == HB_CHUNKED && !m->trailers)
 			m->trailers = pool_zalloc(m->pool, sizeof(*m->trailers));
-		if (h1_body_next(&m->body, p + *taken, n - *taken, &used, &data, m->pool, m->trailers, &why) < 0) {
+		if (h1_body_next(&m->body, p + *taken, n - *taken, &used, &data, m->pool,
+				 m->trailers, &why) < 0) {
 			broken(m, TXN_SERVICE_CUT, h1_reason_code(why));
 			return false;
 		}
@@ -330,7 +332,8 @@ static bool read_body(struct h1c *m, const uint8_t *p, size_t n, size_t *taken)
 /* From here on nobody needs to see the rest of the body. */
 static bool wants_pump(struct h1c *m)
 {
-	return m->body.kind == HB_LENGTH && m->body.left >= HTTP_SPLICE_MIN && !conn_is_tls(m->c) && m->ops->sink(m);
+	return m->body.kind == HB_LENGTH && m->body.left >= HTTP_SPLICE_MIN && !conn_is_tls(m->c) &&
+	       m->ops->sink(m);
 }
 
 static void on_eof(struct conn *c);
@@ -424,9 +427,11 @@ static void on_error(struct conn *c, int err)
 	if (m->state == H1C_GONE)
 		return;
 	if (m->state == H1C_CONNECTING)
-		broken(m, err == FL_ETIMEOUT_ ? TXN_CONNECT_TIMEOUT : TXN_CONNECT_FAILED, fl_err_name(err));
+		broken(m, err == FL_ETIMEOUT_ ? TXN_CONNECT_TIMEOUT : TXN_CONNECT_FAILED,
+		       fl_err_name(err));
 	else
-		broken(m, m->state == H1C_BODY ? TXN_SERVICE_CUT : TXN_SERVICE_CLOSED, fl_err_name(err));
+		broken(m, m->state == H1C_BODY ? TXN_SERVICE_CUT : TXN_SERVICE_CLOSED,
+		       fl_err_name(err));
 }
 
 static bool is_client_slow(const struct h1c *m)
@@ -445,7 +450,8 @@ static void on_timeout(struct conn *c)
 	if (!m->ops) {
 		h1c_drop(m);
 	} else if (is_client_slow(m)) {
-		conn_deadline(c, m->response_ms);       /* the client is the slow one; its own limits hold */
+		/* the client is the slow one; its own limits hold */
+		conn_deadline(c, m->response_ms);
 	} else {
 		broken(m, m->state == H1C_BODY ? TXN_SERVICE_CUT : TXN_SERVICE_TIMEOUT, "timeout");
 	}
@@ -496,7 +502,9 @@ static void start_pump(struct engine_job *j)
 	if (m->state != H1C_BODY || !m->ops || !m->pump_wanted)
 		return;
 	to = m->ops->sink(m);
-	m->pump = (struct conn_pump){ .from = m->c, .to = to, .progress = pump_progress, .done = pump_done, .owner = m };
+	m->pump = (struct conn_pump){
+		.from = m->c, .to = to, .progress = pump_progress, .done = pump_done, .owner = m
+	};
 	if (to && conn_pump_start(&m->pump, m->body.left, HTTP_SPLICE_MIN) == 0) {
 		m->pumping = true;
 		return;

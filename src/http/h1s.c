@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * h1s.c - the mux towards clients: HTTP/1.1 and 1.0, one exchange at a time, the next request waits in the conn
+ * h1s.c - the mux towards clients: HTTP/1.1 and 1.0, one exchange at a time, the next request
+ * waits in the conn
  *
  *   IDLE --byte--> HEAD --head--> BUSY --response and request ended--> IDLE
- *     |              |              |--response ended, little is left of the request--> DISCARD --> IDLE
+ *     |              |              |--response ended, request nearly--> DISCARD --> IDLE
  *     `--- timeout, `-- 408 ---.    |--else, error, Connection: close--> lingering close
  *          close, hand-over     `-->'--101--> tunnel
  *
- * The end of the client's stream inside an exchange is an abort (ROBUSTNESS F27): the service is told within the
- * same turn. The codec proper is h1.h; who may answer what is behind the txn.
+ * The end of the client's stream inside an exchange is an abort (ROBUSTNESS F27): the service is
+ * told within the same turn. The codec proper is h1.h; who may answer what is behind the txn.
  */
 #include "config.h"
 
@@ -238,7 +239,8 @@ static void on_timeout(struct conn *c)
 			return;
 		}
 		t->code = TXN_CLIENT_SLOW;
-		h1s_refuse(s, t, 408, txn_code_name(TXN_CLIENT_SLOW), txn_code_text(TXN_CLIENT_SLOW));
+		h1s_refuse(s, t, 408, txn_code_name(TXN_CLIENT_SLOW),
+			   txn_code_text(TXN_CLIENT_SLOW));
 		break;
 	case S_BUSY:
 		if (s->t)
@@ -263,7 +265,8 @@ static const struct conn_ops conn_ops = {
 	.timeout = on_timeout,
 };
 
-/* The list's hooks ------------------------------------------------------------------------------- */
+/* The list's hooks
+ * ------------------------------------------------------------------------------- */
 
 static bool hand_over(struct http_client *cl)
 {

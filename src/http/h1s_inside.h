@@ -12,7 +12,8 @@
 #include "http/h1.h"
 #include "http/inside.h"
 
-#define H1S_DISCARD_MAX (64u * 1024)   /* rest of a request that we read away to keep a connection */
+/* rest of a request that we read away to keep a connection */
+#define H1S_DISCARD_MAX (64u * 1024)
 
 enum h1s_state { S_IDLE, S_HEAD, S_BUSY, S_DISCARD, S_GONE };
 enum h1s_cut { CUT_NO, CUT_CLOSE, CUT_RESET };
@@ -40,8 +41,10 @@ struct h1s {
 };
 
 /* h1s.c */
-void h1s_close(struct h1s *s, bool reset);              /* the conn and s are gone; not while a txn runs */
-void h1s_gone(struct h1s *s);                           /* the same when the conn has been taken away */
+/* the conn and s are gone; not while a txn runs */
+void h1s_close(struct h1s *s, bool reset);
+/* the same when the conn has been taken away */
+void h1s_gone(struct h1s *s);
 void h1s_count_bytes(struct h1s *s);
 void h1s_next_request(struct h1s *s);
 void h1s_closed(struct txn *t);                         /* the txn's closed() */
@@ -50,12 +53,14 @@ bool h1s_is_discardable(const struct h1s *s);
 /* h1s_req.c */
 /* An answer to something that never became a request. Takes t. */
 void h1s_refuse(struct h1s *s, struct txn *t, unsigned status, const char *code, const char *text);
-/* One head from p; returns bytes consumed, 0 when it is incomplete or the connection is finished. */
+/* One head from p; returns bytes consumed, 0 when it is incomplete or the connection is finished.
+ * */
 size_t h1s_read_head(struct h1s *s, const uint8_t *p, size_t n);
 /* Content from p to the exchange; returns bytes taken. */
 size_t h1s_feed(struct h1s *s, const uint8_t *p, size_t n);
 void h1s_after_feed(struct h1s *s, bool all);           /* all: nothing of the input is left */
-size_t h1s_discard(struct h1s *s, size_t n);            /* the rest of a request that was answered already */
+/* the rest of a request that was answered already */
+size_t h1s_discard(struct h1s *s, size_t n);
 uint64_t h1s_body_wait_ms(const struct h1s *s);
 void h1s_start_pump(struct engine_job *j);
 

@@ -66,7 +66,8 @@ void h1s_refuse(struct h1s *s, struct txn *t, unsigned status, const char *code,
 	answer_error(t, status, code, text);
 }
 
-static void refuse_head(struct h1s *s, struct txn *t, enum h1_reason why, size_t off, const uint8_t *p, size_t n)
+static void refuse_head(struct h1s *s, struct txn *t, enum h1_reason why, size_t off,
+			const uint8_t *p, size_t n)
 {
 	char peer[ADDR_TEXT_MAX], mem[160];
 	struct sb b;
@@ -76,8 +77,8 @@ static void refuse_head(struct h1s *s, struct txn *t, enum h1_reason why, size_t
 	if (off < n)
 		sb_escape(&b, str_n(p + off, n - off), 32);
 	ip_text(addr_ip(conn_peer(s->c)), peer);
-	log_ev_key(EV_BAD_REQUEST, str_c(peer), "vserver %s: client %s: %s near offset %zu: %s", s->vs->name, peer,
-		   h1_reason_code(why), off, mem);
+	log_ev_key(EV_BAD_REQUEST, str_c(peer), "vserver %s: client %s: %s near offset %zu: %s",
+		   s->vs->name, peer, h1_reason_code(why), off, mem);
 	stat_inc(s->vs->stat, CTR_VSERVER_REQ_BAD);
 	h1s_refuse(s, t, h1_reason_status(why), h1_reason_code(why), h1_reason_text(why));
 }
@@ -137,11 +138,14 @@ static void begin(struct h1s *s, struct txn *t, struct http_head *h)
 	}
 }
 
-/* One head from p; returns bytes consumed, 0 when it is incomplete or the connection is finished. */
+/* One head from p; returns bytes consumed, 0 when it is incomplete or the connection is finished.
+ * */
 size_t h1s_read_head(struct h1s *s, const uint8_t *p, size_t n)
 {
-	const struct h1_limits limits = { .max_request_line = s->vs->max_request_line, .max_head = s->vs->max_head,
-					  .max_field = FL_MIN((size_t)8192, (size_t)s->vs->max_head),
+	const struct h1_limits limits = { .max_request_line = s->vs->max_request_line,
+					  .max_head = s->vs->max_head,
+					  .max_field =
+						  FL_MIN((size_t)8192, (size_t)s->vs->max_head),
 					  .max_fields = s->vs->max_fields };
 	struct txn *t = txn_new(&steer_host, &h1s_down_ops, s);
 	struct http_head *h = t ? pool_zalloc(t->pool, sizeof(*h)) : NULL;
@@ -173,7 +177,8 @@ size_t h1s_read_head(struct h1s *s, const uint8_t *p, size_t n)
 	return (size_t)r;
 }
 
-/* Request body ---------------------------------------------------------------------------------- */
+/* Request body ----------------------------------------------------------------------------------
+ * */
 
 static void bad_body(struct h1s *s, enum h1_reason why)
 {
@@ -218,7 +223,8 @@ size_t h1s_feed(struct h1s *s, const uint8_t *p, size_t n)
 		}
 		if (s->body.kind == HB_CHUNKED && !s->trailers)
 			s->trailers = pool_zalloc(s->t->pool, sizeof(*s->trailers));
-		if (h1_body_next(&s->body, p + taken, n - taken, &used, &data, s->t->pool, s->trailers, &why) < 0) {
+		if (h1_body_next(&s->body, p + taken, n - taken, &used, &data, s->t->pool,
+				 s->trailers, &why) < 0) {
 			bad_body(s, why);
 			return n;
 		}
@@ -244,7 +250,8 @@ uint64_t h1s_body_wait_ms(const struct h1s *s)
 	/* It may wait for our own 100 before it sends anything. */
 	if (s->t && s->t->req->expect_continue && !s->body_bytes)
 		return s->vs->body_timeout_ms + HTTP_CONTINUE_MS;
-	return s->vs->body_rate ? FL_MIN((uint64_t)1000, s->vs->body_timeout_ms) : s->vs->body_timeout_ms;
+	return s->vs->body_rate ? FL_MIN((uint64_t)1000, s->vs->body_timeout_ms)
+				: s->vs->body_timeout_ms;
 }
 
 void h1s_after_feed(struct h1s *s, bool all)
@@ -256,8 +263,8 @@ void h1s_after_feed(struct h1s *s, bool all)
 	conn_deadline(s->c, h1s_body_wait_ms(s));
 	if (!all)
 		return;
-	if (s->body.kind == HB_LENGTH && s->body.left >= HTTP_SPLICE_MIN && !conn_is_tls(s->c) && !s->vs->body_rate &&
-	    txn_raw(s->t, TXN_REQ)) {
+	if (s->body.kind == HB_LENGTH && s->body.left >= HTTP_SPLICE_MIN && !conn_is_tls(s->c) &&
+	    !s->vs->body_rate && txn_raw(s->t, TXN_REQ)) {
 		s->pump_wanted = true;
 		engine_defer(http_room.w.engine, &s->job);
 		return;
@@ -276,7 +283,8 @@ size_t h1s_discard(struct h1s *s, size_t n)
 	return take;
 }
 
-/* Moving a request body unseen ------------------------------------------------------------------- */
+/* Moving a request body unseen
+ * ------------------------------------------------------------------- */
 
 static void pump_progress(struct conn_pump *p, size_t n)
 {
@@ -316,7 +324,9 @@ void h1s_start_pump(struct engine_job *j)
 	if (s->state != S_BUSY || !s->t || !s->pump_wanted || s->req_ended)
 		return;
 	to = txn_raw(s->t, TXN_REQ);
-	s->pump = (struct conn_pump){ .from = s->c, .to = to, .progress = pump_progress, .done = pump_done, .owner = s };
+	s->pump = (struct conn_pump){
+		.from = s->c, .to = to, .progress = pump_progress, .done = pump_done, .owner = s
+	};
 	if (to && conn_pump_start(&s->pump, s->body.left, HTTP_SPLICE_MIN) == 0) {
 		s->pumping = true;
 		return;

@@ -2,15 +2,16 @@
 /*
  * h1s_resp.c - responses to a client: from the txn to bytes, framed as the client understands it
  *
- * HTTP/1.1 clients get chunks where the length is not known, HTTP/1.0 ones a body that the end of the
- * connection delimits. 101 makes the connection a tunnel.
+ * HTTP/1.1 clients get chunks where the length is not known, HTTP/1.0 ones a body that the end of
+ * the connection delimits. 101 makes the connection a tunnel.
  */
 #include "config.h"
 
 #include "base/err.h"
 #include "http/h1s_inside.h"
 
-/* From the txn ----------------------------------------------------------------------------------- */
+/* From the txn
+ * ----------------------------------------------------------------------------------- */
 
 static void write_out(struct h1s *s, const void *p, size_t n)
 {
@@ -25,9 +26,11 @@ static void write_out(struct h1s *s, const void *p, size_t n)
 
 static bool will_keep(const struct h1s *s)
 {
-	bool told = http_room.draining && (conn_is_tls(s->c) || !http_room.give || http_room.give_failed);
+	bool told = http_room.draining &&
+		    (conn_is_tls(s->c) || !http_room.give || http_room.give_failed);
 
-	return s->keep && !told && !s->eof && (s->req_ended || (h1s_is_discardable(s) && !s->t->req->expect_continue));
+	return s->keep && !told && !s->eof &&
+	       (s->req_ended || (h1s_is_discardable(s) && !s->t->req->expect_continue));
 }
 
 static void down_head(struct txn *t, const struct http_head *h)
@@ -132,7 +135,9 @@ static void *down_raw(struct txn *t)
 {
 	struct h1s *s = t->down;
 
-	return s->c && !conn_is_tls(s->c) && !s->resp_chunked && !s->cut && !conn_is_dead(s->c) ? s->c : NULL;
+	return s->c && !conn_is_tls(s->c) && !s->resp_chunked && !s->cut && !conn_is_dead(s->c)
+		       ? s->c
+		       : NULL;
 }
 
 static void tunnel_done(void *ctx, uint64_t to_service, uint64_t to_client, int err, int side)
@@ -143,7 +148,10 @@ static void tunnel_done(void *ctx, uint64_t to_service, uint64_t to_client, int 
 	stat_add(s->vs->stat, CTR_VSERVER_BYTES_IN, to_service);
 	h1s_gone(s);
 	txn_tunnel_end(s->t, to_service, to_client,
-		       !err ? TXN_OK : side == 0 ? TXN_CLIENT_ABORT : side == 1 ? TXN_SERVICE_CUT : TXN_CUT);
+		       !err        ? TXN_OK
+		       : side == 0 ? TXN_CLIENT_ABORT
+		       : side == 1 ? TXN_SERVICE_CUT
+				   : TXN_CUT);
 	stat_add(s->vs->stat, CTR_VSERVER_BYTES_OUT, s->written);
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * http.c - the room of one worker: its client connections, limits, drain and hand-over (DESIGN section 1)
+ * http.c - the room of one worker: its client connections, limits, drain and hand-over (DESIGN
+ * section 1)
  *
- * Draining: idle clear-text clients are given to the successor at once, and again whenever one becomes idle (a
- * sweep every few milliseconds, since a connection can only move when its last answer has left). Those that
- * cannot move are told with their next answer.
+ * Draining: idle clear-text clients are given to the successor at once, and again whenever one
+ * becomes idle (a sweep every few milliseconds, since a connection can only move when its last
+ * answer has left). Those that cannot move are told with their next answer.
  */
 #include "config.h"
 
@@ -106,7 +107,8 @@ bool room_client_add(struct http_client *cl, struct lb_vserver *vs, struct liste
 	cl->lrow = l ? l->stat : NULL;
 	cl->listen_name = room_listen_name(l, vs);
 	list_init(&cl->link);
-	if ((vs->max_connections && vs->n_conns >= vs->max_connections) || (all && r->n_clients >= all)) {
+	if ((vs->max_connections && vs->n_conns >= vs->max_connections) ||
+	    (all && r->n_clients >= all)) {
 		stat_inc(cl->lrow, CTR_LISTENER_REFUSED);
 		return false;
 	}
@@ -166,7 +168,8 @@ static void sweep(struct timer *t)
 		engine_timer(r->w.engine, &r->drain_timer, SWEEP_MS);
 }
 
-void http_drain(bool (*give)(void *ctx, int fd, const char *listen_name, const struct addr *peer), void *ctx)
+void http_drain(bool (*give)(void *ctx, int fd, const char *listen_name, const struct addr *peer),
+		void *ctx)
 {
 	struct http_room *r = &http_room;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * http.h - entry points of the HTTP room for a worker (wiring only; the rest is in mux, txn, exchange)
+ * http.h - entry points of the HTTP room for a worker (wiring only; the rest is in mux, txn,
+ * exchange)
  */
 #ifndef FL_HTTP_HTTP_H
 #define FL_HTTP_HTTP_H
@@ -15,7 +16,8 @@ struct http_worker {                 /* what the room needs from its worker; own
 	struct stat_seg  *seg;
 	struct stat_row  *proc;      /* PROC row */
 	unsigned          core;
-	/* Takes one finished access log line (no newline); stream: index into lb_config.logs. NULL: none. */
+	/* Takes one finished access log line (no newline); stream: index into lb_config.logs.
+	 * NULL: none. */
 	void (*access_log)(void *ctx, int stream, const char *line, size_t n);
 	void *log_ctx;
 };
@@ -25,15 +27,18 @@ void http_fini(void);
 void http_accept(struct lb_vserver *vs, struct listener *l, struct conn *c);
 /* A client connection of a tcp vserver: picks a service and relays. Takes it. */
 void tcp_accept(struct lb_vserver *vs, struct listener *l, struct conn *c);
-/* Draining: every client is told with its next answer (Connection: close); idle clear ones are given to `give` (returns true when
- * it took the descriptor; else the conn stays until its next request or idle timeout). May be called again. */
-void http_drain(bool (*give)(void *ctx, int fd, const char *listen_name, const struct addr *peer), void *ctx);
+/* Draining: every client is told with its next answer (Connection: close); idle clear ones are
+ * given to `give` (returns true when it took the descriptor; else the conn stays until its next
+ * request or idle timeout). May be called again. */
+void http_drain(bool (*give)(void *ctx, int fd, const char *listen_name, const struct addr *peer),
+		void *ctx);
 /* Client connections still open (http and tcp), requests and relays in progress. */
 unsigned http_clients(void);
 unsigned http_active(void);
 /* Cuts everything that is left. Returns how many exchanges were cut. */
 unsigned http_cut(void);
-/* Services whose address or state changed: idle pooled connections to them are closed (DOWN, MAINT, new address). */
+/* Services whose address or state changed: idle pooled connections to them are closed (DOWN,
+ * MAINT, new address). */
 void http_services_changed(void);
 
 /* Facts of a request for policies: the same source serves the data path and explain. */

@@ -3,7 +3,7 @@
  * inside.h - what the files of the HTTP room share in one worker; nobody else includes it
  *
  *   listener -> h1s.c (client mux) -> txn.c -> steer.c: facts, rules -> answer.c, or
- *               exchange.c (service, retries) -> upstream.c (idle pools) -> h1c.c (service mux) -> conn
+ *               exchange.c (service, retries) -> upstream.c (idle pools) -> h1c.c -> conn
  *   tcp.c stands beside it: listener -> relay. http.c keeps the list of clients for both.
  */
 #ifndef FL_HTTP_INSIDE_H
@@ -15,11 +15,13 @@
 #include "http/txn.h"
 #include "net/conn.h"
 
-#define HTTP_SPLICE_MIN   (1024u * 1024)        /* left of a body from which on it is spliced (ENGINE section 6) */
+/* left of a body from which on it is spliced (ENGINE section 6) */
+#define HTTP_SPLICE_MIN   (1024u * 1024)
 #define HTTP_WRITE_MAX    CONN_HIGH_WATER       /* queued output above which a sender is stopped */
 #define HTTP_HEAD_OUT     (96u * 1024)          /* scratch for heads on their way out */
 #define HTTP_INFO_MAX     16u                   /* interim responses per exchange */
-#define HTTP_CONTINUE_MS  1000u                 /* wait for the service's 100 before we give our own */
+/* wait for the service's 100 before we give our own */
+#define HTTP_CONTINUE_MS  1000u
 
 /* A client connection of either kind, in the list of the room. */
 struct http_client {
@@ -38,7 +40,7 @@ struct http_room {
 	struct list        clients;
 	unsigned           n_clients, n_active;
 	bool               draining, give_failed;
-	bool             (*give)(void *ctx, int fd, const char *listen_name, const struct addr *peer);
+	bool (*give)(void *ctx, int fd, const char *listen_name, const struct addr *peer);
 	void              *give_ctx;
 	struct timer       drain_timer;
 	size_t             buffer_limit;
@@ -53,8 +55,8 @@ static inline uint64_t room_now_us(void) { return engine_now_us(http_room.w.engi
 static inline uint64_t room_now_ms(void) { return engine_now_ms(http_room.w.engine); }
 /* Above nine tenths of buffer-memory new requests are refused. */
 bool room_is_full(void);
-/* Is output on its way to the peer of c that it has not taken? *acked: bytes it ever took, to see progress by. One
- * system call; for time limits only. */
+/* Is output on its way to the peer of c that it has not taken? *acked: bytes it ever took, to see
+ * progress by. One system call; for time limits only. */
 bool room_peer_owes(const struct conn *c, uint64_t *acked);
 /* Books of a client connection: limits, counters, list. False: refused (the caller closes it). */
 bool room_client_add(struct http_client *cl, struct lb_vserver *vs, struct listener *l);
@@ -66,8 +68,8 @@ const char *room_listen_name(const struct listener *l, const struct lb_vserver *
 extern const struct txn_host steer_host;
 
 /* forward.c */
-/* The request as it goes to the service: fields about the client and the path added, rules' changes made. NULL: no memory or
- * too many fields. */
+/* The request as it goes to the service: fields about the client and the path added, rules'
+ * changes made. NULL: no memory or too many fields. */
 struct http_head *forward_request(struct txn *t, const struct pol_facts *f);
 /* The response as it goes to the client. */
 void forward_response(struct txn *t, struct http_head *h, const struct pol_facts *f);
@@ -81,7 +83,9 @@ void access_log_txn(const struct txn *t);
 /* tunnel.c: two transports become a relay; `done` comes once, from the loop. Takes both. */
 struct tunnel;
 struct tunnel *tunnel_start(struct conn *client, struct conn *service, uint64_t idle_ms,
-			    void (*done)(void *ctx, uint64_t to_service, uint64_t to_client, int err, int side), void *ctx);
+			    void (*done)(void *ctx, uint64_t to_service, uint64_t to_client,
+					 int err, int side),
+			    void *ctx);
 void tunnel_cut(struct tunnel *t);              /* done() is not called */
 
 /* Each file knows the size of its own objects. */
@@ -97,6 +101,7 @@ static inline unsigned status_counter(unsigned base, unsigned status)
 
 	return base + (k >= 1 && k <= 5 ? k - 1 : 4);
 }
-_Static_assert(CTR_VSERVER_R5XX == CTR_VSERVER_R1XX + 4 && CTR_SERVICE_R5XX == CTR_SERVICE_R1XX + 4, "rows in order");
+_Static_assert(CTR_VSERVER_R5XX == CTR_VSERVER_R1XX + 4 && CTR_SERVICE_R5XX == CTR_SERVICE_R1XX + 4,
+	       "rows in order");
 
 #endif

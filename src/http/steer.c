@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * steer.c - the host of every exchange in a worker: rules decide where it goes; the books when it is over
+ * steer.c - the host of every exchange in a worker: rules decide where it goes; the books when it
+ * is over
  */
 #include "config.h"
 
@@ -10,8 +11,8 @@
 #include "http/inside.h"
 #include "http/module.h"
 
-/* OPTIONS and TRACE that have come as far as they may (RFC 9110 section 7.6.2). True: answered or changed for the
- * next hop in *left. */
+/* OPTIONS and TRACE that have come as far as they may (RFC 9110 section 7.6.2). True: answered or
+ * changed for the next hop in *left. */
 static bool is_last_hop(const struct txn *t, uint64_t *left)
 {
 	const struct http_field *f;

@@ -6,8 +6,8 @@
  *                          |           `--failure: another service, pool's retries--'
  *                          `--reject, drop, reset, no service: closed
  *
- * Nothing of the client's bytes is taken before the service is there, so every failed attempt may be
- * repeated.
+ * Nothing of the client's bytes is taken before the service is there, so every failed attempt may
+ * be repeated.
  */
 #include "config.h"
 
@@ -111,7 +111,9 @@ static void on_service_ready(struct conn *c)
 static bool start_connect(struct tcp *x)
 {
 	struct lb_pool *p = x->pool;
-	struct conn_opts o = { .tls = p->tls, .sni = p->tls ? p->sni : NULL, .congestion = p->congestion,
+	struct conn_opts o = { .tls = p->tls,
+			       .sni = p->tls ? p->sni : NULL,
+			       .congestion = p->congestion,
 			       .connect_timeout_ms = p->connect_timeout_ms };
 	struct addr to;
 	int err = 0;
@@ -191,7 +193,9 @@ static size_t on_data(struct conn *c, const uint8_t *p, size_t n)
 	return 0;
 }
 
-static const struct conn_ops service_ops = { .data = on_data, .ready = on_service_ready, .error = on_service_error };
+static const struct conn_ops service_ops = { .data = on_data,
+					     .ready = on_service_ready,
+					     .error = on_service_error };
 
 /* The client's side --------------------------------------------------------------------------- */
 
@@ -215,7 +219,8 @@ static void decide(struct tcp *x)
 		try_service(x);
 		return;
 	}
-	if (route.v.act == POL_ACT_REJECT || route.v.act == POL_ACT_DROP || route.v.act == POL_ACT_RESET)
+	if (route.v.act == POL_ACT_REJECT || route.v.act == POL_ACT_DROP ||
+	    route.v.act == POL_ACT_RESET)
 		stat_inc(x->vs->stat, CTR_VSERVER_DENIED);
 	refuse(x, route.v.act == POL_ACT_RESET);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tunnel.c - two connections that were HTTP become a relay (101, and every connection of a tcp vserver)
+ * tunnel.c - two connections that were HTTP become a relay (101, and every connection of a tcp
+ * vserver)
  *
- * The relay starts at the end of the turn: both connections may be inside an upcall of their old owner. Until then
- * nothing is taken from them, so what they hold goes to the other side first.
+ * The relay starts at the end of the turn: both connections may be inside an upcall of their old
+ * owner. Until then nothing is taken from them, so what they hold goes to the other side first.
  */
 #include "config.h"
 
@@ -19,7 +20,7 @@ struct tunnel {
 	uint64_t          idle_ms, to_service, to_client;
 	int               err, side;
 	bool              over;
-	void            (*done)(void *ctx, uint64_t to_service, uint64_t to_client, int err, int side);
+	void (*done)(void *ctx, uint64_t to_service, uint64_t to_client, int err, int side);
 	void             *ctx;
 };
 
@@ -92,7 +93,9 @@ static void start(struct engine_job *j)
 }
 
 struct tunnel *tunnel_start(struct conn *client, struct conn *service, uint64_t idle_ms,
-			    void (*done)(void *ctx, uint64_t to_service, uint64_t to_client, int err, int side), void *ctx)
+			    void (*done)(void *ctx, uint64_t to_service, uint64_t to_client,
+					 int err, int side),
+			    void *ctx)
 {
 	struct tunnel *u = slab_get(&http_room.s_tunnel);
 

@@ -6,8 +6,9 @@
  *              |           |                     |
  *              `-answer----'--up_fail: error     `--up_fail: reset --> over
  *
- * The response decides the end: when it ended or was reset the exchange is over, whatever is missing of the
- * request. Regions are recycled in a small stack, so a request normally costs no malloc.
+ * The response decides the end: when it ended or was reset the exchange is over, whatever is
+ * missing of the request. Regions are recycled in a small stack, so a request normally costs no
+ * malloc.
  */
 #include "config.h"
 
@@ -18,7 +19,8 @@
 
 #define TXN_MAGIC     0x74786e31u
 #define TXN_MEM_MAX   (512u * 1024)     /* of one exchange */
-#define TXN_MEM_FIRST 12288u            /* enough for the usual exchange: no malloc while requests come and go */
+/* enough for the usual exchange: no malloc while requests come and go */
+#define TXN_MEM_FIRST 12288u
 #define SPARE_POOLS   256
 
 static struct pool *spare[SPARE_POOLS];
@@ -51,7 +53,8 @@ const char *txn_code_text(enum txn_code c)
 
 struct txn *txn_new(const struct txn_host *host, const struct txn_down_ops *ops, void *down)
 {
-	struct pool *p = n_spare ? spare[--n_spare] : pool_new_sized("txn", TXN_MEM_MAX, TXN_MEM_FIRST);
+	struct pool *p =
+		n_spare ? spare[--n_spare] : pool_new_sized("txn", TXN_MEM_MAX, TXN_MEM_FIRST);
 	struct txn *t = p ? pool_zalloc(p, sizeof(*t)) : NULL;
 
 	if (!t) {
@@ -150,7 +153,8 @@ void txn_add_filter(struct txn *t, struct filter *f)
 	*at = f;
 }
 
-/* The bytes will not be those that the origin meant: a strong validator would lie (RFC 9110 8.8.1). */
+/* The bytes will not be those that the origin meant: a strong validator would lie (RFC 9110
+ * 8.8.1). */
 static void weaken_etag(struct txn *t, struct http_head *h)
 {
 	const struct http_field *e = head_get(h, HF_ETAG);
@@ -204,7 +208,8 @@ static void run_data(struct txn *t, struct filter *f, enum txn_dir d, struct str
 			f->need[d] = f->ops->data(f, d, s);
 			break;
 		case FILTER_REWRITE:
-			f->need[d] = f->ops->data(f, d, s);     /* the rest of the chain runs in filter_emit() */
+			/* the rest of the chain runs in filter_emit() */
+			f->need[d] = f->ops->data(f, d, s);
 			return;
 		}
 	deliver(t, d, s);

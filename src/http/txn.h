@@ -5,15 +5,16 @@
  *      client mux  --down-->  txn  --up-->  exchange (service side)
  *                  <-------        <-----
  *
- * A txn knows no descriptor, connection or protocol version: both neighbours are vtables. Downward calls
- * (ops) and upward calls (txn_*) are symmetric. Bodies are slices, borrowed for the call, and move only
- * while the receiver has room: room() is how many bytes it takes now, credit() tells that room grew
- * after it was 0. Who decides what happens to a request is behind struct txn_host, so tests run a txn
- * between fakes.
+ * A txn knows no descriptor, connection or protocol version: both neighbours are vtables.
+ * Downward calls (ops) and upward calls (txn_*) are symmetric. Bodies are slices, borrowed for
+ * the call, and move only while the receiver has room: room() is how many bytes it takes now,
+ * credit() tells that room grew after it was 0. Who decides what happens to a request is behind
+ * struct txn_host, so tests run a txn between fakes.
  *
- * Life: txn_new -> txn_begin -> ... -> the response ended or was reset: the host's finished(), then the
- * mux's closed(), after which neither side may use the txn. Calls may finish the txn: both sides clear their
- * pointer in closed() and reset()/after their last call. Memory goes when the outermost call returns.
+ * Life: txn_new -> txn_begin -> ... -> the response ended or was reset: the host's finished(),
+ * then the mux's closed(), after which neither side may use the txn. Calls may finish the txn:
+ * both sides clear their pointer in closed() and reset()/after their last call. Memory goes when
+ * the outermost call returns.
  */
 #ifndef FL_HTTP_TXN_H
 #define FL_HTTP_TXN_H
@@ -37,37 +38,47 @@ const char *txn_code_text(enum txn_code c);
 
 /* What a client mux does for a txn. */
 struct txn_down_ops {
-	/* The final response head. The framing of h is neutral: HB_NONE (only end follows), HB_LENGTH or HB_CHUNKED. 101 is
-	 * followed by join(). */
+	/* The final response head. The framing of h is neutral: HB_NONE (only end follows),
+	 * HB_LENGTH or HB_CHUNKED. 101 is followed by join(). */
 	void   (*head)(struct txn *t, const struct http_head *h);
-	void   (*info)(struct txn *t, const struct http_head *h);      /* interim response, not 101 */
+	/* interim response, not 101 */
+	void   (*info)(struct txn *t, const struct http_head *h);
 	void   (*data)(struct txn *t, struct str s);
-	void   (*end)(struct txn *t, const struct http_head *trailers);    /* trailers may be NULL */
-	/* The response cannot be finished (or must not be begun): the client must see that it is not whole. */
+	/* trailers may be NULL */
+	void   (*end)(struct txn *t, const struct http_head *trailers);
+	/* The response cannot be finished (or must not be begun): the client must see that it is
+	 * not whole. */
 	void   (*reset)(struct txn *t, enum txn_code why, bool hard);
 	size_t (*room)(struct txn *t);            /* response bytes it takes now */
 	void   (*credit)(struct txn *t);          /* txn_room() grew from 0 */
-	void  *(*raw)(struct txn *t);             /* sink for moving bytes unseen, for muxes only; NULL: not possible now */
-	/* Becomes a tunnel with the service's transport (from yield()), which it takes. It says txn_tunnel_end() once. */
+	/* sink for moving bytes unseen, for muxes only; NULL: not possible now */
+	void  *(*raw)(struct txn *t);
+	/* Becomes a tunnel with the service's transport (from yield()), which it takes. It says
+	 * txn_tunnel_end() once. */
 	void   (*join)(struct txn *t, void *transport);
 	void   (*closed)(struct txn *t);          /* the txn is over: forget it */
 };
 /* What the service side does for a txn. */
 struct txn_up_ops {
-	void   (*head)(struct txn *t, struct http_head *h);      /* the request as it shall be sent; lives as long as t */
+	/* the request as it shall be sent; lives as long as t */
+	void   (*head)(struct txn *t, struct http_head *h);
 	void   (*data)(struct txn *t, struct str s);
 	void   (*end)(struct txn *t, const struct http_head *trailers);
 	size_t (*room)(struct txn *t);
 	void   (*credit)(struct txn *t);          /* txn_up_room() grew from 0 */
 	void  *(*raw)(struct txn *t);
-	void  *(*yield)(struct txn *t);           /* after 101: gives its transport away; counting goes on until reset() */
-	void   (*reset)(struct txn *t, enum txn_code why);   /* forget t; TXN_OK: everything ended as it should */
+	/* after 101: gives its transport away; counting goes on until reset() */
+	void  *(*yield)(struct txn *t);
+	/* forget t; TXN_OK: everything ended as it should */
+	void   (*reset)(struct txn *t, enum txn_code why);
 };
 /* Who decides, and keeps the books. */
 struct txn_host {
-	/* The request head is final: answer (txn_answer, txn_reset) or forward (txn_forward), at once. */
+	/* The request head is final: answer (txn_answer, txn_reset) or forward (txn_forward), at
+	 * once. */
 	void (*decide)(struct txn *t);
-	/* A response head came from the service and goes on to the client: change it as configured. NULL: nothing. */
+	/* A response head came from the service and goes on to the client: change it as
+	 * configured. NULL: nothing. */
 	void (*response)(struct txn *t, struct http_head *h);
 	void (*finished)(struct txn *t);
 };
@@ -91,9 +102,11 @@ struct txn {
 	struct txn_flow            flow[2];
 	struct http_head          *req;         /* as received, in canonical form */
 	struct http_head          *fwd;         /* as forwarded */
-	const struct http_head    *resp;        /* final response; only inside host->response() unless keep_resp */
+	/* final response; only inside host->response() unless keep_resp */
+	const struct http_head    *resp;
 	bool                       keep_resp;
-	const struct module_use   *modules;     /* of vs, once their request phase began (http/module.h) */
+	/* of vs, once their request phase began (http/module.h) */
+	const struct module_use   *modules;
 	unsigned                   n_modules;   /* so many of them saw the request */
 
 	/* the books */
@@ -105,9 +118,11 @@ struct txn {
 	const char                *sni, *tls_version, *tls_cipher, *tls_alpn, *tls_subject;
 	uint16_t                   status;
 	enum txn_code              code;
-	const char                *reason;      /* code of a malformed message (h1_reason_code); NULL */
+	/* code of a malformed message (h1_reason_code); NULL */
+	const char                *reason;
 	unsigned                   retries;
-	uint64_t                   t_start_us, t_head_us, t_conn_us, t_first_us, t_end_us;   /* loop time; 0: did not happen */
+	/* loop time; 0: did not happen */
+	uint64_t                   t_start_us, t_head_us, t_conn_us, t_first_us, t_end_us;
 };
 
 /* A txn with its own region of memory. NULL without memory. */
@@ -126,13 +141,15 @@ void txn_fini(void);
 void   txn_begin(struct txn *t, struct http_head *h, bool ended);
 void   txn_data(struct txn *t, struct str s);             /* s.n <= txn_room() */
 void   txn_end(struct txn *t, const struct http_head *trailers);
-void   txn_abort(struct txn *t, enum txn_code why);       /* the client is gone, or its message is broken beyond an answer */
+/* the client is gone, or its message is broken beyond an answer */
+void   txn_abort(struct txn *t, enum txn_code why);
 void   txn_credit(struct txn *t);                         /* room() grew */
 size_t txn_room(struct txn *t);                           /* request bytes that it takes now */
 void   txn_tunnel_end(struct txn *t, uint64_t to_service, uint64_t to_client, enum txn_code why);
 
 /* --- from the service side --- */
-void   txn_up_head(struct txn *t, struct http_head *h);   /* slices borrowed for the call; the struct may be changed */
+/* slices borrowed for the call; the struct may be changed */
+void   txn_up_head(struct txn *t, struct http_head *h);
 void   txn_up_info(struct txn *t, const struct http_head *h);
 void   txn_up_data(struct txn *t, struct str s);          /* s.n <= txn_up_room() */
 void   txn_up_end(struct txn *t, const struct http_head *trailers);
@@ -147,7 +164,8 @@ void   txn_moved(struct txn *t, enum txn_dir d, size_t n);
 
 /* --- from the host --- */
 void txn_forward(struct txn *t, struct http_head *fwd, const struct txn_up_ops *ops, void *up);
-/* A local answer: head and content in memory of the pool or static. h->body and length are set here. */
+/* A local answer: head and content in memory of the pool or static. h->body and length are set
+ * here. */
 void txn_answer(struct txn *t, struct http_head *h, struct str body);
 /* Ends without an answer: cut (hard: by a reset of the transport). */
 void txn_reset(struct txn *t, enum txn_code why, bool hard);

@@ -2,10 +2,10 @@
 /*
  * upstream.c - the idle pools: one per service and worker, last in first out (ENGINE section 8)
  *
- * A connection in the pool is watched like any other: bytes or an end that come uninvited close it at once, so
- * what is found here was open when the loop last looked. Only the race with a close on its way is left
- * (F24): exchange.c repeats what may be repeated, and for the rest asks the kernel once more (check)
- * and takes young connections only.
+ * A connection in the pool is watched like any other: bytes or an end that come uninvited close
+ * it at once, so what is found here was open when the loop last looked. Only the race with a
+ * close on its way is left (F24): exchange.c repeats what may be repeated, and for the rest asks
+ * the kernel once more (check) and takes young connections only.
  */
 #include "config.h"
 
@@ -68,7 +68,8 @@ struct h1c *upstream_take(struct lb_service *s, const char *sni, bool check, uin
 			continue;
 		if (max_age_ms && room_now_ms() - m->idle_since_ms > max_age_ms)
 			break;          /* the rest is older */
-		if (conn_is_dead(m->c) || conn_has_input(m->c) || (check && !conn_check_idle(m->c))) {
+		if (conn_is_dead(m->c) || conn_has_input(m->c) ||
+		    (check && !conn_check_idle(m->c))) {
 			h1c_drop(m);
 			continue;
 		}
@@ -83,7 +84,8 @@ struct h1c *upstream_take(struct lb_service *s, const char *sni, bool check, uin
 	return NULL;
 }
 
-struct h1c *upstream_connect(struct lb_service *s, const char *sni, const struct h1c_user_ops *ops, void *user, int *err)
+struct h1c *upstream_connect(struct lb_service *s, const char *sni, const struct h1c_user_ops *ops,
+			     void *user, int *err)
 {
 	const struct lb_pool *p = s->pool;
 	struct conn_opts o = {

@@ -2,8 +2,8 @@
 /*
  * upstream.h - connections to services: the idle ones of this worker, by service, newest first
  *
- * A connection carries one exchange at a time (struct h1c) and goes back only after both messages ended
- * cleanly and nothing was left over (ROBUSTNESS R21). Worker only.
+ * A connection carries one exchange at a time (struct h1c) and goes back only after both messages
+ * ended cleanly and nothing was left over (ROBUSTNESS R21). Worker only.
  */
 #ifndef FL_HTTP_UPSTREAM_H
 #define FL_HTTP_UPSTREAM_H
@@ -18,7 +18,8 @@ struct upstream {                       /* hangs on lb_service.upstream */
 	unsigned           n_idle;
 };
 
-/* What the user of a connection (exchange.c) is told. After end, broken and yielding it is not the user any more unless noted. */
+/* What the user of a connection (exchange.c) is told. After end, broken and yielding it is not
+ * the user any more unless noted. */
 struct h1c;
 struct h1c_user_ops {
 	void   (*ready)(struct h1c *m);                           /* connected */
@@ -26,10 +27,13 @@ struct h1c_user_ops {
 	void   (*head)(struct h1c *m, struct http_head *h);
 	size_t (*room)(struct h1c *m);
 	void   (*data)(struct h1c *m, struct str s);
-	void   (*end)(struct h1c *m, const struct http_head *trailers);     /* the user releases m from here */
-	void   (*broken)(struct h1c *m, enum txn_code why, const char *reason);  /* the user drops m from here */
+	/* the user releases m from here */
+	void   (*end)(struct h1c *m, const struct http_head *trailers);
+	/* the user drops m from here */
+	void   (*broken)(struct h1c *m, enum txn_code why, const char *reason);
 	void   (*room_grew)(struct h1c *m);
-	void  *(*sink)(struct h1c *m);                            /* for moving the response's body unseen */
+	/* for moving the response's body unseen */
+	void  *(*sink)(struct h1c *m);
 	void   (*moved)(struct h1c *m, enum txn_dir d, size_t n);
 };
 enum h1c_state { H1C_CONNECTING, H1C_IDLE, H1C_HEAD, H1C_BODY, H1C_DONE, H1C_GONE };
@@ -47,7 +51,8 @@ struct h1c {
 	struct pool       *pool;        /* of the exchange */
 	enum h1c_state     state;
 	enum http_method   method;
-	bool               upgrade, reused, sent_all, chunked, keepalive, leftover, blocked, eof, in_data, counted;
+	bool upgrade, reused, sent_all, chunked, keepalive, leftover, blocked, eof, in_data,
+		counted;
 	unsigned           n_info;
 	size_t             seen;
 	struct h1_body     body;
@@ -59,18 +64,23 @@ struct h1c {
 	bool               pump_wanted, pumping;
 };
 
-struct upstream *upstream_of(struct lb_service *s);       /* made on first use; NULL without memory */
-/* An idle connection, not attached yet, or NULL. `check`: asks the kernel whether it is still open; `max_age_ms` 0: any. */
+/* made on first use; NULL without memory */
+struct upstream *upstream_of(struct lb_service *s);
+/* An idle connection, not attached yet, or NULL. `check`: asks the kernel whether it is still
+ * open; `max_age_ms` 0: any. */
 struct h1c *upstream_take(struct lb_service *s, const char *sni, bool check, uint64_t max_age_ms);
 /* A new one, connecting; ready() or broken() come later. NULL: *err. */
-struct h1c *upstream_connect(struct lb_service *s, const char *sni, const struct h1c_user_ops *ops, void *user, int *err);
-/* Closes what is idle and must not be used any more (state, address, age) or, with all, everything idle. */
+struct h1c *upstream_connect(struct lb_service *s, const char *sni, const struct h1c_user_ops *ops,
+			     void *user, int *err);
+/* Closes what is idle and must not be used any more (state, address, age) or, with all,
+ * everything idle. */
 void upstream_trim(bool all);
 void upstream_fini(void);
 
 /* --- h1c.c --- */
 void h1c_attach(struct h1c *m, const struct h1c_user_ops *ops, void *user);
-/* Sends the head; body follows by h1c_data/h1c_end when h->body says so. Negative: nothing was queued. */
+/* Sends the head; body follows by h1c_data/h1c_end when h->body says so. Negative: nothing was
+ * queued. */
 int  h1c_send_head(struct h1c *m, const struct http_head *h, struct pool *pool);
 int  h1c_send_data(struct h1c *m, struct str s);
 int  h1c_send_end(struct h1c *m, const struct http_head *trailers);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * peers.h - a worker of its own with the http room in it, an origin that does what the path says, a client
+ * peers.h - a worker of its own with the http room in it, an origin that does what the path says,
+ * a client
  *
- * The worker is a child process with a real engine, segment and configuration text; the origin is threads of the test. All on
- * loopback, ports chosen by the kernel. A control socket asks the worker for figures and tells it to drain.
+ * The worker is a child process with a real engine, segment and configuration text; the origin is
+ * threads of the test. All on loopback, ports chosen by the kernel. A control socket asks the
+ * worker for figures and tells it to drain.
  */
 #ifndef FL_TESTS_UNIT_HTTP_PEERS_H
 #define FL_TESTS_UNIT_HTTP_PEERS_H
@@ -93,11 +95,11 @@ static void host_figures(struct sb *b)
 		tbl_kind_range(k, &first, &n);
 		for (unsigned i = 0; i < n; i++)
 			if (row && row->v[i])
-				sb_fmt(b, "%s " STR_FMT " %s %lld\n", tbl_kind_name(k), STR_ARG(name), tbl_ctrs[first + i].id,
-				       (long long)row->v[i]);
+				sb_fmt(b, "%s " STR_FMT " %s %lld\n", tbl_kind_name(k),
+				       STR_ARG(name), tbl_ctrs[first + i].id, (long long)row->v[i]);
 	}
-	sb_fmt(b, "host - given %u\nhost - clients %u\nhost - active %u\nhost - held %zu\n", host.given, http_clients(),
-	       http_active(), buf_held());
+	sb_fmt(b, "host - given %u\nhost - clients %u\nhost - active %u\nhost - held %zu\n",
+	       host.given, http_clients(), http_active(), buf_held());
 }
 
 static void host_command(struct engine_watch *w, unsigned events)
@@ -161,7 +163,10 @@ static void host_run(const char *text, const int *fds, int ctl)
 	buf_set_limit(host.lc->buffer_memory);
 	lb_attach(host.lc, host.seg, true);
 	lb_refresh(host.lc);
-	w = (struct http_worker){ .engine = host.e, .lc = host.lc, .seg = host.seg, .access_log = host_log,
+	w = (struct http_worker){ .engine = host.e,
+				  .lc = host.lc,
+				  .seg = host.seg,
+				  .access_log = host_log,
 				  .proc = stat_row_get(host.seg, KIND_PROC, row) };
 	net_set_stat(w.proc);
 	if (http_init(&w) < 0)
@@ -170,8 +175,13 @@ static void host_run(const char *text, const int *fds, int ctl)
 		struct lb_listen *l = &host.lc->listens[i];
 
 		own[i] = fds[i];
-		ls[i] = (struct listener){ .addr = l->addr, .tls = l->tls, .n_fds = 1, .fds = &own[i], .owner = l->vserver,
-					   .row = l->row, .stat = stat_row_get(host.seg, KIND_LISTENER, l->row),
+		ls[i] = (struct listener){ .addr = l->addr,
+					   .tls = l->tls,
+					   .n_fds = 1,
+					   .fds = &own[i],
+					   .owner = l->vserver,
+					   .row = l->row,
+					   .stat = stat_row_get(host.seg, KIND_LISTENER, l->row),
 					   .accepted = l->vserver->http ? host_http : host_tcp };
 		if (listener_start(host.e, &ls[i], 0) < 0)
 			_exit(46);
@@ -211,7 +221,8 @@ static int bound_socket(uint16_t *port)
 
 static void *origin_accept(void *arg);
 
-/* text: a configuration in which @0 @1 @2 are our ports, @o the origin's, @x one where nobody listens. */
+/* text: a configuration in which @0 @1 @2 are our ports, @o the origin's, @x one where nobody
+ * listens. */
 static void peers_start(const char *text)
 {
 	int fds[PEERS_LISTENS], ctl[2], unused;
@@ -231,7 +242,9 @@ static void peers_start(const char *text)
 	sb_init(&b, conf, sizeof(conf));
 	for (const char *p = text; *p; p++)
 		if (*p == '@' && p[1])
-			sb_u64(&b, *++p == 'o' ? peers.origin_port : *p == 'x' ? closed_port : peers.port[*p - '0']);
+			sb_u64(&b, *++p == 'o' ? peers.origin_port
+				   : *p == 'x' ? closed_port
+					       : peers.port[*p - '0']);
 		else
 			sb_ch(&b, *p);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ctl), 0);
@@ -255,7 +268,8 @@ static void peers_stop(void)
 
 	close(peers.ctl);
 	ck_assert_int_eq(waitpid(peers.pid, &status, 0), peers.pid);
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the worker ended with status %#x", (unsigned)status);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+		      "the worker ended with status %#x", (unsigned)status);
 }
 
 static char *host_ask(char cmd)
@@ -398,11 +412,15 @@ static bool read_chunks(struct client *c)
 		line = (size_t)(eol - c->buf) + 2;
 		client_drop(c, line);
 		if (size == 0) {
-			while (!(c->n >= 2 && (memcmp(c->buf, "\r\n", 2) == 0 || strstr(c->buf, "\r\n\r\n"))))
+			while (!(c->n >= 2 &&
+				 (memcmp(c->buf, "\r\n", 2) == 0 || strstr(c->buf, "\r\n\r\n"))))
 				if (client_more(c) <= 0)
 					return false;
-			line = memcmp(c->buf, "\r\n", 2) == 0 ? 2 : (size_t)(strstr(c->buf, "\r\n\r\n") - c->buf) + 4;
-			snprintf(c->head + strlen(c->head), sizeof(c->head) - strlen(c->head), "%.*s", (int)line, c->buf);
+			line = memcmp(c->buf, "\r\n", 2) == 0
+				       ? 2
+				       : (size_t)(strstr(c->buf, "\r\n\r\n") - c->buf) + 4;
+			snprintf(c->head + strlen(c->head), sizeof(c->head) - strlen(c->head),
+				 "%.*s", (int)line, c->buf);
 			client_drop(c, line);
 			return true;
 		}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_facts.c - what a request head answers to expressions and templates, without any connection (as explain does)
+ * test_facts.c - what a request head answers to expressions and templates, without any connection
+ * (as explain does)
  */
 #include "config.h"
 
@@ -27,8 +28,9 @@ static void setup(void)
 
 	pool = pool_new("test", 0);
 	memset(&req, 0, sizeof(req));
-	ck_assert_int_gt(h1_parse_request((const uint8_t *)head_text, sizeof(head_text) - 1, &seen, &h1_limits_default,
-					  false, pool, &req, &why, &off), 0);
+	ck_assert_int_gt(h1_parse_request((const uint8_t *)head_text, sizeof(head_text) - 1, &seen,
+					  &h1_limits_default, false, pool, &req, &why, &off),
+			 0);
 	memset(&resp, 0, sizeof(resp));
 	resp.status = 404;
 	ck_assert_int_eq(head_add(pool, &resp, STR("Server"), STR("srv")), 0);
@@ -49,7 +51,8 @@ static enum pol_result ask(const char *text)
 
 	if (strstr(text, "response"))
 		o.planes = POL_RESP;
-	ck_assert_msg(pol_expr_compile(pool, str_c(text), &o, &e, &err) == 0, "%s: %s", text, err.text);
+	ck_assert_msg(pol_expr_compile(pool, str_c(text), &o, &e, &err) == 0, "%s: %s", text,
+		      err.text);
 	return pol_eval(e, &source, NULL);
 }
 
@@ -104,7 +107,8 @@ START_TEST(tls_facts)
 	facts.tls = true;
 	facts.sni = "a.example";
 	facts.tls_version = "TLSv1.3";
-	ck_assert_int_eq(ask("ssl and tls.sni == \"a.example\" and tls.version == \"TLSv1.3\""), POL_TRUE);
+	ck_assert_int_eq(ask("ssl and tls.sni == \"a.example\" and tls.version == \"TLSv1.3\""),
+			 POL_TRUE);
 	ck_assert_int_eq(ask("tls.client.subject"), POL_FALSE);
 }
 END_TEST
@@ -122,7 +126,8 @@ START_TEST(a_long_uri_is_whole)
 	path[0] = '/';
 	req.path = str_n(path, sizeof(path) - 1);
 	http_facts_init(&source, &facts);
-	ck_assert_int_eq(pol_tmpl_compile(pool, STR("{http.request.uri}|{http.host}"), &o, &t, &err), 0);
+	ck_assert_int_eq(
+		pol_tmpl_compile(pool, STR("{http.request.uri}|{http.host}"), &o, &t, &err), 0);
 	sb_init(&b, mem, sizeof(mem));
 	ck_assert_int_eq(pol_tmpl_run(t, &source, &b), 0);
 	ck_assert_uint_eq(b.n, 6000 + 10 + 1 + 15);
@@ -135,11 +140,13 @@ START_TEST(values_are_paged)
 	struct pol_val v;
 	unsigned n = 1;
 
-	ck_assert_int_eq(source.get(source.ctx, POL_F_HTTP_HEADERS, STR("x-many"), NULL, 1, &v, &n), 0);
+	ck_assert_int_eq(source.get(source.ctx, POL_F_HTTP_HEADERS, STR("x-many"), NULL, 1, &v, &n),
+			 0);
 	ck_assert_uint_eq(n, 1);
 	ck_str(v.s, STR("two"));
 	n = 1;
-	ck_assert_int_eq(source.get(source.ctx, POL_F_HTTP_HEADERS, STR("x-many"), NULL, 2, &v, &n), 0);
+	ck_assert_int_eq(source.get(source.ctx, POL_F_HTTP_HEADERS, STR("x-many"), NULL, 2, &v, &n),
+			 0);
 	ck_assert_uint_eq(n, 0);
 }
 END_TEST

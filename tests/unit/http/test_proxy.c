@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_proxy.c - requests through a whole worker: framing, limits, faults of services and clients, drain, tcp
+ * test_proxy.c - requests through a whole worker: framing, limits, faults of services and
+ * clients, drain, tcp
  */
 #include "config.h"
 
@@ -16,7 +17,9 @@ struct oconn {
 
 static bool o_more(struct oconn *o)
 {
-	ssize_t n = o->n < sizeof(o->buf) - 1 ? recv(o->fd, o->buf + o->n, sizeof(o->buf) - 1 - o->n, 0) : -1;
+	ssize_t n = o->n < sizeof(o->buf) - 1
+			    ? recv(o->fd, o->buf + o->n, sizeof(o->buf) - 1 - o->n, 0)
+			    : -1;
 
 	if (n <= 0)
 		return false;
@@ -31,7 +34,10 @@ static void o_drop(struct oconn *o, size_t n)
 	o->n -= n;
 }
 
-static void o_say(struct oconn *o, const char *text) { (void)!send(o->fd, text, strlen(text), MSG_NOSIGNAL); }
+static void o_say(struct oconn *o, const char *text)
+{
+	(void)!send(o->fd, text, strlen(text), MSG_NOSIGNAL);
+}
 
 static bool o_zeros(struct oconn *o, size_t n)
 {
@@ -119,7 +125,8 @@ static bool o_answer(struct oconn *o, const char *method, const char *path, cons
 	if (!strncmp(path, "/size/", 6)) {
 		size_t size = strtoul(path + 6, NULL, 10);
 
-		snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", size);
+		snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n",
+			 size);
 		o_say(o, text);
 		return !strcmp(method, "HEAD") || o_zeros(o, size);
 	} else if (!strcmp(path, "/echo")) {
@@ -131,7 +138,8 @@ static bool o_answer(struct oconn *o, const char *method, const char *path, cons
 		o_say(o, text);
 		o_say(o, body);
 	} else if (!strcmp(path, "/chunked")) {
-		o_say(o, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nX-T: 1\r\n\r\n");
+		o_say(o,
+		      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nX-T: 1\r\n\r\n");
 	} else if (!strcmp(path, "/until-close")) {
 		o_say(o, "HTTP/1.1 200 OK\r\n\r\nuntil");
 		return false;
@@ -161,7 +169,8 @@ static bool o_answer(struct oconn *o, const char *method, const char *path, cons
 		usleep(300000);
 		o_say(o, OK2);
 	} else if (!strcmp(path, "/ws")) {
-		o_say(o, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello");
+		o_say(o,
+		      "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello");
 		while (o->n || o_more(o)) {
 			for (size_t i = 0; i < o->n; i++)
 				o->buf[i] ^= 0x20;
@@ -278,8 +287,10 @@ START_TEST(keeps_connections_and_adds_fields)
 	ck_assert(head_has(&c, "\r\nVia: 1.1 fairlead\r\n") && head_has(&c, "\r\nDate: "));
 	ck_assert_ptr_nonnull(strstr(c.body, "\r\nX-Forwarded-For: 127.0.0.1\r\n"));
 	ck_assert_ptr_nonnull(strstr(c.body, "\r\nX-Forwarded-Host: test\r\n"));
-	client_get(&c, "GET", "/echo", "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Port: 9\r\nForwarded: for=x\r\n");
-	ck_assert(!strstr(c.body, "6.6.6.6") && !strstr(c.body, "Forwarded-Port") && !strstr(c.body, "for=x"));
+	client_get(&c, "GET", "/echo",
+		   "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Port: 9\r\nForwarded: for=x\r\n");
+	ck_assert(!strstr(c.body, "6.6.6.6") && !strstr(c.body, "Forwarded-Port") &&
+		  !strstr(c.body, "for=x"));
 	GET("/until-close");
 	EXPECT(200, "until");
 	GET("/chunked");
@@ -305,7 +316,8 @@ START_TEST(pipelined_requests_are_answered_in_order)
 	for (unsigned i = 0; i < 150; i++) {
 		char text[100];
 
-		snprintf(text, sizeof(text), "GET %s%u HTTP/1.1\r\nHost: t\r\n\r\n", i % 2 ? "/hello?" : "/size/", i);
+		snprintf(text, sizeof(text), "GET %s%u HTTP/1.1\r\nHost: t\r\n\r\n",
+			 i % 2 ? "/hello?" : "/size/", i);
 		client_send(&c, text);
 	}
 	for (unsigned i = 0; i < 150; i++) {
@@ -319,7 +331,9 @@ START_TEST(pipelined_requests_are_answered_in_order)
 		else
 			ck_assert_uint_eq(c.n_body, i);
 	}
-	client_send(&c, "GET /x HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\nGET /y HTTP/1.1\r\nHost: t\r\n\r\n");
+	client_send(
+		&c,
+		"GET /x HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\nGET /y HTTP/1.1\r\nHost: t\r\n\r\n");
 	client_read(&c, false);
 	EXPECT(200, "ok");
 	ck_assert(client_closed(&c));
@@ -369,7 +383,8 @@ START_TEST(large_bodies_both_ways)
 		size_t n = sizes[i];
 		pthread_t t;
 
-		snprintf(text, sizeof(text), "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: %zu\r\n\r\n", n);
+		snprintf(text, sizeof(text),
+			 "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: %zu\r\n\r\n", n);
 		client_send(&c, text);
 		ck_assert_int_eq(pthread_create(&t, NULL, send_body, &n), 0);
 		client_read(&c, false);
@@ -404,7 +419,9 @@ END_TEST
 
 START_TEST(expectations)
 {
-	client_send(&c, "POST /continue HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+	client_send(
+		&c,
+		"POST /continue HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
 	ck_assert(client_need(&c, 12));
 	ck_assert_int_eq(strncmp(c.buf, "HTTP/1.1 100", 12), 0);
 	client_send(&c, "abc");
@@ -412,13 +429,17 @@ START_TEST(expectations)
 	EXPECT(200, "ok");
 	ck_assert_uint_eq(c.interim, 1);
 	/* a service that says nothing: we do after a second */
-	client_send(&c, "POST /echo HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+	client_send(
+		&c,
+		"POST /echo HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
 	ck_assert(client_need(&c, 12));
 	ck_assert_int_eq(strncmp(c.buf, "HTTP/1.1 100", 12), 0);
 	client_send(&c, "\1\1\1");
 	client_read(&c, false);
 	ck_assert(c.status == 200 && strncmp(c.body, "3 3\n", 4) == 0);
-	client_send(&c, "POST /refuse HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+	client_send(
+		&c,
+		"POST /refuse HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
 	client_read(&c, false);
 	EXPECT(403, "");
 	ck_assert_uint_eq(c.interim, 0);
@@ -468,7 +489,8 @@ static const struct {
 	unsigned    status;
 } bad[] = {
 	{ "GET / HTTP/1.1\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400 },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+	  400 },
 	{ "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400 },
 	{ "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501 },
 	{ "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n", 413 },
@@ -630,9 +652,12 @@ START_TEST(limits_and_trust)
 	struct client a, b;
 
 	client_open(&a, 2);
-	client_get(&a, "GET", "/echo", "X-Forwarded-For: 192.0.2.1\r\nForwarded: for=192.0.2.1\r\n");
+	client_get(&a, "GET", "/echo",
+		   "X-Forwarded-For: 192.0.2.1\r\nForwarded: for=192.0.2.1\r\n");
 	ck_assert_ptr_nonnull(strstr(a.body, "\r\nX-Forwarded-For: 192.0.2.1, 127.0.0.1\r\n"));
-	ck_assert_ptr_nonnull(strstr(a.body, "\r\nForwarded: for=192.0.2.1, for=127.0.0.1;proto=http;host=\"test\"\r\n"));
+	ck_assert_ptr_nonnull(
+		strstr(a.body,
+		       "\r\nForwarded: for=192.0.2.1, for=127.0.0.1;proto=http;host=\"test\"\r\n"));
 	client_open(&b, 2);
 	ck_assert(client_closed(&b));
 	client_close(&b);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_txn.c - an exchange between fakes: a mux with two transactions on one "connection", a fake service, filters
+ * test_txn.c - an exchange between fakes: a mux with two transactions on one "connection", a fake
+ * service, filters
  *
- * Nothing here has a connection, a descriptor or a protocol: what passes is what txn.h promises to any codec.
+ * Nothing here has a connection, a descriptor or a protocol: what passes is what txn.h promises
+ * to any codec.
  */
 #include "config.h"
 
@@ -36,7 +38,8 @@ static void d_head(struct txn *t, const struct http_head *h)
 {
 	char text[80];
 
-	snprintf(text, sizeof(text), "%u %d %llu", h->status, (int)h->body, (unsigned long long)h->length);
+	snprintf(text, sizeof(text), "%u %d %llu", h->status, (int)h->body,
+		 (unsigned long long)h->length);
 	say(t, "head", str_c(text));
 }
 
@@ -82,8 +85,15 @@ static void d_closed(struct txn *t)
 	st->t = NULL;
 }
 
-static const struct txn_down_ops down_ops = { .head = d_head, .info = d_info, .data = d_data, .end = d_end, .reset = d_reset,
-					      .room = d_room, .credit = d_credit, .raw = d_raw, .closed = d_closed };
+static const struct txn_down_ops down_ops = { .head = d_head,
+					      .info = d_info,
+					      .data = d_data,
+					      .end = d_end,
+					      .reset = d_reset,
+					      .room = d_room,
+					      .credit = d_credit,
+					      .raw = d_raw,
+					      .closed = d_closed };
 
 /* ---------- the fake service ---------- */
 struct service {
@@ -114,7 +124,11 @@ static void u_data(struct txn *t, struct str d)
 	s->n_got += d.n;
 }
 
-static void u_end(struct txn *t, const struct http_head *trailers) { (void)trailers; ((struct service *)t->up)->ends++; }
+static void u_end(struct txn *t, const struct http_head *trailers)
+{
+	(void)trailers;
+	((struct service *)t->up)->ends++;
+}
 static size_t u_room(struct txn *t) { return ((struct service *)t->up)->room; }
 static void u_credit(struct txn *t) { ((struct service *)t->up)->credits++; }
 static void u_reset(struct txn *t, enum txn_code why)
@@ -125,7 +139,11 @@ static void u_reset(struct txn *t, enum txn_code why)
 	s->why = why;
 }
 
-static const struct txn_up_ops up_ops = { .head = u_head, .data = u_data, .end = u_end, .room = u_room, .credit = u_credit,
+static const struct txn_up_ops up_ops = { .head = u_head,
+					  .data = u_data,
+					  .end = u_end,
+					  .room = u_room,
+					  .credit = u_credit,
 					  .reset = u_reset };
 
 /* ---------- the fake host ---------- */
@@ -186,7 +204,9 @@ static struct txn *begin(unsigned k, enum http_method m, enum http_body body, bo
 
 static struct http_head resp(unsigned status, enum http_body body, uint64_t n)
 {
-	return (struct http_head){ .is_response = true, .status = (uint16_t)status, .body = body, .length = n };
+	return (struct http_head){
+		.is_response = true, .status = (uint16_t)status, .body = body, .length = n
+	};
 }
 
 #define WIRE(text) ck_assert_str_eq(wire, text)
@@ -216,10 +236,12 @@ START_TEST(passes_both_messages)
 }
 END_TEST
 
-/* Two exchanges in progress on one mux: any order of their parts, and nothing of one in the other. */
+/* Two exchanges in progress on one mux: any order of their parts, and nothing of one in the
+ * other. */
 START_TEST(two_transactions_interleave)
 {
-	struct txn *a = begin(0, HM_POST, HB_CHUNKED, false), *b = begin(1, HM_POST, HB_CHUNKED, false);
+	struct txn *a = begin(0, HM_POST, HB_CHUNKED, false),
+		   *b = begin(1, HM_POST, HB_CHUNKED, false);
 	struct http_head ha = resp(200, HB_CHUNKED, 0), hb = resp(404, HB_LENGTH, 1);
 
 	txn_data(a, STR("A1"));
@@ -455,7 +477,8 @@ START_TEST(a_rewriting_filter_changes_length_and_etag)
 	struct filter twice = { .ops = &twice_ops };
 	struct counting c = { .f.ops = &counting_ops, .need = FILTER_READ };
 	struct http_head h = resp(200, HB_LENGTH, 3);
-	struct http_field f[2] = { { STR("ETag"), STR("\"v1\""), HF_ETAG }, { STR("X-A"), STR("b"), HF_OTHER } };
+	struct http_field f[2] = { { STR("ETag"), STR("\"v1\""), HF_ETAG },
+				   { STR("X-A"), STR("b"), HF_OTHER } };
 	struct txn *t;
 
 	join[n_join++] = &twice;
