@@ -336,6 +336,7 @@ struct lb_config *lb_build(const struct conf *c, bool with_tls, struct conf_diag
 void lb_free(struct lb_config **lcp)
 {
 	struct lb_config *lc = *lcp;
+	struct pool *mem;
 
 	*lcp = NULL;
 	if (!lc)
@@ -346,7 +347,8 @@ void lb_free(struct lb_config **lcp)
 		tls_server_free(&lc->listens[i].tls);
 	for (unsigned i = 0; i < lc->n_vservers; i++)
 		module_config_free(&lc->vservers[i]);
-	pool_free(&lc->mem);
+	mem = lc->mem;                  /* lc lives in it */
+	pool_free(&mem);
 }
 
 struct lb_vserver *lb_vserver_find(const struct lb_config *lc, const char *name)
