@@ -292,7 +292,7 @@ static long long figure(const char *name)
 
 	snprintf(want, sizeof(want), "%s ", name);
 	at = strstr(text, want);
-	return at ? atoll(at + strlen(want)) : 0;
+	return at ? strtoll(at + strlen(want), NULL, 10) : 0;
 }
 
 /* Waits up to 5 s for a figure. */
@@ -447,7 +447,7 @@ static void client_read(struct client *c, bool head)
 				return;
 		snprintf(c->head, sizeof(c->head), "%.*s", (int)(end - c->buf + 4), c->buf);
 		client_drop(c, (size_t)(end - c->buf) + 4);
-		c->status = (unsigned)atoi(c->head + 9);
+		c->status = (unsigned)strtoul(c->head + 9, NULL, 10);
 		c->interim += c->status < 200 && c->status != 101;
 	} while (c->status < 200 && c->status != 101);
 	c->whole = true;

@@ -185,6 +185,19 @@ static bool o_answer(struct oconn *o, const char *method, const char *path, cons
 	return true;
 }
 
+static bool o_words(const char *head, char *method, size_t m, char *path, size_t p)
+{
+	struct str rest = str_c(head), a = str_cut(&rest, ' '), b = str_cut(&rest, ' ');
+
+	if (!a.n || !b.n || a.n >= m || b.n >= p)
+		return false;
+	memcpy(method, a.p, a.n);
+	method[a.n] = '\0';
+	memcpy(path, b.p, b.n);
+	path[b.n] = '\0';
+	return true;
+}
+
 static void *o_serve(void *arg)
 {
 	struct oconn *o = arg;
@@ -199,7 +212,7 @@ static void *o_serve(void *arg)
 				goto out;
 		snprintf(head, sizeof(head), "%.*s", (int)(end - o->buf + 2), o->buf);
 		o_drop(o, (size_t)(end - o->buf) + 4);
-		if (sscanf(head, "%15s %255s", method, path) != 2)
+		if (!o_words(head, method, sizeof(method), path, sizeof(path)))
 			break;
 		peers.requests++;
 		o->served++;
