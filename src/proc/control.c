@@ -24,7 +24,7 @@
 #include "base/log.h"
 #include "proc/msg.h"
 
-#define QUIET_CYCLES 50u       /* folds without a row before it sleeps */
+#define QUIET_CYCLES 8u       /* folds without a row before it sleeps */
 #define IDLE_MS      200
 #define KICK_MS      50
 #define ADMIN_MS     10000     /* an admin thread that is silent for so long takes the process down */

@@ -438,5 +438,6 @@ int proc_run(const struct launch *l)
 	if (prepare(&m, man ? man : m.cur->man) != 0)
 		return 1;
 	run(&m, man ? man : m.cur->man, image);
+	manifest_free(&man);
 	return m.exit_code;
 }

@@ -80,6 +80,7 @@ struct stream {
 };
 struct waiter {                              /* a call of control that is answered later */
 	uint64_t call;
+	uint32_t generation;                 /* the one that will have read what the caller means */
 	bool     drained;                    /* also wait for the old generations */
 };
 
@@ -109,6 +110,7 @@ struct master {
 	struct tickets tickets;
 
 	bool           reload_pending;
+	uint64_t       pending_ms;           /* since when */
 	struct waiter  waiters[64];
 	unsigned       n_waiters;
 	struct map    *kept;                 /* state lines that the current gen has */

@@ -26,17 +26,19 @@
 #define LOAD_MS   60000
 #define START_MS  10000
 #define CUT_MS    1000        /* from EXIT to SIGKILL */
+#define QUEUED_MS 3000        /* how long a caller waits for a place among the old generations */
 
 /* Answers --------------------------------------------------------------------------------- */
 
-static void answer(struct master *m, int rc, const char *text, bool also_drained)
+/* Those who asked before generation `upto` began to load: a later caller may mean a later file. */
+static void answer(struct master *m, uint32_t upto, int rc, const char *text, bool also_drained)
 {
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < m->n_waiters; i++) {
 		struct waiter w = m->waiters[i];
 
-		if (w.drained && !also_drained && rc == 0)
+		if (w.generation > upto || (w.drained && !also_drained && rc == 0))
 			m->waiters[kept++] = w;
 		else
 			call_reply(m, w.call, rc, text, strlen(text));
@@ -105,7 +107,7 @@ static void failed(struct generation *g, const char *all)
 		if (b.n && b.p[b.n - 1] != '\n')
 			sb_ch(&b, '\n');
 		sb_c(&b, text);
-		answer(m, 1, b.over ? text : b.p, true);
+		answer(m, num, 1, b.over ? text : b.p, true);
 		sb_free(&b);
 	}
 	start_next(m);
@@ -162,20 +164,32 @@ void reload_request(struct master *m, const struct waiter *w)
 {
 	char text[160];
 
-	if (w && m->n_waiters < FL_ARRAY_LEN(m->waiters))
-		m->waiters[m->n_waiters++] = *w;
-	else if (w)
+	if (w && m->n_waiters < FL_ARRAY_LEN(m->waiters)) {
+		m->waiters[m->n_waiters] = *w;
+		m->waiters[m->n_waiters++].generation = m->last_generation + 1;
+	} else if (w) {
 		call_reply(m, w->call, 1, "too many reloads wait already\n", 30);
+	}
+	if (!m->reload_pending)
+		m->pending_ms = master_now_ms(m);
 	m->reload_pending = true;
 	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, env_now_us());
 	notify_systemd(text);
-	if (!m->next && n_old(m) >= m->drain_generations) {
-		snprintf(text, sizeof(text), "queued: %u replaced generations still drain; it is loaded when the oldest ends\n",
-			 n_old(m));
-		log_ev(EV_RELOAD, "%s", text);
-		answer(m, 0, text, false);
-	}
 	start_next(m);
+}
+
+/* Replaced generations mostly end within milliseconds; nobody is kept waiting for one that does not. */
+static void say_queued(struct master *m)
+{
+	char text[160];
+
+	if (!m->reload_pending || m->next || !m->n_waiters || n_old(m) < m->drain_generations ||
+	    master_now_ms(m) - m->pending_ms < QUEUED_MS)
+		return;
+	snprintf(text, sizeof(text), "queued: %u replaced generations still drain; it is loaded when the oldest ends",
+		 n_old(m));
+	log_ev(EV_RELOAD, "%s", text);
+	answer(m, UINT32_MAX, 0, text, false);
 }
 
 void reload_start_first(struct master *m, int image)
@@ -450,7 +464,7 @@ static void commit(struct generation *g)
 		 g->man->n_vservers, g->man->n_services, took);
 	if (old)
 		log_ev(EV_RELOAD, "generation %u serves, ready after %" PRIu64 " ms", g->num, took);
-	answer(m, 0, text, list_empty(&m->old));
+	answer(m, g->num, 0, text, list_empty(&m->old));
 	m->serving = true;
 	notify_systemd("READY=1\nSTATUS=serving");
 	start_next(m);
@@ -481,7 +495,7 @@ void reload_old_ended(struct master *m)
 	if (any && m->cur)
 		stat_obj_commit(m->seg, m->cur->num, oldest_live(m));
 	if (any && list_empty(&m->old))
-		answer(m, 0, "the replaced workers are gone\n", true);
+		answer(m, m->cur->num, 0, "the replaced workers are gone\n", true);
 	start_next(m);
 }
 
@@ -495,6 +509,7 @@ void reload_tick(struct master *m)
 		reload_failed(m->next, loading ? "the configuration was not loaded within 60 s"
 					       : "not all workers were ready within 10 s");
 	}
+	say_queued(m);
 	LIST_FOREACH(it, &m->old) {
 		struct generation *g = LIST_ENTRY(it, struct generation, link);
 

@@ -43,16 +43,21 @@ static bool give(void *ctx, int fd, const char *listen_name, const struct addr *
 	struct msg m = { .type = MSG_GO };
 	char text[ADDR_TEXT_MAX + STAT_NAME_MAX + 2];
 	struct sb b;
+	int err;
 
 	if (!chan_is_open(&w->to_next) || is_gone(w, listen_name))
 		return false;
 	sb_init(&b, text, sizeof(text));
 	sb_add(&b, peer, sizeof(*peer));
 	sb_c(&b, listen_name);
-	if (b.over || msg_send(w->to_next.w.fd, &m, b.p, b.n, &fd, 1) != 0)
+	if (b.over)
+		return false;
+	err = msg_send(w->to_next.w.fd, &m, b.p, b.n, &fd, 1);
+	if (err == -EPIPE)
+		chan_close(&w->to_next);     /* it is at its own end */
+	if (err)
 		return false;
 	env_close(fd);
-	stat_inc(w->proc, CTR_PROC_HANDED_OVER);
 	return true;
 }
 
@@ -89,6 +94,7 @@ static struct listener *find_listener(struct worker *w, struct str name)
 
 /* One for each predecessor: with fewer workers than before there are several. */
 struct inflow {
+	struct list    link;
 	struct chan    chan;
 	struct worker *w;
 };
@@ -128,6 +134,7 @@ static void from_old_gone(struct chan *c)
 	struct inflow *i = FL_CONTAINER_OF(c, struct inflow, chan);
 
 	chan_close(c);
+	list_del(&i->link);
 	engine_free_later(i->w->engine, i, free_inflow);
 }
 
@@ -141,6 +148,15 @@ void worker_take_over(struct worker *w, int fd)
 		return;
 	}
 	i->w = w;
+	list_append(&w->inflows, &i->link);
+}
+
+/* No more of them; what is under way still comes. False: not all of it is here yet. */
+static bool inflows_are_over(struct worker *w)
+{
+	LIST_FOREACH(it, &w->inflows)
+		(void)env_shutdown(LIST_ENTRY(it, struct inflow, link)->chan.w.fd, SHUT_RD);
+	return list_empty(&w->inflows);
 }
 
 /* Draining -------------------------------------------------------------------------------- */
@@ -187,6 +203,7 @@ static void on_cut(struct timer *t)
 
 void worker_drain_init(struct worker *w)
 {
+	list_init(&w->inflows);
 	timer_init(&w->drain_tick, on_drain_tick);
 	timer_init(&w->cut, on_cut);
 }
@@ -219,7 +236,7 @@ void worker_retire(struct worker *w, struct msg_in *in)
 
 void worker_check_done(struct worker *w)
 {
-	if (w->stopped && http_clients() == 0 && conn_lingering() == 0)
+	if (w->stopped && http_clients() == 0 && conn_lingering() == 0 && inflows_are_over(w))
 		worker_exit(w, false);
 }
 

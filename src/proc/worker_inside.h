@@ -32,6 +32,7 @@ struct worker {
 	bool               retired, stopped;
 	struct timer       drain_tick, cut, alone;
 	struct chan        to_next;          /* successor of this core */
+	struct list        inflows;          /* where predecessors' idle connections come from */
 	char              *gone;             /* names of listeners that the new generation does not have, one a line */
 };
 
