@@ -83,6 +83,7 @@ static void first_error(const char *all, char *out, size_t n)
 static void failed(struct generation *g, const char *all)
 {
 	struct master *m = g->m;
+	uint32_t num = g->num;
 	char line[480], text[1024];
 
 	first_error(all, line, sizeof(line));
