@@ -17,7 +17,7 @@
 #define RELOAD_MS     180000u        /* reading, certificates, starting workers */
 #define POLL_MS       50u
 #define WAIT_MAX_MS   86400000u
-#define WAIT_MARGIN_MS 30000u
+#define TAKE_MS       10000u         /* until control shows the new generation */
 
 /* ---------- asking ---------- */
 
@@ -189,13 +189,18 @@ static unsigned old_workers(const struct cmd *c, uint32_t newest)
 static void on_reload_poll(struct timer *t)
 {
 	struct cmd *c = FL_CONTAINER_OF(t, struct cmd, timer);
-	unsigned left = old_workers(c, c->generation);
+	bool wait = verb_flag(&c->call, "--wait");
+	unsigned left = wait ? old_workers(c, c->generation) : 0;
 
-	if (!left) {
+	/* What is shown from now on must be the new generation: ours comes a moment after the workers'. */
+	if (!left && c->v->generation >= c->generation) {
 		cmd_finish(c, CMD_OK);
 	} else if (engine_now_ms(c->e) >= c->deadline_ms) {
-		sb_fmt(&c->out, "%u workers of older generations are still there\n", left);
-		cmd_finish(c, CMD_FAIL);
+		if (left)
+			sb_fmt(&c->out, "%u workers of older generations are still there\n", left);
+		else
+			sb_c(&c->out, "control has not taken the new generation yet\n");
+		cmd_finish(c, left ? CMD_FAIL : CMD_OK);
 	} else {
 		wait_a_bit(c, on_reload_poll);
 	}
@@ -219,13 +224,14 @@ static void reload_done(struct ask *a)
 		memset(&f, 0, sizeof(f));
 	if (!c->out.n)
 		sb_fmt(&c->out, "generation %u runs\n", f.generation);
-	if (!good || !verb_flag(&c->call, "--wait") || !c->finished) {
+	c->generation = f.generation;
+	if (!good || !c->finished || (!verb_flag(&c->call, "--wait") && c->v->generation >= c->generation)) {
 		cmd_finish(c, good ? CMD_OK : CMD_FAIL);
 		return;
 	}
-	c->generation = f.generation;
-	c->deadline_ms = engine_now_ms(c->e) + WAIT_MARGIN_MS +
-			 (c->v->lc ? c->v->lc->drain_timeout_us / 1000 : WAIT_MARGIN_MS);
+	c->deadline_ms = engine_now_ms(c->e) + TAKE_MS;
+	if (verb_flag(&c->call, "--wait") && c->v->lc)
+		c->deadline_ms += c->v->lc->drain_timeout_us / 1000;
 	wait_a_bit(c, on_reload_poll);
 }
 

@@ -38,6 +38,11 @@ tests_fuzz_fuzz_chunked_SOURCES = tests/fuzz/fuzz_chunked.c tests/fuzz/h1_fuzz.h
 tests_fuzz_fuzz_chunked_LDADD = libfairlead.a $(FL_LIBS)
 tests_fuzz_fuzz_chunked_LDFLAGS = $(AM_LDFLAGS) $(FL_FUZZ_LDFLAGS)
 
+FUZZ_TARGETS += tests/fuzz/fuzz_admin_line
+tests_fuzz_fuzz_admin_line_SOURCES = tests/fuzz/fuzz_admin_line.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_admin_line_LDADD = libfairlead.a $(FL_LIBS)
+tests_fuzz_fuzz_admin_line_LDFLAGS = $(AM_LDFLAGS) $(FL_FUZZ_LDFLAGS)
+
 if FL_FUZZERS
 FUZZ_MAIN =
 noinst_PROGRAMS += $(FUZZ_TARGETS)

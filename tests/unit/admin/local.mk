@@ -1,1 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+# Tests of the room `admin`
+check_PROGRAMS += tests/unit/admin/test_verbs
+tests_unit_admin_test_verbs_SOURCES = tests/unit/admin/test_verbs.c
+tests_unit_admin_test_verbs_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_admin_test_verbs_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
