@@ -165,12 +165,15 @@ START_TEST(backup_services_then_backup_pools)
 	for (unsigned i = 0; i < 9; i++)
 		ck_assert_ptr_ne(pick(i), &svc[3]);
 	svc[0].state = svc[1].state = svc[2].state = ST_SVC_DOWN;
+	ck_assert_uint_eq(pool_row.v[CTR_POOL_BACKUP], 0);
 	ck_assert_ptr_eq(pick(1), &svc[3]);
+	ck_assert_uint_eq(pool_row.v[CTR_POOL_BACKUP], 1);
 	svc[3].state = ST_SVC_MAINT;
 	ck_assert_ptr_eq(pick(1), &spare_svc[0]);
-	ck_assert_uint_eq(pool_row.v[CTR_POOL_BACKUP], 1);
+	ck_assert_uint_eq(pool_row.v[CTR_POOL_BACKUP], 2);
 	spare_svc[0].state = ST_SVC_DOWN;
 	ck_assert_ptr_null(pick(1));
+	ck_assert_uint_eq(pool_row.v[CTR_POOL_BACKUP], 2);
 }
 END_TEST
 
