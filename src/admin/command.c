@@ -123,7 +123,8 @@ void cmd_render(struct cmd *c, int code, struct sb *to)
 		return;
 	}
 	/* the verdict of status is no error; what the master says of a configuration begins with its own word */
-	if (code != CMD_OK && !c->is_json && c->call.id != VERB_STATUS && !str_starts(text, STR("error:")))
+	if (code != CMD_OK && !c->is_json && !(c->call.row && c->call.id == VERB_STATUS) &&
+	    !str_starts(text, STR("error:")))
 		sb_c(to, "error: ");
 	sb_str(to, text);
 	sb_ch(to, '\n');

@@ -14,6 +14,7 @@
 #include "admin/inside.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "base/env.h"
@@ -216,6 +217,14 @@ static size_t on_data(struct conn *c, const uint8_t *p, size_t n)
 	return used;
 }
 
+/* Both directions are closed: nobody is there to hear the answer (one may close its own and wait). */
+static bool is_gone(const struct conn *c)
+{
+	struct pollfd p = { .fd = conn_fd(c) };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+}
+
 static void on_eof(struct conn *c)
 {
 	struct session *s = conn_owner(c);
@@ -223,6 +232,10 @@ static void on_eof(struct conn *c)
 	size_t n = s->n_begun;
 
 	s->eof = true;
+	if (s->cmd && is_gone(c)) {
+		session_end(s, false);
+		return;
+	}
 	if (!is_idle(s) || s->more)
 		return;                                 /* push() ends it */
 	if (!n) {

@@ -4,3 +4,7 @@ check_PROGRAMS += tests/unit/admin/test_verbs
 tests_unit_admin_test_verbs_SOURCES = tests/unit/admin/test_verbs.c
 tests_unit_admin_test_verbs_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_admin_test_verbs_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+check_PROGRAMS += tests/unit/admin/test_ctl
+tests_unit_admin_test_ctl_SOURCES = tests/unit/admin/test_ctl.c tests/unit/admin/admin_test.h
+tests_unit_admin_test_ctl_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_admin_test_ctl_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
