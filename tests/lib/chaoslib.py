@@ -2,6 +2,7 @@
 """What the tests that kill things share: load that classifies every request, an origin that marks every byte,
 the control socket without a program in between, our processes by role, and the invariants of a run."""
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -17,8 +18,24 @@ import fl
 BUILD = pathlib.Path(os.environ.get("FAIRLEAD_BUILD") or pathlib.Path(fl.FAIRLEAD).resolve().parents[1])
 LOAD = str(BUILD / "tests/tools/load")
 ORIGIN = str(BUILD / "tests/tools/origin")
-GAUGES = {"connections", "connections_idle", "requests_active", "buffer_bytes"}
 KINDS = ("vserver", "pool", "service", "listener", "core")
+
+
+@functools.lru_cache
+def counter_folds():
+    """{(kind, name as in `stat --all`): "sum", "level", "max", ...} from the program's own table."""
+    out = subprocess.run([fl.FAIRLEAD, "-x", "counters"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split("\t") for line in out.splitlines()[1:]]
+    return {("core" if r[0] == "proc" else r[0], r[5].removeprefix(f"fairlead_{r[0]}_").removesuffix("_total")): r[3]
+            for r in rows}
+
+
+def is_gauge(kind, name):
+    return counter_folds().get((kind, name)) == "level"
+
+
+def is_counter(kind, name):
+    return counter_folds().get((kind, name)) in ("sum", "max")
 
 
 def goal(name, value, bound, unit="ms", worse=10):
@@ -139,7 +156,7 @@ class Ctl:
 class Process:
     def __init__(self, pid, comm):
         self.pid, self.comm = pid, comm
-        m = re.fullmatch(r"fl-(worker|gen|control|logd)(\d*)(?:\.(\d+))?", comm)
+        m = re.fullmatch(r"fl-(worker|gen|control|logd) ?(\d*)(?:\.(\d+))?", comm)
         self.role = m[1] if m else "master"
         self.core = int(m[2]) if m and m[1] == "worker" else None
 
@@ -234,7 +251,7 @@ class Appliance(fl.Fairlead):
         found = {}
         for key, row in self.stats().items():
             allowed = row.get("connections_idle", 0)
-            for name in GAUGES & set(row):
+            for name in (n for n in row if is_gauge(key[0], n)):
                 if key[0] == "service" and name in ("connections", "connections_idle"):
                     bad = name == "connections" and row[name] != allowed
                 elif key[0] == "core":
@@ -290,7 +307,7 @@ class Watch(threading.Thread):
                 continue
             for row in json.loads(text):
                 for name, value in row.items():
-                    if name in GAUGES or not name_is_counter(name) or not isinstance(value, int):
+                    if not is_counter(kind, name):
                         continue
                     key = (kind, str(row["name"]), name)
                     if value < self.before.get(key, 0):
@@ -309,11 +326,6 @@ class Watch(threading.Thread):
         self.ending.set()
         self.join()
         self.session.close()
-
-
-def name_is_counter(name):
-    """Not a rate, an age, or the like."""
-    return not re.search(r"_rate|_per_s|age|mean|average|percent|load|weight|slot|core|pid|generation", name)
 
 
 ABRUPT = {"rst", "eof", "cut", "tls"}

@@ -15,7 +15,7 @@
  * no answer is failed, however idle the connection was, unless the server had said Connection: close before.
  * A kept connection that ends while it thinks is no failure: idle_closed.
  *
- * TLS offers the newest ticket on every new connection and counts what became of it. Failures carry the time of the
+ * TLS offers a ticket on every new connection while it has one, and counts what became of it. Failures carry the time of the
  * request and of the failure on CLOCK_MONOTONIC, so that a test can put them beside its kills.
  */
 #include <arpa/inet.h>
@@ -40,6 +40,7 @@
 #define FAIL_MAX 20000
 #define GAPS 32
 #define SOURCES 64 /* 127.0.0.2 ...: more ports than one address has */
+#define TICKETS 1024
 
 enum class {
 	OK,
@@ -101,7 +102,8 @@ static struct {
 static struct due_heap dues;
 static int ep;
 static SSL_CTX *ctx;
-static SSL_SESSION *ticket;
+static SSL_SESSION *ticket[TICKETS]; /* each is used once, as RFC 8446 wishes */
+static unsigned n_tickets;
 static uint64_t next_id, rng, start_us, end_us, last_ok_us;
 static unsigned open_now, open_new;
 static struct client **keeper; /* [want.keep] */
@@ -349,8 +351,11 @@ static void client_connected(struct client *c)
 	c->ssl = SSL_new(ctx);
 	SSL_set_fd(c->ssl, c->fd);
 	SSL_set_tlsext_host_name(c->ssl, want.host);
-	if (ticket) {
-		SSL_set_session(c->ssl, ticket);
+	if (n_tickets) {
+		SSL_SESSION *t = ticket[--n_tickets];
+
+		SSL_set_session(c->ssl, t);
+		SSL_SESSION_free(t);
 		SSL_set_app_data(c->ssl, c); /* offered one */
 	}
 	c->phase = SHAKING;
@@ -662,8 +667,9 @@ static void on_term(int signo)
 static int on_ticket(SSL *ssl, SSL_SESSION *s)
 {
 	(void)ssl;
-	SSL_SESSION_free(ticket);
-	ticket = s;
+	if (n_tickets == TICKETS)
+		return 0;
+	ticket[n_tickets++] = s;
 	return 1;
 }
 
