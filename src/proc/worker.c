@@ -295,16 +295,14 @@ static int start_rooms(struct worker *w)
 static int birth(struct worker *w)
 {
 	const struct worker_start *s = w->start;
-	uint64_t seed[2];
 	int err;
 
+	/* The key of the hashes stays the master's: gen filled tables with it (names of certificates, sets of policies). */
 	err = stat_become(w->seg, STAT_WORKER, s->slot, s->core, s->generation);
 	if (err)
 		return err;
 	close_others(w);
 	sandbox_pin(s->core);
-	env_random(seed, sizeof(seed));
-	hash_seed(seed[0], seed[1]);
 	w->engine = engine_new();
 	if (!w->engine)
 		return FL_ENOMEM_;
