@@ -150,9 +150,10 @@ static bool load_and_report(struct gen *g, struct conf_diag *d)
 		if (sandbox_ids(g->lc->user, &g->ids, &fallback) != 0)
 			conf_error(d, (struct conf_loc){ 0 }, 1, NULL, "neither the account \"%s\" nor nobody exists", g->lc->user);
 		if (fallback)
-			conf_warn(d, (struct conf_loc){ g->conf->main_file, 0, 0 }, 1,
-				  "useradd --system --no-create-home --shell /usr/sbin/nologin fairlead",
-				  "the account \"%s\" does not exist: workers run as nobody", g->lc->user);
+			conf_warn(d, (struct conf_loc){ g->conf->main_file, 0, 0 }, 1, NULL,
+				  "the account \"%s\" does not exist: workers run as nobody "
+				  "(useradd --system --no-create-home --shell /usr/sbin/nologin %s)",
+				  g->lc->user, g->lc->user);
 		fds[1] = manifest_fd(g, d);
 		fds[2] = image_of(g->src, true);
 		fds[3] = image_of(g->src, false);

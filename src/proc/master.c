@@ -111,6 +111,7 @@ void master_stop(struct master *m, uint64_t grace_ms)
 		log_ev(EV_STOP, grace_ms ? "stopping; requests in progress are finished" : "stopping at once");
 		notify_systemd("STOPPING=1");
 		m->stopping = true;
+		socks_shut(m);
 		retire_everybody(m, grace_ms ? grace_ms : 1);
 	}
 	m->stop_deadline_ms = grace_ms == UINT64_MAX ? UINT64_MAX : now + grace_ms;
@@ -290,7 +291,8 @@ static struct manifest *scout(struct master *m, int *image)
 	if (pid > 0 && msg_wait(fd[0], 120000))
 		r = msg_recv(fd[0], &in);
 	if (r == 1) {
-		text = master_read_fd(in.fd[0], &n);
+		/* warnings are logged with the first generation */
+		text = in.m.arg ? NULL : master_read_fd(in.fd[0], &n);
 		if (text && n)
 			fputs(text, stderr);
 		env_free(text);

@@ -166,6 +166,7 @@ void supervise_second(struct master *m);
 int  socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, const char **why);
 struct sock *socks_find(struct master *m, const struct addr *a);
 struct sock *socks_take(struct master *m, const struct man_listen *l);     /* found or new, without descriptors */
+void socks_shut(struct master *m);                           /* no new handshakes where nothing listens from now on */
 void socks_sweep(struct master *m);                          /* closes what no generation listens on */
 int  socks_control(struct master *m, const char *configured);       /* message on stderr; negative */
 int  socks_http(struct master *m, const struct addr *a);

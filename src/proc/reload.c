@@ -405,6 +405,7 @@ static void retire_all(struct master *m, struct generation *old)
 
 	sb_init_heap(&gone);
 	gone_names(old, m->cur, &gone);
+	socks_shut(m);
 	old->phase = PHASE_DRAINING;
 	old->deadline_ms = master_now_ms(m) + old->man->drain_timeout_us / 1000 + CUT_MS;
 	list_push(&m->old, &old->link);

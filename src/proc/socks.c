@@ -12,6 +12,7 @@
 #include "proc/master.h"
 
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,27 @@ struct sock *socks_take(struct master *m, const struct man_listen *l)
 	return s ? s : add(m, l);
 }
 
+/* A socket that will be closed takes no new handshake: SYNs are dropped, so that nobody is in its queue when it goes,
+ * to be reset. The client tries again after a second and is refused then. */
+static void shut_door(int fd)
+{
+	static struct sock_filter drop_syn[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),        /* TCP flags */
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),     /* SYN, ACK */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	struct sock_fprog p = { .len = FL_ARRAY_LEN(drop_syn), .filter = drop_syn };
+
+	(void)env_setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &p, sizeof(p));
+}
+
+static void open_door(int fd)
+{
+	(void)env_setsockopt_int(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
+}
+
 int socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, const char **why)
 {
 	struct listener_opts o = { .backlog = l->backlog, .congestion = l->congestion, .v6only = l->v6only };
@@ -111,6 +133,7 @@ int socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, c
 		int fd;
 
 		if (s->fd[c] >= 0) {
+			open_door(s->fd[c]);
 			(void)env_listen(s->fd[c], l->backlog);     /* a changed backlog */
 			continue;
 		}
@@ -130,6 +153,14 @@ static bool is_listened(const struct generation *g, const struct addr *a)
 		if (addr_eq(&g->man->listens[i].addr, a))
 			return true;
 	return false;
+}
+
+void socks_shut(struct master *m)
+{
+	for (unsigned i = 0; i < m->n_socks; i++)
+		for (unsigned c = 0; c < m->cores; c++)
+			if (m->socks[i].fd[c] >= 0 && (m->stopping || !is_listened(m->cur, &m->socks[i].addr)))
+				shut_door(m->socks[i].fd[c]);
 }
 
 /* As long as an old worker still empties its queues nothing is closed. */

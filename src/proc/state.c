@@ -23,6 +23,7 @@
 #include "proc/master.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -228,6 +229,26 @@ static int entry_fd(struct entry *e)
 	return fd;
 }
 
+/*
+ * The n numbers behind the word of a line. What follows them is left in *rest, unless that is NULL:
+ * a later version may say more than we know. False: fewer came, or something else.
+ */
+static bool read_numbers(const struct entry *e, unsigned *v, unsigned n, struct str *rest)
+{
+	struct str line = str_c(e->line);
+	uint64_t one;
+
+	(void)str_cut(&line, ' ');
+	for (unsigned i = 0; i < n; i++) {
+		if (!str_u64(str_cut(&line, ' '), &one) || one > UINT_MAX)
+			return false;
+		v[i] = (unsigned)one;
+	}
+	if (rest)
+		*rest = line;
+	return true;
+}
+
 static struct entry *find_entry(struct taken *t, const char *word)
 {
 	for (unsigned i = 0; i < t->n; i++)
@@ -259,7 +280,7 @@ static void take_segment(struct master *m, struct taken *t)
 	unsigned n = 0, i;
 
 	for (unsigned k = 0; fds && k < t->n; k++)
-		if (sscanf(t->e[k].line, "+seg %u", &i) == 1 && i < t->n) {
+		if (strncmp(t->e[k].line, "+seg ", 5) == 0 && read_numbers(&t->e[k], &i, 1, NULL) && i < t->n) {
 			fds[i] = t->e[k].fd;
 			n++;
 		}
@@ -279,43 +300,43 @@ static void take_socket(struct master *m, struct entry *e)
 {
 	struct man_listen l = { 0 };
 	struct sock *s;
-	unsigned core, at = 0;
-	int v6;
+	enum { CORE, V6ONLY, N };
+	unsigned v[N];
+	struct str address;
 
-	if (sscanf(e->line, "+listen %u %d %n", &core, &v6, (int *)&at) != 2 || core >= m->cores ||
-	    addr_parse(str_c(e->line + at), -1, &l.addr) != 0)
+	if (!read_numbers(e, v, N, &address) || v[CORE] >= m->cores || addr_parse(address, -1, &l.addr) != 0)
 		return;
-	l.v6only = v6 != 0;
+	l.v6only = v[V6ONLY] != 0;
 	s = socks_take(m, &l);
-	if (s && s->fd[core] < 0)
-		s->fd[core] = entry_fd(e);
+	if (s && s->fd[v[CORE]] < 0)
+		s->fd[v[CORE]] = entry_fd(e);
 }
 
 static void take_worker(struct master *m, struct entry *e, bool foreign)
 {
-	unsigned slot, core, gen, state;
+	enum { SLOT, CORE, GEN, PID, STATE, N };
+	unsigned v[N];
 	struct proc *p;
-	int pid;
 
-	if (sscanf(e->line, "+worker %u %u %u %d %u", &slot, &core, &gen, &pid, &state) != 5)
+	if (!read_numbers(e, v, N, NULL))
 		return;
 	p = proc_new(m, PROC_WORKER);
 	if (!p)
 		return;
-	p->slot = slot;
-	p->core = core;
-	p->generation = gen;
-	p->foreign = foreign || slot == STAT_NO_SLOT;
-	p->state = state;
-	if (proc_watch(p, pid) < 0) {            /* gone already */
+	p->slot = v[SLOT];
+	p->core = v[CORE];
+	p->generation = v[GEN];
+	p->foreign = foreign || p->slot == STAT_NO_SLOT;
+	p->state = v[STATE];
+	if (proc_watch(p, (pid_t)v[PID]) < 0) {  /* gone already */
 		proc_free(p);
 		return;
 	}
 	(void)proc_open_chan(p, entry_fd(e));
-	if (m->cur && gen == m->cur->num && core < m->cores && state != ST_PROC_DRAINING) {
+	if (m->cur && p->generation == m->cur->num && p->core < m->cores && p->state != ST_PROC_DRAINING) {
 		p->g = m->cur;
-		m->cur->worker[core] = p;
-		m->cur->n_workers = FL_MAX(m->cur->n_workers, core + 1);
+		m->cur->worker[p->core] = p;
+		m->cur->n_workers = FL_MAX(m->cur->n_workers, p->core + 1);
 	} else {
 		p->expected = true;
 	}
@@ -323,17 +344,17 @@ static void take_worker(struct master *m, struct entry *e, bool foreign)
 
 static void take_gen(struct master *m, struct entry *e, bool foreign)
 {
+	enum { GEN, PID, N };
+	unsigned v[N];
 	struct proc *p;
-	unsigned num;
-	int pid;
 
-	if (sscanf(e->line, "+gen %u %d", &num, &pid) != 2 || !m->cur || num != m->cur->num)
+	if (!read_numbers(e, v, N, NULL) || !m->cur || v[GEN] != m->cur->num)
 		return;
 	p = proc_new(m, PROC_GEN);
 	if (!p)
 		return;
-	p->generation = num;
-	if (proc_watch(p, pid) < 0) {
+	p->generation = v[GEN];
+	if (proc_watch(p, (pid_t)v[PID]) < 0) {
 		proc_free(p);
 		return;
 	}
@@ -352,9 +373,9 @@ static void take_gen(struct master *m, struct entry *e, bool foreign)
 static void take_helper(struct master *m, struct entry *e, enum proc_role role, bool foreign)
 {
 	struct proc *p;
-	int pid;
+	unsigned pid;
 
-	if (sscanf(strchr(e->line, ' ') ? strchr(e->line, ' ') : "", " %d", &pid) != 1)
+	if (!read_numbers(e, &pid, 1, NULL))
 		return;
 	p = proc_new(m, role);
 	if (!p)
@@ -362,7 +383,7 @@ static void take_helper(struct master *m, struct entry *e, enum proc_role role, 
 	p->expected = true;
 	p->foreign = foreign;
 	p->slot = stat_slot_of(m->seg, role == PROC_CONTROL ? STAT_CONTROL : STAT_LOGD);
-	if (proc_watch(p, pid) < 0) {
+	if (proc_watch(p, (pid_t)pid) < 0) {
 		proc_free(p);
 		return;
 	}
@@ -377,7 +398,7 @@ static void take_generation(struct master *m, struct taken *t)
 	unsigned num;
 	char *text;
 
-	if (!man || sscanf(man->line, "+manifest %u", &num) != 1)
+	if (!man || !read_numbers(man, &num, 1, NULL))
 		return;
 	text = master_read_fd(man->fd, NULL);
 	m->cur = generation_new(m, num, named_fd(t, "+image"));
@@ -397,25 +418,33 @@ static void take_generation(struct master *m, struct taken *t)
 static void take_tickets(struct master *m, struct taken *t)
 {
 	struct entry *e = find_entry(t, "+tickets");
-	unsigned long long made;
+	struct str made = e ? str_c(e->line) : STR_NULL;
+	uint64_t made_ms;
 
-	if (!e || sscanf(e->line, "+tickets %llu", &made) != 1)
+	(void)str_cut(&made, ' ');
+	if (!e || !str_u64(str_cut(&made, ' '), &made_ms))
 		return;
-	if (pread(e->fd, m->tickets.key, sizeof(m->tickets.key), 0) == (ssize_t)sizeof(m->tickets.key)) {
+	if (env_pread(e->fd, m->tickets.key, sizeof(m->tickets.key), 0) == (ssize_t)sizeof(m->tickets.key)) {
 		m->tickets.n = TICKET_KEYS;
-		m->tickets.made_ms = made;
+		m->tickets.made_ms = made_ms;
 	}
 }
 
 /* Builds the master from the lines. False: too little came. */
 static bool build(struct master *m, struct taken *t)
 {
+	enum { GENERATION, RELOADS, FAILURES, DRAIN, CORES, N };
 	struct entry *e = find_entry(t, "-master");
+	unsigned v[N];
 	bool foreign;
 
-	if (!e || sscanf(e->line, "-master %u %u %u %u %u", &m->last_generation, &m->n_reloads, &m->n_failures,
-			 &m->drain_generations, &m->cores) != 5)
+	if (!e || !read_numbers(e, v, N, NULL))
 		return false;
+	m->last_generation = v[GENERATION];
+	m->n_reloads = v[RELOADS];
+	m->n_failures = v[FAILURES];
+	m->drain_generations = v[DRAIN];
+	m->cores = v[CORES];
 	m->ctl_fd = named_path(t, "+ctl", m->ctl_path, sizeof(m->ctl_path));
 	m->adopt_fd = named_path(t, "+adopt", m->adopt_path, sizeof(m->adopt_path));
 	m->wake_control = named_fd(t, "+wake-control");
