@@ -221,6 +221,13 @@ ssize_t env_read(int fd, void *buf, size_t n)
 	return err ? err : RETRY(read(fd, buf, n));
 }
 
+ssize_t env_pread(int fd, void *buf, size_t n, off_t at)
+{
+	int err = env_fp_io("read", &n);
+
+	return err ? err : RETRY(pread(fd, buf, n, at));
+}
+
 ssize_t env_write(int fd, const void *buf, size_t n)
 {
 	int err = env_fp_io("write", &n);
@@ -255,6 +262,13 @@ int env_stat(const char *path, struct stat *st)
 	int err = env_fp("stat");
 
 	return err ? err : RETRY(stat(path, st));
+}
+
+int env_lstat(const char *path, struct stat *st)
+{
+	int err = env_fp("stat");
+
+	return err ? err : RETRY(lstat(path, st));
 }
 
 int env_unlink(const char *path)
