@@ -39,25 +39,14 @@ static void put_object(void *ctx, enum tbl_kind kind, const char *name, uint32_t
 	sb_fmt(w->out, "object %d %s\n", (int)kind, name);
 }
 
-/* [::]:80 serves IPv4 as well unless 0.0.0.0:80 is listened on beside it. */
-static bool is_v6only(const struct lb_config *lc, const struct lb_listen *l)
-{
-	for (unsigned i = 0; i < lc->n_listens; i++) {
-		const struct addr *a = &lc->listens[i].addr;
-
-		if (a->sa.sa_family == AF_INET && addr_is_any(a) && addr_port(a) == addr_port(&l->addr))
-			return true;
-	}
-	return !addr_is_any(&l->addr);
-}
-
-static void put_listen(struct writer *w, const struct lb_config *lc, const struct lb_listen *l)
+/* [::]:80 serves IPv4 as well: the configuration has no 0.0.0.0:80 beside it. */
+static void put_listen(struct writer *w, const struct lb_listen *l)
 {
 	char text[ADDR_TEXT_MAX];
 
 	w->bad |= strpbrk(l->full_name, " \r\n") != NULL || (l->congestion && strpbrk(l->congestion, " \r\n"));
 	sb_fmt(w->out, "listen %s %d %d %s %s\n", addr_text(&l->addr, text), l->backlog,
-	       is_v6only(lc, l), l->congestion ? l->congestion : "-", l->full_name);
+	       !addr_is_any(&l->addr), l->congestion ? l->congestion : "-", l->full_name);
 }
 
 static void put_key(struct writer *w, const uint8_t *key)
@@ -105,7 +94,7 @@ int manifest_write(struct lb_config *lc, const struct ids *ids, unsigned n_warni
 	for (unsigned i = 0; i < lc->n_logs; i++)
 		put_line(&w, "log", lc->logs[i]);
 	for (unsigned i = 0; i < lc->n_listens; i++)
-		put_listen(&w, lc, &lc->listens[i]);
+		put_listen(&w, &lc->listens[i]);
 	lb_each_object(lc, put_object, &w);
 	sb_c(out, "end\n");
 	return w.bad ? FL_ESYNTAX_ : out->over ? FL_ENOMEM_ : 0;

@@ -258,7 +258,7 @@ char *master_read_fd(int fd, size_t *n)
 	p = env_malloc((size_t)st.st_size + 1);
 	if (!p)
 		return NULL;
-	r = pread(fd, p, (size_t)st.st_size, 0);
+	r = env_pread(fd, p, (size_t)st.st_size, 0);
 	p[r > 0 ? r : 0] = '\0';
 	if (n)
 		*n = r > 0 ? (size_t)r : 0;

@@ -227,8 +227,9 @@ static int check_folder(const char *path)
 	err = env_mkdir(dir, 0700);
 	if (err < 0 && err != -EEXIST)
 		return err;
-	if (lstat(dir, &st) != 0)
-		return -errno;
+	err = env_lstat(dir, &st);
+	if (err < 0)
+		return err;
 	if (!S_ISDIR(st.st_mode))
 		return -ENOTDIR;
 	if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & (S_IWGRP | S_IWOTH)))
@@ -270,7 +271,7 @@ static bool default_path(unsigned i, char *out, size_t n)
 		return dir && *dir && snprintf(out, n, "%s", dir) < (int)n;
 	case 1:
 		/* made by the service manager or by root; nobody else can */
-		return (geteuid() == 0 || (lstat(FL_RUNDIR, &st) == 0 && st.st_uid == geteuid())) &&
+		return (geteuid() == 0 || (env_lstat(FL_RUNDIR, &st) == 0 && st.st_uid == geteuid())) &&
 		       snprintf(out, n, "%s/ctl.sock", FL_RUNDIR) < (int)n;
 	case 2:
 		dir = getenv("XDG_RUNTIME_DIR");
