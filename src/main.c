@@ -17,6 +17,7 @@
 #include <pcre2.h>
 #include <zlib.h>
 
+#include "admin/verbs.h"
 #include "conf/conf.h"
 #include "http/module.h"
 #include "policy/policy.h"
@@ -33,7 +34,7 @@ static const char usage[] =
 	"       fairlead --from ADDR --to HOST:PORT...  reverse proxy without a file\n"
 	"       fairlead --demo                         two origins, a proxy and the admin pages to try\n"
 	"       fairlead -x TABLE                       directives counters states events errors fields operators\n"
-	"                                               functions layout\n"
+	"                                               functions verbs layout\n"
 	"       fairlead -v | -V                        version; with libraries and features\n"
 	"  --print-config   with --from or --demo: print the equivalent file instead of running\n";
 
@@ -106,6 +107,8 @@ static int print_table(const char *table)
 		pol_dump_operators(&b);
 	else if (strcmp(table, "functions") == 0)
 		pol_dump_functions(&b);
+	else if (strcmp(table, "verbs") == 0)
+		verb_dump(&b);
 	else
 		ok = tbl_dump(table, &b);
 	if (ok)

@@ -7,6 +7,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "admin/verbs.h"
 
@@ -259,12 +260,33 @@ START_TEST(guesses_know_names_in_pools)
 }
 END_TEST
 
+/* man/gen-verbs compares the table with fairleadctl(1) and the completion. */
+START_TEST(manual_and_completion_are_the_tables)
+{
+	const char *top = getenv("srcdir") ? getenv("srcdir") : ".";
+	char table[] = "/tmp/fl-verbs-XXXXXX", cmd[600];
+	int fd = mkstemp(table), rc;
+	struct sb b;
+
+	sb_init_heap(&b);
+	verb_dump(&b);
+	ck_assert(fd >= 0 && write(fd, b.p, b.n) == (ssize_t)b.n);
+	close(fd);
+	snprintf(cmd, sizeof(cmd), "PATH=/usr/bin:/bin python3 -B '%s/man/gen-verbs' --check --table %s", top, table);
+	rc = system(cmd);
+	unlink(table);
+	sb_free(&b);
+	ck_assert_msg(rc == 0, "manual or completion differ from the table: run man/gen-verbs");
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
 		words_are_parted_and_unquoted, bad_lines_are_refused, commands_end_at_semicolons_outside_of_quotes,
 		quoted_words_come_back, options_and_names_are_found, mistakes_are_explained, what_is_wrong_is_shown_escaped,
 		every_row_takes_what_it_names, help_comes_from_the_table, times_need_units, guesses_know_names_in_pools,
+		manual_and_completion_are_the_tables,
 	};
 	Suite *suite = suite_create("admin verbs");
 	TCase *tc = tcase_create("all");

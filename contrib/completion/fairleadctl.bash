@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# fairleadctl.bash - completion of fairleadctl(1) for bash: verbs, kinds, options, names of what runs
+#
+# Made from the verb table by man/gen-verbs; changes here are lost.
+
+_fairleadctl_names() {
+	fairleadctl "${socket[@]}" --json show "$1" 2>/dev/null | sed -n 's/^ {"name": "\([^"]*\)".*/\1/p'
+}
+
+_fairleadctl() {
+	local cur=${COMP_WORDS[COMP_CWORD]} verb="" kind="" kinds="" options="" i socket=()
+	COMPREPLY=()
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		-s)
+			if ((i + 1 == COMP_CWORD)); then
+				mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+				return
+			fi
+			socket=(-s "${COMP_WORDS[++i]}")
+			;;
+		-*) ;;
+		*)
+			if [[ -z $verb ]]; then
+				verb=${COMP_WORDS[i]}
+			elif [[ -z $kind ]]; then
+				kind=${COMP_WORDS[i]}
+			fi
+			;;
+		esac
+	done
+	if [[ -z $verb ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "status show stat explain enable disable drain reload reopen shutdown stop diff fmt top help -s --json -h -V" -- "$cur")
+		return
+	fi
+	case $verb in
+	show) kinds="vserver pool service monitor listener policy core process owner config stat info" ;;
+	stat) kinds="vserver pool service listener policy core" ;;
+	explain) kinds="request" ;;
+	enable) kinds="service" ;;
+	disable) kinds="service" ;;
+	drain) kinds="service" ;;
+	diff) kinds="config" ;;
+	help) kinds="status show stat explain enable disable drain reload reopen shutdown stop diff fmt top help" ;;
+	esac
+	if [[ -n $kinds && -z $kind ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$kinds" -- "$cur")
+		return
+	fi
+	case "$verb${kinds:+ $kind}" in
+	"status") options="--json" ;;
+	"show vserver") options="--json" ;;
+	"show pool") options="--json" ;;
+	"show service") options="--json" ;;
+	"show monitor") options="--json" ;;
+	"show listener") options="--json" ;;
+	"show policy") options="--json" ;;
+	"show core") options="--json" ;;
+	"show process") options="--json" ;;
+	"show owner") options="--json" ;;
+	"show config") options="--defaults --origin --json" ;;
+	"show stat") options="--json" ;;
+	"show info") options="--json" ;;
+	"stat vserver") options="--all --json" ;;
+	"stat pool") options="--all --json" ;;
+	"stat service") options="--all --json" ;;
+	"stat listener") options="--all --json" ;;
+	"stat policy") options="--all --json" ;;
+	"stat core") options="--all --json" ;;
+	"explain request") options="--from -H --vserver --json" ;;
+	"enable service") options="--reason --json" ;;
+	"disable service") options="--reason --json" ;;
+	"drain service") options="--wait --reason --json" ;;
+	"reload") options="--wait --json" ;;
+	"reopen") options="--json" ;;
+	"shutdown") options="--json" ;;
+	"stop") options="--json" ;;
+	"diff config") options="--json" ;;
+	"fmt") options="--write --json" ;;
+	"top") options="--once --interval --json" ;;
+	"help") options="--json" ;;
+	esac
+	if [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
+		return
+	fi
+	case "$verb${kinds:+ $kind}" in
+	"diff config" | "fmt") mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	esac
+	case $kind in
+	vserver | pool | service | monitor | listener | policy) mapfile -t COMPREPLY < <(compgen -W "$(_fairleadctl_names "$kind")" -- "$cur") ;;
+	esac
+}
+
+complete -F _fairleadctl fairleadctl
