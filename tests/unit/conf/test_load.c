@@ -128,7 +128,7 @@ static struct conf_src *make_files(void)
 {
 	char path[200];
 
-	strcpy(dir, "/tmp/fl-conf-XXXXXX");
+	snprintf(dir, sizeof(dir), "/tmp/fl-conf-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/conf.d", dir);
 	ck_assert_int_eq(mkdir(path, 0700), 0);
