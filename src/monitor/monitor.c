@@ -43,6 +43,35 @@ static void schedule_next(struct check *c)
 	engine_timer(e, &c->timer, c->due_ms - now);
 }
 
+static unsigned count_usable(const struct monitor *m, const struct lb_pool *p)
+{
+	unsigned usable = 0;
+
+	for (unsigned i = 0; i < p->n_services; i++) {
+		const struct lb_service *s = &p->services[i];
+
+		usable += s->weight && lb_service_state(m->env.lc, s, NULL, NULL) == ST_SVC_UP;
+	}
+	return usable;
+}
+
+/* Says once when the last usable service of a pool goes and when one is back. */
+static void tell_pool(struct target *t)
+{
+	struct lb_pool *p = t->s->pool;
+	bool *down = &t->m->pool_down[p - t->m->env.lc->pools];
+	unsigned usable = count_usable(t->m, p);
+
+	if ((usable == 0) == *down)
+		return;
+	*down = usable == 0;
+	if (*down)
+		log_ev(EV_POOL_DOWN, "pool %s: no service can take traffic%s; see `fairleadctl show service`", p->name,
+		       p->n_backups ? ", its backups are used" : "");
+	else
+		log_ev(EV_POOL_UP, "pool %s: %u of %u services can take traffic", p->name, usable, p->n_services);
+}
+
 void monitor_publish(struct target *t, uint32_t state, const char *reason)
 {
 	struct monitor *m = t->m;
@@ -61,8 +90,9 @@ void monitor_publish(struct target *t, uint32_t state, const char *reason)
 		return;
 	if (was == ST_HEALTH_UP && state == ST_HEALTH_DOWN)
 		stat_inc(t->s->stat, CTR_SERVICE_DOWNS);
-	log_ev(EV_SERVICE_STATE, "service %s: %s -> %s: %s", t->s->full_name, tbl_state_name("HEALTH", (int)was),
-	       tbl_state_name("HEALTH", (int)state), reason);
+	log_ev(state == ST_HEALTH_UP ? EV_SERVICE_UP : EV_SERVICE_STATE, "service %s: %s -> %s: %s", t->s->full_name,
+	       tbl_state_name("HEALTH", (int)was), tbl_state_name("HEALTH", (int)state), reason);
+	tell_pool(t);
 }
 
 static void check_done(void *ctx, const struct probe_result *r)
@@ -194,6 +224,8 @@ void monitor_run(struct monitor *m, bool on, uint32_t from_slot)
 		stat_health_import(m->env.seg, from_slot);
 	lb_refresh(m->env.lc);
 	probe_ping_listen(&m->env, true);
+	for (unsigned i = 0; i < m->env.lc->n_pools; i++)
+		m->pool_down[i] = count_usable(m, &m->env.lc->pools[i]) == 0;
 	for (unsigned i = 0; i < m->n_targets; i++)
 		target_start(&m->targets[i], m->n_targets);
 	if (monitor_resolve_start(m) < 0)
@@ -230,7 +262,8 @@ struct monitor *monitor_new(const struct monitor_env *env)
 	for (unsigned i = 0; i < env->lc->n_pools; i++)
 		n += env->lc->pools[i].n_services;
 	m->targets = env_calloc(n ? n : 1, sizeof(*m->targets));
-	for (unsigned i = 0; m->targets && i < env->lc->n_pools; i++) {
+	m->pool_down = env_calloc(env->lc->n_pools ? env->lc->n_pools : 1, sizeof(*m->pool_down));
+	for (unsigned i = 0; m->targets && m->pool_down && i < env->lc->n_pools; i++) {
 		struct lb_pool *p = &env->lc->pools[i];
 
 		for (unsigned k = 0; k < p->n_services; k++) {
@@ -241,7 +274,7 @@ struct monitor *monitor_new(const struct monitor_env *env)
 			}
 		}
 	}
-	if (!m->targets)
+	if (!m->targets || !m->pool_down)
 		monitor_free(&m);
 	return m;
 }
@@ -257,6 +290,7 @@ void monitor_free(struct monitor **mp)
 	for (unsigned i = 0; i < m->n_targets; i++)
 		env_free(m->targets[i].checks);
 	env_free(m->targets);
+	env_free(m->pool_down);
 	env_free(m);
 }
 

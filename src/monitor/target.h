@@ -34,6 +34,7 @@ struct monitor {
 	bool               running;
 	struct target     *targets;
 	unsigned           n_targets;
+	bool              *pool_down;         /* by pool: was told to be down */
 	struct resolver   *resolver;
 	uint64_t           probes;
 };
