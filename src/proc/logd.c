@@ -21,6 +21,7 @@
 #define BUSY_MS    5
 #define CALM_MS    200         /* after so long without a line it sleeps */
 #define IDLE_MS    1000
+#define SAY_MS     10000
 #define BATCH      2000        /* lines of one slot before others get their turn */
 #define BUF        65536
 #define STREAMS    4096
@@ -30,7 +31,10 @@ struct out {
 	bool     events;
 	char    *buf;
 	size_t   n;
-	uint64_t lost;                 /* lines since the last one written */
+	char     path[128];
+	int      err;                  /* why lines were lost */
+	uint64_t lost;                 /* lines since it was said last */
+	uint64_t said_ms;
 };
 static struct out *outs[STREAMS];
 static struct stat_seg *seg;
@@ -46,19 +50,27 @@ static unsigned lines_in(const char *p, size_t n)
 	return lines;
 }
 
-static void say_lost(struct out *o)
+/* Said among the events when the file takes lines again, and every 10 s until then. */
+static void say_lost(struct out *o, bool recovered)
 {
-	char text[160], line[64];
+	struct out *to = outs[0];
+	uint64_t now = env_now_us() / 1000;
+	char line[256], text[512];
 	struct sb b;
-	int n = snprintf(line, sizeof(line), "%llu lines", (unsigned long long)o->lost);
+	int n;
 
+	if (!o->lost || !to || to->fd < 0 || (!recovered && (o == to || now - o->said_ms < SAY_MS)))
+		return;
+	n = snprintf(line, sizeof(line), "%s: %llu lines lost: %s", o->path, (unsigned long long)o->lost, fl_err_text(o->err));
 	sb_init(&b, text, sizeof(text));
 	log_format_line(&b, env_wall_us(), LOG_LVL_WARN, "logd", EV_LOG_DROPPED, line, (size_t)n);
-	if (!o->events || env_write(o->fd, b.p, b.n) == (ssize_t)b.n)
-		o->lost = 0;
+	if (env_write(to->fd, b.p, b.n) != (ssize_t)b.n)
+		return;
+	o->lost = 0;
+	o->said_ms = now;
 }
 
-/* What a full disk or a slow reader does not take is dropped, whole lines if it can be. */
+/* What a full disk or a slow reader does not take is dropped. */
 static void flush(struct out *o)
 {
 	size_t done = 0;
@@ -71,13 +83,13 @@ static void flush(struct out *o)
 		ssize_t w = env_write(o->fd, o->buf + done, o->n - done);
 
 		if (w <= 0) {
+			o->err = w < 0 ? (int)w : -EIO;
 			o->lost += lines_in(o->buf + done, o->n - done);
 			break;
 		}
 		done += (size_t)w;
 	}
-	if (done == o->n && o->lost)
-		say_lost(o);
+	say_lost(o, done == o->n);
 	o->n = 0;
 }
 
@@ -155,6 +167,7 @@ static void set_stream(struct msg_in *in)
 		env_close(o->fd);
 	o->fd = fd;
 	o->events = in->m.arg != 0;
+	snprintf(o->path, sizeof(o->path), "%.127s", in->text);
 }
 
 static bool read_channel(int fd)

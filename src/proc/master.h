@@ -76,7 +76,6 @@ struct sock {
 struct stream {
 	char *path;
 	int   fd;                            /* master's own; -1 */
-	bool  used;
 };
 struct waiter {                              /* a call of control that is answered later */
 	uint64_t call;
@@ -118,6 +117,7 @@ struct master {
 	struct timer   tick, second;
 	uint64_t       tick_ms, last_tick_ms;
 	bool           stopping, serving;
+	bool           fast;                 /* the next tick is soon */
 	uint64_t       stop_deadline_ms, stop_kill_ms;
 	int            exit_code;
 	bool           greeted;
@@ -177,6 +177,7 @@ int  streams_id(struct master *m, const char *path, uint32_t *id);
 int  streams_events(struct master *m, const char *path);
 void streams_send_all(struct master *m);
 void streams_reopen(struct master *m);
+void streams_sweep(struct master *m);                        /* lets go of files that nobody writes to */
 
 /* helpers.c */
 int  helper_fork(struct master *m, enum proc_role role);

@@ -90,6 +90,7 @@ static void failed(struct generation *g, const char *all)
 	m->next = NULL;
 	generation_free(g);
 	socks_sweep(m);
+	streams_sweep(m);
 	if (!m->cur) {
 		fprintf(stderr, "%s%s", all, *all && all[strlen(all) - 1] == '\n' ? "" : "\n");
 		master_die(m, 1);
@@ -494,8 +495,10 @@ void reload_old_ended(struct master *m)
 		generation_free(g);
 		any = true;
 	}
-	if (any && m->cur)
+	if (any && m->cur) {
 		stat_obj_commit(m->seg, m->cur->num, oldest_live(m));
+		streams_sweep(m);
+	}
 	if (any && list_empty(&m->old))
 		answer(m, m->cur->num, 0, "the replaced workers are gone\n", true);
 	start_next(m);

@@ -166,6 +166,8 @@ void socks_shut(struct master *m)
 /* As long as an old worker still empties its queues nothing is closed. */
 void socks_sweep(struct master *m)
 {
+	bool closed = false;
+
 	LIST_FOREACH(it, &m->procs) {
 		const struct proc *p = LIST_ENTRY(it, struct proc, link);
 
@@ -177,13 +179,20 @@ void socks_sweep(struct master *m)
 
 		if (is_listened(m->cur, &s->addr) || is_listened(m->next, &s->addr))
 			continue;
-		for (unsigned c = 0; c < m->cores; c++)
-			if (s->fd[c] >= 0)
-				env_close(s->fd[c]);
+		for (unsigned c = 0; c < m->cores; c++) {
+			if (s->fd[c] < 0)
+				continue;
+			/* for every copy that some process still has: what comes now is refused, not kept waiting */
+			(void)env_shutdown(s->fd[c], SHUT_RDWR);
+			env_close(s->fd[c]);
+		}
 		env_free(s->fd);
 		*s = m->socks[--m->n_socks];
 		i--;
+		closed = true;
 	}
+	if (closed)
+		state_sync(m);
 }
 
 int socks_http(struct master *m, const struct addr *a)

@@ -33,7 +33,7 @@ static void send_one(struct master *m, uint32_t id)
 	const struct stream *s = &m->streams[id];
 
 	if (m->logd && s->path)
-		(void)chan_send(&m->logd->chan, &msg, NULL, 0, &s->fd, s->fd >= 0);
+		(void)chan_send(&m->logd->chan, &msg, s->path, strlen(s->path), &s->fd, s->fd >= 0);
 }
 
 void streams_send_all(struct master *m)
@@ -106,11 +106,36 @@ int streams_events(struct master *m, const char *path)
 	return set_path(m, 0, path);
 }
 
+static bool logs_to(const struct generation *g, const char *path)
+{
+	for (unsigned i = 0; g && g->man && i < g->man->n_logs; i++)
+		if (strcmp(g->man->logs[i], path) == 0)
+			return true;
+	return false;
+}
+
+/* The id stays the path's; the file is let go when no generation writes to it any more. */
+void streams_sweep(struct master *m)
+{
+	for (uint32_t i = 1; i < m->n_streams; i++) {
+		struct stream *s = &m->streams[i];
+		bool used = s->fd < 0 || logs_to(m->cur, s->path) || logs_to(m->next, s->path);
+
+		LIST_FOREACH(it, &m->old)
+			used |= logs_to(LIST_ENTRY(it, struct generation, link), s->path);
+		if (used)
+			continue;
+		env_close(s->fd);
+		s->fd = -1;
+		send_one(m, i);
+	}
+}
+
 void streams_reopen(struct master *m)
 {
 	for (uint32_t i = 0; i < m->n_streams; i++) {
 		struct stream *s = &m->streams[i];
-		int fd = s->path ? open_path(s->path) : -1;
+		int fd = s->fd >= 0 ? open_path(s->path) : -1;
 
 		if (fd < 0)
 			continue;          /* the old one is better than none */
