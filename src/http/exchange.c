@@ -223,6 +223,7 @@ static void try_service(struct exchange *x)
 	txn_hold(t);
 	do {
 		in.n_avoid = x->n_avoid;
+		in.again = x->retries > 0;
 		x->failed = TXN_OK;
 		x->service = lb_pick(x->pool, &in, false, NULL);
 		if (!x->service) {

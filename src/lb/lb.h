@@ -196,6 +196,7 @@ struct lb_pick_in {
 	struct ip   client;
 	const struct lb_service *const *avoid;   /* tried already in this exchange */
 	unsigned    n_avoid;
+	bool        again;                 /* a retry: the pool has counted this request already */
 };
 /* One candidate as the chooser saw it, for explain. */
 struct lb_candidate {

@@ -119,7 +119,8 @@ struct lb_service *lb_pick(struct lb_pool *p, const struct lb_pick_in *in, bool 
 	if (!s && in->n_avoid)
 		s = pick_pool(p, in, false, dry, t, 0);
 	if (!dry) {
-		stat_inc(p->stat, CTR_POOL_REQ_TOT);
+		if (!in->again)
+			stat_inc(p->stat, CTR_POOL_REQ_TOT);
 		if (!s)
 			stat_inc(p->stat, CTR_POOL_NO_SERVICE);
 	}
