@@ -2,7 +2,8 @@
 /*
  * admin.c - the thread: its loop, its sign of life, a new configuration
  *
- * Other threads of control reach it through one pipe: a byte means "look": at a new configuration, at answers of
+ * Other threads of control reach it through one pipe: a byte means "look": at a new
+ * configuration, at answers of
  * the master. Nothing else is shared but the segment, which is made for it.
  */
 #include "config.h"
@@ -20,7 +21,7 @@
 #include "base/log.h"
 
 #define BEAT_MS     250u
-#define LOADING_MS  60000u       /* a configuration may take this long to load before we count as hung */
+#define LOADING_MS 60000u /* a configuration may take this long to load before we count as hung */
 
 struct loaded {
 	void             *image;
@@ -108,9 +109,11 @@ static void take_config(int fd, uint32_t generation)
 	atomic_store(&adm.busy_until_ms, env_now_us() / 1000 + LOADING_MS);
 	err = d ? load(&l, fd, d) : FL_ENOMEM_;
 	if (err < 0) {
-		const struct conf_diag_msg *m = d && conf_diag_count(d) ? conf_diag_get(d, 0) : NULL;
+		const struct conf_diag_msg *m =
+			d && conf_diag_count(d) ? conf_diag_get(d, 0) : NULL;
 
-		log_ev(EV_CONFIG, "admin: generation %u cannot be shown: %s", generation, m ? m->text : fl_err_text(err));
+		log_ev(EV_CONFIG, "admin: generation %u cannot be shown: %s", generation,
+		       m ? m->text : fl_err_text(err));
 		unload(&l);
 	} else {
 		struct loaded old = adm.now;
@@ -235,7 +238,8 @@ int admin_start(const struct admin_env *env)
 
 	adm.env = *env;
 	adm.view.seg = env->seg;
-	/* Expressions are run a few times by hand here; machine code would not pay and is not given back. */
+	/* Expressions are run a few times by hand here; machine code would not pay and is not
+	 * given back. */
 	pol_regex_use_jit(false);
 	err = set_up();
 	if (err < 0)
@@ -249,6 +253,6 @@ int admin_start(const struct admin_env *env)
 		err = -pthread_create(&adm.thread, NULL, run, NULL);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (!err && env_write(adm.wake[1], "s", 1) < 0)
-		err = 0;                /* a configuration that came before us is seen with the next one */
+		err = 0; /* a configuration that came before us is seen with the next one */
 	return err;
 }

@@ -2,8 +2,10 @@
 /*
  * ask.c - questions to the master, one at a time, in a thread of their own
  *
- * A reload takes as long as the configuration is large; metrics and status are answered meanwhile. The thread
- * touches nothing but the question it was given. Answers are collected by the admin thread, woken over a pipe.
+ * A reload takes as long as the configuration is large; metrics and status are answered
+ * meanwhile. The thread
+ * touches nothing but the question it was given. Answers are collected by the admin thread,
+ * woken over a pipe.
  */
 #include "config.h"
 
@@ -37,7 +39,9 @@ static void *run(void *arg)
 		}
 		a = LIST_ENTRY(n, struct ask, link);
 		pthread_mutex_unlock(&asks.lock);
-		a->rc = a->line.over ? FL_ENOMEM_ : asks.env.call(asks.env.call_ctx, a->line.p, &a->reply, a->timeout_ms);
+		a->rc = a->line.over ? FL_ENOMEM_
+				     : asks.env.call(asks.env.call_ctx, a->line.p, &a->reply,
+						     a->timeout_ms);
 		pthread_mutex_lock(&asks.lock);
 		list_append(&asks.answered, &a->link);
 		if (env_write(asks.wake_fd, "a", 1) < 0) {

@@ -2,7 +2,8 @@
 /*
  * change.c - what alters the appliance: service states, reload, logs, the end
  *
- * Nothing is altered here: the master is asked (ask.c), then the segment is watched until it shows what was wanted.
+ * Nothing is altered here: the master is asked (ask.c), then the segment is watched until it
+ * shows what was wanted.
  * All may be repeated: asking for what is so already answers the same.
  */
 #include "config.h"
@@ -70,8 +71,10 @@ static void say_state(struct cmd *c)
 	struct stat_admin a;
 	uint32_t now = stat_admin_get(c->v->seg, c->row, &a) ? a.state : ST_ADMIN_READY;
 
-	sb_fmt(&c->out, "service " STR_FMT ": %s", STR_ARG(c->call.pos[0]), tbl_state_name("ADMIN", (int)now));
-	sb_fmt(&c->out, " (was %s), %" PRIu64 " request%s in progress\n", c->was, n, n == 1 ? "" : "s");
+	sb_fmt(&c->out, "service " STR_FMT ": %s", STR_ARG(c->call.pos[0]),
+	       tbl_state_name("ADMIN", (int)now));
+	sb_fmt(&c->out, " (was %s), %" PRIu64 " request%s in progress\n", c->was, n,
+	       n == 1 ? "" : "s");
 }
 
 static void on_drain_poll(struct timer *t)
@@ -86,7 +89,9 @@ static void on_drain_poll(struct timer *t)
 		say_state(c);
 		cmd_finish(c, CMD_OK);
 	} else if (now >= c->deadline_ms) {
-		sb_fmt(&c->out, "service " STR_FMT ": not empty in time, %" PRIu64 " requests in progress; it stays in DRAIN\n",
+		sb_fmt(&c->out,
+		       "service " STR_FMT ": not empty in time, %" PRIu64
+		       " requests in progress; it stays in DRAIN\n",
 		       STR_ARG(c->call.pos[0]), stat_total(c->v->seg, c->row, CTR_SERVICE_REQ_CUR));
 		cmd_finish(c, CMD_FAIL);
 	} else {
@@ -140,10 +145,12 @@ static int set_state(struct cmd *c, int state)
 	bool current;
 	struct ask *a;
 
-	if (row == STAT_NO_ROW || !stat_obj_get(c->v->seg, row, &kind, &known, &current) || !current)
+	if (row == STAT_NO_ROW || !stat_obj_get(c->v->seg, row, &kind, &known, &current) ||
+	    !current)
 		return cmd_no_such(c, KIND_SERVICE, name);
 	if (reason.n >= sizeof(((struct stat_admin *)NULL)->reason)) {
-		sb_fmt(&c->out, "the reason is longer than %zu bytes", sizeof(((struct stat_admin *)NULL)->reason) - 1);
+		sb_fmt(&c->out, "the reason is longer than %zu bytes",
+		       sizeof(((struct stat_admin *)NULL)->reason) - 1);
 		return CMD_USAGE;
 	}
 	a = ask_for(c, state_done, ASK_MS);
@@ -164,7 +171,8 @@ int verb_DRAIN_SERVICE(struct cmd *c)
 {
 	struct str wait = verb_opt(&c->call, "--wait", 0);
 
-	if (wait.p && (!text_duration_ms(wait, &c->deadline_ms) || !c->deadline_ms || c->deadline_ms > WAIT_MAX_MS)) {
+	if (wait.p && (!text_duration_ms(wait, &c->deadline_ms) || !c->deadline_ms ||
+		       c->deadline_ms > WAIT_MAX_MS)) {
 		c->deadline_ms = 0;
 		sb_c(&c->out, "--wait needs a time with a unit, at most 1d: 500ms, 60s, 5m");
 		return CMD_USAGE;
@@ -181,8 +189,8 @@ static unsigned old_workers(const struct cmd *c, uint32_t newest)
 	unsigned n = 0;
 
 	for (uint32_t s = 0; s < stat_worker_slots(c->v->seg); s++)
-		n += stat_proc_get(c->v->seg, s, &p) && p.state != ST_PROC_FREE && p.state != ST_PROC_DEAD &&
-		     p.generation < newest;
+		n += stat_proc_get(c->v->seg, s, &p) && p.state != ST_PROC_FREE &&
+		     p.state != ST_PROC_DEAD && p.generation < newest;
 	return n;
 }
 
@@ -192,7 +200,8 @@ static void on_reload_poll(struct timer *t)
 	bool wait = verb_flag(&c->call, "--wait");
 	unsigned left = wait ? old_workers(c, c->generation) : 0;
 
-	/* What is shown from now on must be the new generation: ours comes a moment after the workers'. */
+	/* What is shown from now on must be the new generation: ours comes a moment after the
+	 * workers'. */
 	if (!left && c->v->generation >= c->generation) {
 		cmd_finish(c, CMD_OK);
 	} else if (engine_now_ms(c->e) >= c->deadline_ms) {
@@ -225,7 +234,8 @@ static void reload_done(struct ask *a)
 	if (!c->out.n)
 		sb_fmt(&c->out, "generation %u runs\n", f.generation);
 	c->generation = f.generation;
-	if (!good || !c->finished || (!verb_flag(&c->call, "--wait") && c->v->generation >= c->generation)) {
+	if (!good || !c->finished ||
+	    (!verb_flag(&c->call, "--wait") && c->v->generation >= c->generation)) {
 		cmd_finish(c, good ? CMD_OK : CMD_FAIL);
 		return;
 	}

@@ -2,7 +2,8 @@
 /*
  * command.c - one command: from its line to its answer
  *
- * The table says what fits (verbs.c); the functions verb_ID() do it. A command that has to wait (for the
+ * The table says what fits (verbs.c); the functions verb_ID() do it. A command that has to wait
+ * (for the
  * master, for a service to finish) returns CMD_LATER and calls cmd_finish() from the loop.
  */
 #include "config.h"
@@ -111,7 +112,8 @@ void cmd_render(struct cmd *c, int code, struct sb *to)
 	struct str text = sb_get(&c->out);
 
 	if (c->out.over || text.n > ADMIN_OUT_MAX) {
-		sb_c(to, c->call.json ? "{\"error\": \"the answer is too large\"}\n" : "error: the answer is too large\n");
+		sb_c(to, c->call.json ? "{\"error\": \"the answer is too large\"}\n"
+				      : "error: the answer is too large\n");
 		return;
 	}
 	while (text.n && text.p[text.n - 1] == '\n')
@@ -122,7 +124,8 @@ void cmd_render(struct cmd *c, int code, struct sb *to)
 		sb_c(to, "}\n");
 		return;
 	}
-	/* the verdict of status is no error; what the master says of a configuration begins with its own word */
+	/* the verdict of status is no error; what the master says of a configuration begins
+	 * with its own word */
 	if (code != CMD_OK && !c->is_json && !(c->call.row && c->call.id == VERB_STATUS) &&
 	    !str_starts(text, STR("error:")))
 		sb_c(to, "error: ");

@@ -2,8 +2,10 @@
 /*
  * csv.c - figures in the column order of HAProxy's `show stat`, so that its tools read them
  *
- * vserver = FRONTEND, service = server, pool = BACKEND. Columns are by position for ever, as readers count
- * them; one that we do not know is empty, never 0. Times are in seconds where HAProxy has seconds, in
+ * vserver = FRONTEND, service = server, pool = BACKEND. Columns are by position for ever, as
+ * readers count
+ * them; one that we do not know is empty, never 0. Times are in seconds where HAProxy has
+ * seconds, in
  * milliseconds where it has these (HAProxy management guide, section 9.1).
  */
 #include "config.h"
@@ -13,17 +15,21 @@
 #include <inttypes.h>
 
 #define COLUMNS(X) \
-	X(pxname) X(svname) X(qcur) X(qmax) X(scur) X(smax) X(slim) X(stot) X(bin) X(bout) X(dreq) X(dresp) X(ereq) \
-	X(econ) X(eresp) X(wretr) X(wredis) X(status) X(weight) X(act) X(bck) X(chkfail) X(chkdown) X(lastchg) \
-	X(downtime) X(qlimit) X(pid) X(iid) X(sid) X(throttle) X(lbtot) X(tracked) X(type) X(rate) X(rate_lim) \
-	X(rate_max) X(check_status) X(check_code) X(check_duration) X(hrsp_1xx) X(hrsp_2xx) X(hrsp_3xx) X(hrsp_4xx) \
-	X(hrsp_5xx) X(hrsp_other) X(hanafail) X(req_rate) X(req_rate_max) X(req_tot) X(cli_abrt) X(srv_abrt) X(comp_in) \
-	X(comp_out) X(comp_byp) X(comp_rsp) X(lastsess) X(last_chk) X(last_agt) X(qtime) X(ctime) X(rtime) X(ttime) \
-	X(agent_status) X(agent_code) X(agent_duration) X(check_desc) X(agent_desc) X(check_rise) X(check_fall) \
-	X(check_health) X(agent_rise) X(agent_fall) X(agent_health) X(addr) X(cookie) X(mode) X(algo) X(conn_rate) \
-	X(conn_rate_max) X(conn_tot) X(intercepted) X(dcon) X(dses) X(wrew) X(connect) X(reuse) X(cache_lookups) \
-	X(cache_hits) X(srv_icur) X(src_ilim) X(qtime_max) X(ctime_max) X(rtime_max) X(ttime_max) X(eint) \
-	X(idle_conn_cur) X(safe_conn_cur) X(used_conn_cur) X(need_conn_est) X(uweight)
+	X(pxname) X(svname) X(qcur) X(qmax) X(scur) X(smax) X(slim) X(stot) X(bin) X(bout) \
+	X(dreq) X(dresp) X(ereq) X(econ) X(eresp) X(wretr) X(wredis) X(status) X(weight) \
+	X(act) X(bck) X(chkfail) X(chkdown) X(lastchg) X(downtime) X(qlimit) X(pid) X(iid) \
+	X(sid) X(throttle) X(lbtot) X(tracked) X(type) X(rate) X(rate_lim) X(rate_max) \
+	X(check_status) X(check_code) X(check_duration) X(hrsp_1xx) X(hrsp_2xx) X(hrsp_3xx) \
+	X(hrsp_4xx) X(hrsp_5xx) X(hrsp_other) X(hanafail) X(req_rate) X(req_rate_max) \
+	X(req_tot) X(cli_abrt) X(srv_abrt) X(comp_in) X(comp_out) X(comp_byp) X(comp_rsp) \
+	X(lastsess) X(last_chk) X(last_agt) X(qtime) X(ctime) X(rtime) X(ttime) \
+	X(agent_status) X(agent_code) X(agent_duration) X(check_desc) X(agent_desc) \
+	X(check_rise) X(check_fall) X(check_health) X(agent_rise) X(agent_fall) \
+	X(agent_health) X(addr) X(cookie) X(mode) X(algo) X(conn_rate) X(conn_rate_max) \
+	X(conn_tot) X(intercepted) X(dcon) X(dses) X(wrew) X(connect) X(reuse) \
+	X(cache_lookups) X(cache_hits) X(srv_icur) X(src_ilim) X(qtime_max) X(ctime_max) \
+	X(rtime_max) X(ttime_max) X(eint) X(idle_conn_cur) X(safe_conn_cur) X(used_conn_cur) \
+	X(need_conn_est) X(uweight)
 
 enum column {
 #define X(name) COL_##name,
@@ -88,7 +94,8 @@ static void responses(struct line *l, const uint64_t *v, unsigned r1xx)
 		put(l, (enum column)(COL_hrsp_1xx + i), v[r1xx + i]);
 }
 
-static void frontend(const struct admin_view *view, const struct lb_vserver *vs, unsigned iid, struct sb *out)
+static void frontend(const struct admin_view *view, const struct lb_vserver *vs, unsigned iid,
+		     struct sb *out)
 {
 	uint64_t v[TBL_CTR_MAX];
 	struct line l;
@@ -134,7 +141,8 @@ static const char *server_status(const struct lb_pool *p, uint32_t state)
 	return state == ST_SVC_RESOLVING ? "MAINT (resolution)" : tbl_state_name("SVC", (int)state);
 }
 
-static void checks(const struct admin_view *view, struct line *l, const struct lb_pool *p, const struct stat_health *h)
+static void checks(const struct admin_view *view, struct line *l, const struct lb_pool *p,
+		   const struct stat_health *h)
 {
 	const struct stat_mon *m = NULL;
 
@@ -155,7 +163,8 @@ static void checks(const struct admin_view *view, struct line *l, const struct l
 	put(l, COL_check_fall, p->n_monitors ? p->monitors[0]->fall : 0);
 }
 
-static void server(const struct admin_view *view, const struct lb_service *s, unsigned iid, struct sb *out)
+static void server(const struct admin_view *view, const struct lb_service *s, unsigned iid,
+		   struct sb *out)
 {
 	uint64_t v[TBL_CTR_MAX];
 	char text[ADDR_TEXT_MAX];
@@ -200,13 +209,15 @@ static void server(const struct admin_view *view, const struct lb_service *s, un
 	put(&l, COL_reuse, v[CTR_SERVICE_REUSE]);
 	put(&l, COL_srv_icur, v[CTR_SERVICE_CONN_IDLE]);
 	put(&l, COL_idle_conn_cur, v[CTR_SERVICE_CONN_IDLE]);
-	put(&l, COL_used_conn_cur, v[CTR_SERVICE_CONN_CUR] - FL_MIN(v[CTR_SERVICE_CONN_CUR], v[CTR_SERVICE_CONN_IDLE]));
+	put(&l, COL_used_conn_cur,
+	    v[CTR_SERVICE_CONN_CUR] - FL_MIN(v[CTR_SERVICE_CONN_CUR], v[CTR_SERVICE_CONN_IDLE]));
 	end(&l, out);
 }
 
 struct backend_sum { uint64_t v[TBL_CTR_MAX]; unsigned act, bck; uint64_t weight; };
 
-static void add_services(const struct admin_view *view, const struct lb_pool *p, struct backend_sum *sum)
+static void add_services(const struct admin_view *view, const struct lb_pool *p,
+			 struct backend_sum *sum)
 {
 	uint64_t v[TBL_CTR_MAX];
 	unsigned first, n;
@@ -227,7 +238,8 @@ static void add_services(const struct admin_view *view, const struct lb_pool *p,
 	}
 }
 
-static void backend(const struct admin_view *view, const struct lb_pool *p, unsigned iid, struct sb *out)
+static void backend(const struct admin_view *view, const struct lb_pool *p, unsigned iid,
+		    struct sb *out)
 {
 	const struct conf_val *method = conf_opt(p->node, D_POOL_METHOD);
 	struct backend_sum sum;

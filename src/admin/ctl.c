@@ -2,11 +2,14 @@
 /*
  * ctl.c - the control socket: who may speak, lines in, answers out
  *
- * A plain line gets the answer's text, then the connection is closed; commands on it are parted by `;`. A line that
- * begins with @text or @json gets `fairlead/1 CODE LENGTH\n` and LENGTH bytes, and the connection stays. CODE is the
+ * A plain line gets the answer's text, then the connection is closed; commands on it are parted
+ * by `;`. A line that
+ * begins with @text or @json gets `fairlead/1 CODE LENGTH\n` and LENGTH bytes, and the
+ * connection stays. CODE is the
  * exit status: 0 done, 1 refused or failed, 2 misused.
  *
- * Lines are at most 4095 bytes of text. A session holds one command at a time; what was sent behind it waits in
+ * Lines are at most 4095 bytes of text. A session holds one command at a time; what was sent
+ * behind it waits in
  * the kernel.
  */
 #include "config.h"
@@ -29,8 +32,9 @@ struct session {
 	struct cmd  *cmd;              /* running */
 	bool         framed, closing, eof;
 	bool         more;             /* whole lines wait in the conn */
-	char         rest[LINE_MAX_BYTES];    /* plain: commands behind a `;`; idle: a line's beginning, for EOF */
-	size_t       n_rest, n_begun;
+	char         rest[LINE_MAX_BYTES];    /* see n_rest and n_begun */
+	size_t       n_rest;           /* plain: commands behind a `;` */
+	size_t       n_begun;          /* idle: the beginning of a line, which counts at EOF */
 	struct outq  out;
 };
 
@@ -217,7 +221,8 @@ static size_t on_data(struct conn *c, const uint8_t *p, size_t n)
 	return used;
 }
 
-/* Both directions are closed: nobody is there to hear the answer (one may close its own and wait). */
+/* Both directions are closed: nobody is there to hear the answer (one may close its own and
+ * wait). */
 static bool is_gone(const struct conn *c)
 {
 	struct pollfd p = { .fd = conn_fd(c) };
@@ -272,7 +277,11 @@ static void on_timeout(struct conn *c)
 }
 
 static const struct conn_ops session_ops = {
-	.data = on_data, .eof = on_eof, .drained = on_drained, .error = on_error, .timeout = on_timeout,
+	.data = on_data,
+	.eof = on_eof,
+	.drained = on_drained,
+	.error = on_error,
+	.timeout = on_timeout,
 };
 
 /* ---------- accepting ---------- */
@@ -334,13 +343,17 @@ static void on_accept(struct engine_watch *w, unsigned events)
 
 		if (fd < 0) {
 			if (fd != -EAGAIN && fd != -ECONNABORTED)
-				log_ev_key(EV_ACCEPT_FAIL, STR("ctl"), "control socket: %s", fl_err_text(fd));
+				log_ev_key(EV_ACCEPT_FAIL, STR("ctl"), "control socket: %s",
+					   fl_err_text(fd));
 			return;
 		}
-		if (env_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0 || (who.uid != 0 && who.uid != geteuid())) {
-			log_ev_key(EV_ADMIN_COMMAND, STR("refused"), "uid %u pid %u: refused", (unsigned)who.uid,
-				   (unsigned)who.pid);
-			say_and_close(fd, "error: only root and the user that fairlead runs as may speak here\n");
+		if (env_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0 ||
+		    (who.uid != 0 && who.uid != geteuid())) {
+			log_ev_key(EV_ADMIN_COMMAND, STR("refused"), "uid %u pid %u: refused",
+				   (unsigned)who.uid, (unsigned)who.pid);
+			say_and_close(
+				fd,
+				"error: only root and the user that fairlead runs as may speak here\n");
 		} else if (!make_room()) {
 			say_and_close(fd, "error: too many sessions are busy\n");
 		} else {

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * explain.c - where a request would go, and why: the decision made by the data path's own code, with its traces on
+ * explain.c - where a request would go, and why: the decision made by the data path's own code,
+ * with its traces on
  *
- * The request is put together as HTTP/1.1 text and read by the codec; rules are run by lb_route() and the choice is
- * made by lb_pick(), dry, on the health and figures of this moment. Nothing is decided or evaluated here.
+ * The request is put together as HTTP/1.1 text and read by the codec; rules are run by
+ * lb_route() and the choice is
+ * made by lb_pick(), dry, on the health and figures of this moment. Nothing is decided or
+ * evaluated here.
  */
 #include "config.h"
 
@@ -57,7 +60,8 @@ static int take_target(struct explain *x, struct str text, struct str *target, s
 		return bad(out, "a request is METHOD URI, not", text);
 	at = str_find(rest, STR("://"));
 	if (at < 0)
-		return bad(out, "the URI needs a scheme and a host, such as http://host/path:", rest);
+		return bad(out,
+			   "the URI needs a scheme and a host, such as http://host/path:", rest);
 	x->scheme = str_n(rest.p, (size_t)at);
 	for (k = 0; k < FL_ARRAY_LEN(schemes) && !str_ieq(x->scheme, str_c(schemes[k].scheme)); k++)
 		;
@@ -79,7 +83,8 @@ static int take_target(struct explain *x, struct str text, struct str *target, s
 }
 
 /* The text that a client would send, read by the codec that reads clients. */
-static int take_head(struct explain *x, struct str target, const struct verb_call *call, struct sb *out)
+static int take_head(struct explain *x, struct str target, const struct verb_call *call,
+		     struct sb *out)
 {
 	enum h1_reason why = H1_OK;
 	struct sb text;
@@ -103,13 +108,14 @@ static int take_head(struct explain *x, struct str target, const struct verb_cal
 	sb_free(&text);
 	if (x->nomem)
 		return CMD_OK;
-	n = h1_parse_request((const uint8_t *)copy.p, copy.n, &seen, &h1_limits_default, x->tls, x->mem, &x->head, &why, &off);
+	n = h1_parse_request((const uint8_t *)copy.p, copy.n, &seen, &h1_limits_default, x->tls,
+			     x->mem, &x->head, &why, &off);
 	if (n > 0) {
 		x->has_head = true;
 		return CMD_OK;
 	}
-	sb_fmt(out, "a vserver would refuse this request with %u: %s (%s)", h1_reason_status(why), h1_reason_text(why),
-	       h1_reason_code(why));
+	sb_fmt(out, "a vserver would refuse this request with %u: %s (%s)", h1_reason_status(why),
+	       h1_reason_text(why), h1_reason_code(why));
 	return CMD_FAIL;
 }
 
@@ -134,14 +140,16 @@ static int fit(const struct explain *x, const struct lb_listen *l)
 
 static int no_listener(const struct explain *x, const struct lb_config *lc, struct sb *out)
 {
-	sb_fmt(out, "nothing listens on port %u %s TLS; there is", x->port, x->tls ? "with" : "without");
+	sb_fmt(out, "nothing listens on port %u %s TLS; there is", x->port,
+	       x->tls ? "with" : "without");
 	for (unsigned i = 0; i < lc->n_listens; i++) {
 		char text[ADDR_TEXT_MAX];
 
 		sb_fmt(out, "%s %s%s (%s)", i ? "," : "", addr_text(&lc->listens[i].addr, text),
 		       lc->listens[i].uses_tls ? " tls" : "", lc->listens[i].vserver->name);
 	}
-	sb_c(out, lc->n_listens ? "; --vserver NAME chooses without" : " no listener at all; name a vserver: --vserver NAME");
+	sb_c(out, lc->n_listens ? "; --vserver NAME chooses without"
+				: " no listener at all; name a vserver: --vserver NAME");
 	return CMD_FAIL;
 }
 
@@ -310,7 +318,8 @@ static void decide(struct explain *x)
 	if (x->service && !x->service->host)
 		x->to = x->service->addr;
 	else if (x->service && x->service->n_dns)
-		addr_from_ip(&x->to, x->service->dns[x->service->dns_cursor % x->service->n_dns], x->service->port);
+		addr_from_ip(&x->to, x->service->dns[x->service->dns_cursor % x->service->n_dns],
+			     x->service->port);
 }
 
 static int gather(struct explain *x, const struct verb_call *call, struct sb *out)
@@ -387,7 +396,8 @@ int admin_explain_offline(struct lb_config *lc, int argc, char **argv, bool json
 		return CMD_USAGE;
 	}
 	code = explain_run(&v, &call, json || call.json, &err);
-	sb_fmt(out, "%s" STR_FMT "%s", code == CMD_OK ? "" : "error: ", STR_ARG(sb_get(&err)), code == CMD_OK ? "" : "\n");
+	sb_fmt(out, "%s" STR_FMT "%s", code == CMD_OK ? "" : "error: ", STR_ARG(sb_get(&err)),
+	       code == CMD_OK ? "" : "\n");
 	sb_free(&err);
 	return code;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * explain.h - what was found out about one request, between explain.c (asks) and explain_print.c (says)
+ * explain.h - what was found out about one request, between explain.c (asks) and explain_print.c
+ * (says)
  *
  * Everything lies in `mem` and goes with it.
  */

@@ -30,7 +30,8 @@ static void figure(const struct lb_pool *p, uint64_t value, struct sb *out)
 		sb_fmt(out, "%" PRIu64 " behind the next turn", value);
 		break;
 	case LB_LEAST_CONNECTION:
-		sb_fmt(out, "%" PRIu64 ".%04u requests in progress per weight", value / 10000, (unsigned)(value % 10000));
+		sb_fmt(out, "%" PRIu64 ".%04u requests in progress per weight", value / 10000,
+		       (unsigned)(value % 10000));
 		break;
 	case LB_SOURCE_IP_HASH:
 		sb_fmt(out, "hash score %" PRIu64, value);
@@ -72,8 +73,8 @@ static void action(const struct explain *x, struct sb *out)
 		sb_c(out, "reset");
 		break;
 	default:
-		sb_c(out, x->route.vs->http ? "respond 404: nothing matched and there is no default" :
-					      "close: nothing matched and there is no default");
+		sb_c(out, x->route.vs->http ? "respond 404: nothing matched and there is no default"
+					    : "close: nothing matched and there is no default");
 	}
 }
 
@@ -105,7 +106,8 @@ static void text_way(const struct explain *x, struct sb *out)
 	char addr[ADDR_TEXT_MAX];
 
 	if (x->listen) {
-		sb_fmt(out, LABEL "%s%s", "listener", addr_text(&x->listen->addr, addr), x->listen->uses_tls ? " tls" : "");
+		sb_fmt(out, LABEL "%s%s", "listener", addr_text(&x->listen->addr, addr),
+		       x->listen->uses_tls ? " tls" : "");
 		if (x->http.sni)
 			sb_fmt(out, "  sni %s", x->http.sni);
 		if (x->listen_guess)
@@ -113,8 +115,8 @@ static void text_way(const struct explain *x, struct sb *out)
 	} else {
 		sb_fmt(out, LABEL "none: the vserver was named", "listener");
 	}
-	sb_fmt(out, "\n" LABEL "%s  %s:%u\n", "vserver", x->vs->name, short_file(x->vs->node->loc.file),
-	       x->vs->node->loc.line);
+	sb_fmt(out, "\n" LABEL "%s  %s:%u\n", "vserver", x->vs->name,
+	       short_file(x->vs->node->loc.file), x->vs->node->loc.line);
 }
 
 static void text_rules(const struct explain *x, struct sb *out)
@@ -124,13 +126,15 @@ static void text_rules(const struct explain *x, struct sb *out)
 	for (const struct ex_rule *r = x->rules; r; r = r->next) {
 		if (r->vs && r->vs != vs) {
 			vs = r->vs;
-			sb_fmt(out, LABEL "%s  %s:%u\n", "vserver", vs->name, short_file(vs->node->loc.file),
-			       vs->node->loc.line);
+			sb_fmt(out, LABEL "%s  %s:%u\n", "vserver", vs->name,
+			       short_file(vs->node->loc.file), vs->node->loc.line);
 		}
 		sb_fmt(out, LABEL "%s  %s  %s:%u\n", "policy", r->rule->name,
-		       r->result == POL_TRUE ? "TRUE" : result_word(r->result), short_file(r->rule->file), r->rule->line);
+		       r->result == POL_TRUE ? "TRUE" : result_word(r->result),
+		       short_file(r->rule->file), r->rule->line);
 		for (const struct ex_leaf *l = r->leaf; l; l = l->next) {
-			sb_fmt(out, LABEL "  " STR_FMT "  %s", "", STR_ARG(l->source), result_word(l->result));
+			sb_fmt(out, LABEL "  " STR_FMT "  %s", "", STR_ARG(l->source),
+			       result_word(l->result));
 			if (l->value.p)
 				sb_fmt(out, "  (" STR_FMT ")", STR_ARG(l->value));
 			sb_ch(out, '\n');
@@ -150,7 +154,8 @@ static void text_result(const struct explain *x, struct sb *out)
 	if (by_default)
 		sb_fmt(out, "  (default of %s)", x->route.vs->name);
 	else if (rest)
-		sb_fmt(out, "  (%u polic%s behind it and the default not evaluated)", rest, rest == 1 ? "y" : "ies");
+		sb_fmt(out, "  (%u polic%s behind it and the default not evaluated)", rest,
+		       rest == 1 ? "y" : "ies");
 	sb_ch(out, '\n');
 	if (x->route.v.final && x->route.v.final->text && x->route.v.act != POL_ACT_USE_POOL) {
 		sb_fmt(out, LABEL, x->route.v.act == POL_ACT_REDIRECT ? "location" : "body");
@@ -178,7 +183,8 @@ static void text_pools(const struct explain *x, struct sb *out)
 		sb_fmt(out, LABEL "%s  %s%s%s\n", "pool", p->pool->name, method_word(p->pool),
 		       strcmp(p->why, "pool") == 0 ? "" : "  (backup)", method_note(p->pool));
 		for (const struct ex_candidate *c = p->first; c; c = c->next) {
-			sb_fmt(out, LABEL "  %s  weight %u  ", "", c->c.s->full_name, c->c.s->weight);
+			sb_fmt(out, LABEL "  %s  weight %u  ", "", c->c.s->full_name,
+			       c->c.s->weight);
 			if (c->c.usable)
 				figure(p->pool, c->c.value, out);
 			else
@@ -268,7 +274,8 @@ static void json_rules(const struct explain *x, struct sb *out)
 		json_name(out, "name", str_c(r->rule->name));
 		sb_c(out, ", ");
 		json_name(out, "vserver", str_c(r->vs ? r->vs->name : ""));
-		sb_fmt(out, ", \"result\": \"%s\", \"line\": %u, ", result_word(r->result), r->rule->line);
+		sb_fmt(out, ", \"result\": \"%s\", \"line\": %u, ", result_word(r->result),
+		       r->rule->line);
 		json_name(out, "file", str_c(r->rule->file ? r->rule->file : ""));
 		sb_c(out, ", \"tests\": [");
 		for (const struct ex_leaf *l = r->leaf; l; l = l->next) {
@@ -294,11 +301,13 @@ static void json_pools(const struct explain *x, struct sb *out)
 		json_name(out, "name", str_c(p->pool->name));
 		sb_c(out, ", ");
 		json_name(out, "method", str_c(method_word(p->pool)));
-		sb_fmt(out, ", \"backup\": %s, \"candidates\": [", strcmp(p->why, "pool") == 0 ? "false" : "true");
+		sb_fmt(out, ", \"backup\": %s, \"candidates\": [",
+		       strcmp(p->why, "pool") == 0 ? "false" : "true");
 		for (const struct ex_candidate *c = p->first; c; c = c->next) {
 			sb_c(out, c == p->first ? "{" : ", {");
 			json_name(out, "service", str_c(c->c.s->full_name));
-			sb_fmt(out, ", \"weight\": %u, \"usable\": %s, ", c->c.s->weight, c->c.usable ? "true" : "false");
+			sb_fmt(out, ", \"weight\": %u, \"usable\": %s, ", c->c.s->weight,
+			       c->c.usable ? "true" : "false");
 			if (c->c.usable)
 				sb_fmt(out, "\"value\": %" PRIu64, c->c.value);
 			else
@@ -322,7 +331,8 @@ static void json_mods(const struct explain *x, struct sb *out)
 			const struct pol_hdr_mod *m = &r->mods[k];
 			struct sb text;
 
-			sb_fmt(out, "%s{\"of\": \"%s\", \"do\": \"%s\", ", comma, m->response ? "response" : "request",
+			sb_fmt(out, "%s{\"of\": \"%s\", \"do\": \"%s\", ", comma,
+			       m->response ? "response" : "request",
 			       m->op == POL_HDR_REMOVE ? "remove" : "set");
 			json_name(out, "name", m->name);
 			sb_init_heap(&text);
@@ -356,8 +366,8 @@ void explain_json(struct explain *x, struct sb *out)
 	action(x, &text);
 	sb_c(out, ", ");
 	json_name(out, "result", sb_get(&text));
-	sb_fmt(out, ", \"by_default\": %s, \"not_evaluated\": %u, ", x->route.v.final == &x->route.vs->dflt ? "true" : "false",
-	       not_tried(x));
+	sb_fmt(out, ", \"by_default\": %s, \"not_evaluated\": %u, ",
+	       x->route.v.final == &x->route.vs->dflt ? "true" : "false", not_tried(x));
 	json_name(out, "decided_by", str_c(x->route.v.final ? x->route.v.final->name : ""));
 	if (x->route.pool) {
 		sb_c(out, ", ");

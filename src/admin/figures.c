@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * figures.c - counters and processes as the segment has them: stat KIND, show core, show process, show owner
+ * figures.c - counters and processes as the segment has them: stat KIND, show core, show
+ * process, show owner
  *
  * Which numbers there are, what they are called and what they mean comes from tbl/counters.def.
  */
@@ -48,7 +49,8 @@ static int stat_one(struct cmd *c, enum tbl_kind kind, uint32_t row, struct str 
 	return cmd_grid(c, &g, 0);
 }
 
-static void counters_row(struct cmd *c, struct grid *g, unsigned first, unsigned n, uint32_t row, struct str name)
+static void counters_row(struct cmd *c, struct grid *g, unsigned first, unsigned n, uint32_t row,
+			 struct str name)
 {
 	uint64_t v[TBL_CTR_MAX] = { 0 };
 
@@ -58,7 +60,8 @@ static void counters_row(struct cmd *c, struct grid *g, unsigned first, unsigned
 		grid_u64(g, v[tbl_ctrs[first + i].idx]);
 }
 
-/* A table, a row for each object; columns that are 0 everywhere are left out unless --all is given. */
+/* A table, a row for each object; columns that are 0 everywhere are left out unless --all is
+ * given. */
 static int stat_kind(struct cmd *c, enum tbl_kind kind)
 {
 	unsigned first, n;
@@ -115,8 +118,9 @@ static bool is_missed(const struct admin_view *v, const struct stat_proc *dead)
 	if (!stat_conf_get(v->seg, &conf) || dead->generation != conf.generation)
 		return false;
 	for (uint32_t s = 0; s < stat_worker_slots(v->seg); s++)
-		if (stat_proc_get(v->seg, s, &p) && p.core == dead->core && p.state != ST_PROC_DEAD &&
-		    p.state != ST_PROC_FREE && p.generation == dead->generation)
+		if (stat_proc_get(v->seg, s, &p) && p.core == dead->core &&
+		    p.state != ST_PROC_DEAD && p.state != ST_PROC_FREE &&
+		    p.generation == dead->generation)
 			return false;
 	return true;
 }
@@ -151,8 +155,8 @@ static uint64_t since(uint64_t now, uint64_t then)
 static void proc_row(const struct admin_view *v, struct grid *g, const struct stat_proc *p)
 {
 	static const char *const roles[] = {
-		[STAT_MASTER] = "master", [STAT_WORKER] = "worker", [STAT_CONTROL] = "control", [STAT_LOGD] = "logd",
-		[STAT_READER] = "reader",
+		[STAT_MASTER] = "master", [STAT_WORKER] = "worker", [STAT_CONTROL] = "control",
+		[STAT_LOGD] = "logd",     [STAT_READER] = "reader",
 	};
 	bool worker = p->role == STAT_WORKER;
 

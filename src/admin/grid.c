@@ -2,7 +2,8 @@
 /*
  * grid.c - rows and columns that become aligned text or JSON
  *
- * All cells lie one behind the other in one text; ends are kept. A grid is filled and printed by one verb.
+ * All cells lie one behind the other in one text; ends are kept. A grid is filled and printed by
+ * one verb.
  */
 #include "config.h"
 

@@ -4,11 +4,14 @@
  *
  *   admin.c    the thread, its loop, sign of life, a new configuration
  *   ask.c      questions to the master, in a thread of their own: the loop never waits for one
- *   ctl.c      control socket: sessions and lines         web.c   HTTP admin: connections and requests
+ *   ctl.c      control socket: sessions and lines         web.c   HTTP admin: connections and
+ *   requests
  *   out.c      answers on their way out, both kinds
  *   command.c  one command from its words to its answer   verbs.c words.c  the table
- *   show.c figures.c status.c csv.c metrics.c page.c      renderers: read struct admin_view, write text
- *   change.c   what alters the appliance                  explain.c        the decision of one request
+ *   show.c figures.c status.c csv.c metrics.c page.c      renderers: read struct admin_view, write
+ *   text
+ *   change.c   what alters the appliance                  explain.c        the decision of one
+ *   request
  *
  * Everything but ask.c's thread runs in the admin thread.
  */
@@ -22,7 +25,7 @@
 
 #define ADMIN_SESSIONS_MAX 16u
 #define ADMIN_OUT_MAX      (64u * 1024 * 1024)    /* bytes of one answer */
-#define ADMIN_STALL_MS     10000u                 /* a client that takes or sends nothing for so long is dropped */
+#define ADMIN_STALL_MS 10000u /* a client that takes or sends nothing for so long is dropped */
 #define ADMIN_IDLE_MS      300000u                /* a session between commands */
 
 /* What renderers read. lc and conf are NULL until the first configuration came. */
@@ -62,20 +65,23 @@ struct cmd {
 	unsigned           n_empty;
 	bool               asking;            /* the master has a question of ours: c must live */
 };
-/* Makes a command from one line. The result belongs to the caller of finished(), which frees it. NULL: no memory. */
+/* Makes a command from one line. The result belongs to the caller of finished(), which frees
+ * it. NULL: no memory. */
 struct cmd *cmd_new(struct admin_view *v, struct engine *e, uint32_t uid, uint32_t pid,
 		    void (*finished)(struct cmd *c, int code), void *owner);
 /* Runs it; finished() is called, now or later. json_wanted: as if --json was given. */
 void cmd_run(struct cmd *c, struct str line, bool json_wanted);
 void cmd_finish(struct cmd *c, int code);
-/* The client is gone: what was asked of the master still happens, nobody is told. c is not the caller's any more. */
+/* The client is gone: what was asked of the master still happens, nobody is told. c is not the
+ * caller's any more. */
 void cmd_abandon(struct cmd *c);
 void cmd_free(struct cmd *c);
 /* The answer as it goes out: text or JSON, wrapped where the verb has no JSON of its own. */
 void cmd_render(struct cmd *c, int code, struct sb *to);
 /* "no NOUN named "x"; did you mean ..." for a name that is not in the segment or configuration. */
 int cmd_no_such(struct cmd *c, enum tbl_kind kind, struct str name);
-/* Rows of a kind used by the newest generation, in row order; false at the end. *row starts at 0. */
+/* Rows of a kind used by the newest generation, in row order; false at the end. *row starts at
+ * 0. */
 bool view_next_row(const struct admin_view *v, enum tbl_kind kind, uint32_t *row, struct str *name);
 /* "vserver", "core" for KIND_PROC. */
 const char *kind_word(enum tbl_kind kind);
@@ -87,7 +93,12 @@ bool cmd_needs_config(struct cmd *c);
 #undef B
 
 /* ---------- tables of text ---------- */
-enum grid_type { GRID_TEXT, GRID_NUM, GRID_BOOL, GRID_RAW };   /* BOOL: yes, no; RAW: JSON as it is, only there */
+enum grid_type {
+	GRID_TEXT,
+	GRID_NUM,
+	GRID_BOOL,
+	GRID_RAW
+}; /* BOOL: yes, no; RAW: JSON as it is, only there */
 struct grid {
 	struct sb        mem;                 /* all cells, one behind the other */
 	size_t          *cell;                /* offsets of cell ends */
@@ -98,15 +109,17 @@ struct grid {
 };
 void grid_init(struct grid *g);
 void grid_free(struct grid *g);
-void grid_col(struct grid *g, const char *name, enum grid_type type);     /* all columns first; name is kept */
+void grid_col(struct grid *g, const char *name,
+	      enum grid_type type); /* all columns first; name is kept */
 /* Cells of a row in the order of columns. */
-void grid_text(struct grid *g, const char *z);                            /* NULL or "": "-" in text, null in JSON */
+void grid_text(struct grid *g, const char *z); /* NULL or "": "-" in text, null in JSON */
 void grid_str(struct grid *g, struct str s);
 void grid_u64(struct grid *g, uint64_t v);
 void grid_bool(struct grid *g, bool v);
 void grid_fmt(struct grid *g, const char *fmt, ...) FL_PRINTF(2, 3);
 enum { GRID_JSON = 1, GRID_VERTICAL = 2, GRID_HIDE_ZERO = 4 };
-/* Prints aligned columns (VERTICAL: name and value one below the other; HIDE_ZERO: without columns that are 0 in every
+/* Prints aligned columns (VERTICAL: name and value one below the other; HIDE_ZERO: without
+ * columns that are 0 in every
  * row), or a JSON array of objects. */
 void grid_print(const struct grid *g, unsigned flags, struct sb *out);
 /* Prints into the command's answer and frees. Returns CMD_OK. */
@@ -117,14 +130,16 @@ void text_time(struct sb *b, uint64_t wall_us);              /* 2026-01-31T12:00
 void text_http_date(struct sb *b, uint64_t wall_us);         /* Sat, 31 Jan 2026 12:00:00 GMT */
 void text_age(struct sb *b, uint64_t ms);                    /* 3m12s */
 /* State of a service and what a person should know about it. */
-uint32_t service_why(const struct admin_view *v, const struct lb_service *s, struct stat_health *h, struct stat_admin *a,
-		     struct sb *why);
+uint32_t service_why(const struct admin_view *v, const struct lb_service *s, struct stat_health *h,
+		     struct stat_admin *a, struct sb *why);
 /* Sum of a counter over the current rows of a kind. */
-/* UP, DEGRADED (pools of policies only) or DOWN, and which pools have nothing that can take traffic. */
+/* UP, DEGRADED (pools of policies only) or DOWN, and which pools have nothing that can take
+ * traffic. */
 const char *vserver_state(const struct lb_vserver *vs, struct sb *why);
 bool pool_works(const struct lb_pool *p);       /* it or a backup can take traffic */
 uint64_t view_sum(const struct admin_view *v, enum tbl_kind kind, unsigned ctr);
-unsigned view_workers(const struct admin_view *v, uint32_t state, uint32_t generation);   /* generation 0: any */
+unsigned view_workers(const struct admin_view *v, uint32_t state,
+		      uint32_t generation); /* generation 0: any */
 
 /* ---------- what both command and HTTP render ---------- */
 void csv_print(const struct admin_view *v, struct sb *out);
@@ -143,14 +158,16 @@ struct process_figure {
 bool process_figure(unsigned i, struct process_figure *out);
 
 /* explain.c: the request in words; `now` is not read from anywhere else. */
-int  explain_run(const struct admin_view *v, const struct verb_call *call, bool json, struct sb *out);
+int explain_run(const struct admin_view *v, const struct verb_call *call, bool json,
+		struct sb *out);
 
 /* ---------- output ---------- */
 struct outq {
 	struct sb data;
 	size_t    off;
 };
-/* Gives the conn what it may take. True when all is given. Negative through *err when the conn failed. */
+/* Gives the conn what it may take. True when all is given. Negative through *err when the conn
+ * failed. */
 bool outq_push(struct outq *q, struct conn *c, int *err);
 void outq_clear(struct outq *q);
 static inline bool outq_idle(const struct outq *q) { return q->off == q->data.n; }
@@ -172,7 +189,8 @@ void ask_free(struct ask *a);
 
 /* ---------- sessions ---------- */
 int  ctl_open(struct engine *e, struct admin_view *v, int fd);
-void web_open(struct engine *e, struct admin_view *v, int fd);    /* takes fd; -1 closes what was open */
+void web_open(struct engine *e, struct admin_view *v,
+	      int fd); /* takes fd; -1 closes what was open */
 /* Makes figures and cached states of the view current. */
 void view_refresh(struct admin_view *v);
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * metrics.c - /metrics: every counter of tbl/counters.def for every object, states, configuration, build
+ * metrics.c - /metrics: every counter of tbl/counters.def for every object, states,
+ * configuration, build
  *
- * OpenMetrics 1.0 text; without the parts that the older Prometheus text format (0.0.4) does not know when that was
+ * OpenMetrics 1.0 text; without the parts that the older Prometheus text format (0.0.4) does not
+ * know when that was
  * asked for. Labels are names of configured objects only: their number is the configuration's.
  */
 #include "config.h"
@@ -39,7 +41,8 @@ static void label(struct writer *w, const char *name, struct str value, char lea
 	sb_ch(w->out, '"');
 }
 
-/* In OpenMetrics a counter's family has no _total, its samples have; in the older form both have. Info likewise. */
+/* In OpenMetrics a counter's family has no _total, its samples have; in the older form both
+ * have. Info likewise. */
 static void family(struct writer *w, const char *name, const char *type, const char *help)
 {
 	const char *suffix = "";
@@ -57,7 +60,8 @@ static void family(struct writer *w, const char *name, const char *type, const c
 	sb_ch(w->out, '\n');
 }
 
-/* Labels of an object: a service has its pool and its name in the pool, a policy and a listener their vserver. */
+/* Labels of an object: a service has its pool and its name in the pool, a policy and a
+ * listener their vserver. */
 static void object_labels(struct writer *w, enum tbl_kind kind, struct str name)
 {
 	struct str rest = name, head = str_cut(&rest, '/');
@@ -84,7 +88,8 @@ static void object_labels(struct writer *w, enum tbl_kind kind, struct str name)
 
 static void sample_name(struct writer *w, const struct tbl_ctr_row *r, bool with_total)
 {
-	sb_fmt(w->out, "fairlead_%s_%s%s", kind_word(r->kind), r->metric, with_total && r->fold == FOLD_SUM ? "_total" : "");
+	sb_fmt(w->out, "fairlead_%s_%s%s", kind_word(r->kind), r->metric,
+	       with_total && r->fold == FOLD_SUM ? "_total" : "");
 }
 
 /* Samples of one family stand together, so rows are read once and kept. */
@@ -118,7 +123,8 @@ static void kind_counters(struct writer *w, enum tbl_kind kind)
 			enum tbl_kind same;
 			bool current;
 
-			if (!stat_obj_get(w->v->seg, rows[k], &same, &name, &current) || same != kind)
+			if (!stat_obj_get(w->v->seg, rows[k], &same, &name, &current) ||
+			    same != kind)
 				continue;
 			sample_name(w, r, true);
 			object_labels(w, kind, name);
@@ -133,7 +139,8 @@ static void service_states(struct writer *w)
 {
 	const struct lb_config *lc = w->v->lc;
 
-	family(w, "fairlead_service_state", "stateset", "State of the service for traffic; 1 for the one that holds");
+	family(w, "fairlead_service_state", "stateset",
+	       "State of the service for traffic; 1 for the one that holds");
 	for (unsigned i = 0; lc && i < lc->n_pools; i++) {
 		for (unsigned k = 0; k < lc->pools[i].n_services; k++) {
 			const struct lb_service *s = &lc->pools[i].services[k];
@@ -157,7 +164,8 @@ static void probe_latency(struct writer *w)
 	const struct lb_config *lc = w->v->lc;
 	struct stat_health h;
 
-	family(w, "fairlead_service_probe_latency_seconds", "gauge", "How long the last probe took");
+	family(w, "fairlead_service_probe_latency_seconds", "gauge",
+	       "How long the last probe took");
 	for (unsigned i = 0; lc && i < lc->n_pools; i++) {
 		for (unsigned k = 0; k < lc->pools[i].n_services; k++) {
 			const struct lb_service *s = &lc->pools[i].services[k];
@@ -169,22 +177,26 @@ static void probe_latency(struct writer *w)
 				label(w, "pool", str_c(s->pool->name), '{');
 				label(w, "service", str_c(s->name), ',');
 				label(w, "monitor", str_c(h.mon[m].name), ',');
-				sb_fmt(w->out, "} %u.%06u\n", h.mon[m].latency_us / 1000000, h.mon[m].latency_us % 1000000);
+				sb_fmt(w->out, "} %u.%06u\n", h.mon[m].latency_us / 1000000,
+				       h.mon[m].latency_us % 1000000);
 			}
 		}
 	}
 }
 
-static void one(struct writer *w, const char *name, const char *type, const char *help, uint64_t value)
+static void one(struct writer *w, const char *name, const char *type, const char *help,
+		uint64_t value)
 {
 	family(w, name, type, help);
-	sb_fmt(w->out, "%s%s %" PRIu64 "\n", name, strcmp(type, "counter") == 0 ? "_total" : "", value);
+	sb_fmt(w->out, "%s%s %" PRIu64 "\n", name, strcmp(type, "counter") == 0 ? "_total" : "",
+	       value);
 }
 
 static void seconds(struct writer *w, const char *name, const char *help, uint64_t wall_us)
 {
 	family(w, name, "gauge", help);
-	sb_fmt(w->out, "%s %" PRIu64 ".%06u\n", name, wall_us / 1000000, (unsigned)(wall_us % 1000000));
+	sb_fmt(w->out, "%s %" PRIu64 ".%06u\n", name, wall_us / 1000000,
+	       (unsigned)(wall_us % 1000000));
 }
 
 static void appliance(struct writer *w)
@@ -195,19 +207,26 @@ static void appliance(struct writer *w)
 	family(w, "fairlead_build", "info", "Version of the program");
 	sb_fmt(w->out, "fairlead_build_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
 	if (stat_conf_get(w->v->seg, &f)) {
-		one(w, "fairlead_config_generation", "gauge", "Number of the running configuration generation", f.generation);
-		one(w, "fairlead_config_last_reload_success", "gauge", "1 when the last reload was good", f.last_ok);
-		seconds(w, "fairlead_config_last_reload_time_seconds", "When the last reload was tried, since 1970",
-			f.last_reload_us);
+		one(w, "fairlead_config_generation", "gauge",
+		    "Number of the running configuration generation", f.generation);
+		one(w, "fairlead_config_last_reload_success", "gauge",
+		    "1 when the last reload was good", f.last_ok);
+		seconds(w, "fairlead_config_last_reload_time_seconds",
+			"When the last reload was tried, since 1970", f.last_reload_us);
 		one(w, "fairlead_config_reloads", "counter", "Reloads since start", f.reloads);
-		one(w, "fairlead_config_reload_failures", "counter", "Reloads that were refused", f.reload_failures);
+		one(w, "fairlead_config_reload_failures", "counter", "Reloads that were refused",
+		    f.reload_failures);
 	}
-	one(w, "fairlead_workers_running", "gauge", "Workers that serve", view_workers(w->v, ST_PROC_RUNNING, 0));
-	one(w, "fairlead_workers_draining", "gauge", "Workers that a reload has replaced and that finish what they have",
+	one(w, "fairlead_workers_running", "gauge", "Workers that serve",
+	    view_workers(w->v, ST_PROC_RUNNING, 0));
+	one(w, "fairlead_workers_draining", "gauge",
+	    "Workers that a reload has replaced and that finish what they have",
 	    view_workers(w->v, ST_PROC_DRAINING, 0));
 	stat_cycle(w->v->seg, &cycle, &at);
-	one(w, "fairlead_consolidation_cycle", "gauge", "Number of the last fold of the figures", cycle);
-	seconds(w, "fairlead_start_time_seconds", "When the appliance was started, since 1970", stat_started_us(w->v->seg));
+	one(w, "fairlead_consolidation_cycle", "gauge", "Number of the last fold of the figures",
+	    cycle);
+	seconds(w, "fairlead_start_time_seconds", "When the appliance was started, since 1970",
+		stat_started_us(w->v->seg));
 }
 
 static void process(struct writer *w)
@@ -215,7 +234,8 @@ static void process(struct writer *w)
 	struct process_figure f;
 	char name[64];
 
-	seconds(w, "process_start_time_seconds", "When the appliance was started, since 1970", stat_started_us(w->v->seg));
+	seconds(w, "process_start_time_seconds", "When the appliance was started, since 1970",
+		stat_started_us(w->v->seg));
 	for (unsigned i = 0; process_figure(i, &f); i++) {
 		struct sb b;
 

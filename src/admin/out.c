@@ -33,20 +33,26 @@ void outq_clear(struct outq *q)
 }
 
 struct date {
-	unsigned year, month, day, hour, minute, second, weekday;      /* month 1..12, weekday 0 = Thursday */
+	unsigned year, month, day, hour, minute, second,
+		weekday; /* month 1..12, weekday 0 = Thursday */
 };
 
 /* Days to a date, counted in years that begin in March. */
 static struct date date_of(uint64_t wall_us)
 {
-	uint64_t s = wall_us / 1000000, in_day = s % 86400, z = s / 86400 + 719468, era = z / 146097, doe = z % 146097;
+	uint64_t s = wall_us / 1000000, in_day = s % 86400, z = s / 86400 + 719468,
+		 era = z / 146097, doe = z % 146097;
 	uint64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
 	uint64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
 	unsigned month = (unsigned)(mp < 10 ? mp + 3 : mp - 9);
 
 	return (struct date){
-		.year = (unsigned)(yoe + era * 400 + (month <= 2)), .month = month, .day = (unsigned)(doy - (153 * mp + 2) / 5 + 1),
-		.hour = (unsigned)(in_day / 3600), .minute = (unsigned)(in_day / 60 % 60), .second = (unsigned)(in_day % 60),
+		.year = (unsigned)(yoe + era * 400 + (month <= 2)),
+		.month = month,
+		.day = (unsigned)(doy - (153 * mp + 2) / 5 + 1),
+		.hour = (unsigned)(in_day / 3600),
+		.minute = (unsigned)(in_day / 60 % 60),
+		.second = (unsigned)(in_day % 60),
 		.weekday = (unsigned)(s / 86400 % 7),
 	};
 }
@@ -56,7 +62,8 @@ void text_time(struct sb *b, uint64_t wall_us)
 	struct date d = date_of(wall_us);
 
 	if (wall_us)
-		sb_fmt(b, "%04u-%02u-%02uT%02u:%02u:%02uZ", d.year, d.month, d.day, d.hour, d.minute, d.second);
+		sb_fmt(b, "%04u-%02u-%02uT%02u:%02u:%02uZ", d.year, d.month, d.day, d.hour,
+		       d.minute, d.second);
 	else
 		sb_ch(b, '-');
 }
@@ -64,11 +71,12 @@ void text_time(struct sb *b, uint64_t wall_us)
 void text_http_date(struct sb *b, uint64_t wall_us)
 {
 	static const char days[7][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" };
-	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+					    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 	struct date d = date_of(wall_us);
 
-	sb_fmt(b, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[d.weekday], d.day, months[d.month - 1], d.year, d.hour, d.minute,
-	       d.second);
+	sb_fmt(b, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[d.weekday], d.day,
+	       months[d.month - 1], d.year, d.hour, d.minute, d.second);
 }
 
 void text_age(struct sb *b, uint64_t ms)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * page.c - the read-only page: health, vservers, services, cores, configuration, in one file without scripts
+ * page.c - the read-only page: health, vservers, services, cores, configuration, in one file
+ * without scripts
  *
- * States are said by word and colour. Everything that comes from outside (names, reasons) is escaped.
+ * States are said by word and colour. Everything that comes from outside (names, reasons) is
+ * escaped.
  */
 #include "config.h"
 
@@ -40,9 +42,12 @@ static void html(struct sb *out, struct str s)
 
 static void badge(struct sb *out, const char *word)
 {
-	static const struct { const char *word, *class; } classes[] = {
-		{ "UP", "up" }, { "OK", "up" }, { "running", "up" }, { "DOWN", "down" }, { "FAILED", "down" },
-		{ "dead", "down" }, { "hung", "down" }, { "MAINT", "off" }, { "draining", "off" }, { "DRAIN", "warn" },
+	static const struct {
+		const char *word, *class;
+	} classes[] = {
+		{ "UP", "up" },        { "OK", "up" },      { "running", "up" }, { "DOWN", "down" },
+		{ "FAILED", "down" },  { "dead", "down" },  { "hung", "down" },  { "MAINT", "off" },
+		{ "draining", "off" }, { "DRAIN", "warn" },
 	};
 	const char *class = "warn";
 
@@ -59,12 +64,12 @@ static void number(struct sb *out, uint64_t v)
 
 /* The figures that a table shows; their headings are the counters' own texts. */
 static const unsigned vserver_figures[] = {
-	CTR__ALL_VSERVER_CONN_CUR, CTR__ALL_VSERVER_REQ_CUR, CTR__ALL_VSERVER_REQ_TOT, CTR__ALL_VSERVER_R2XX,
-	CTR__ALL_VSERVER_R4XX, CTR__ALL_VSERVER_R5XX,
+	CTR__ALL_VSERVER_CONN_CUR, CTR__ALL_VSERVER_REQ_CUR, CTR__ALL_VSERVER_REQ_TOT,
+	CTR__ALL_VSERVER_R2XX,     CTR__ALL_VSERVER_R4XX,    CTR__ALL_VSERVER_R5XX,
 };
 static const unsigned service_figures[] = {
-	CTR__ALL_SERVICE_REQ_CUR, CTR__ALL_SERVICE_REQ_TOT, CTR__ALL_SERVICE_CONN_CUR, CTR__ALL_SERVICE_CONN_FAIL,
-	CTR__ALL_SERVICE_R5XX, CTR__ALL_SERVICE_DOWNS,
+	CTR__ALL_SERVICE_REQ_CUR,   CTR__ALL_SERVICE_REQ_TOT, CTR__ALL_SERVICE_CONN_CUR,
+	CTR__ALL_SERVICE_CONN_FAIL, CTR__ALL_SERVICE_R5XX,    CTR__ALL_SERVICE_DOWNS,
 };
 
 static void headings(struct sb *out, const unsigned *ctr, unsigned n)
@@ -77,7 +82,8 @@ static void headings(struct sb *out, const unsigned *ctr, unsigned n)
 	}
 }
 
-static void figures(const struct admin_view *v, struct sb *out, uint32_t row, const unsigned *ctr, unsigned n)
+static void figures(const struct admin_view *v, struct sb *out, uint32_t row, const unsigned *ctr,
+		    unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		number(out, row == STAT_NO_ROW ? 0 : stat_total(v->seg, row, tbl_ctrs[ctr[i]].idx));
@@ -116,7 +122,8 @@ static void top(const struct admin_view *v, struct sb *out)
 
 static void vservers(const struct admin_view *v, struct sb *out)
 {
-	sb_c(out, "<h2>Virtual servers</h2>\n<table><tr><th>name</th><th>state</th><th>listen</th>");
+	sb_c(out,
+	     "<h2>Virtual servers</h2>\n<table><tr><th>name</th><th>state</th><th>listen</th>");
 	headings(out, vserver_figures, FL_ARRAY_LEN(vserver_figures));
 	sb_c(out, "</tr>\n");
 	for (unsigned i = 0; i < v->lc->n_vservers; i++) {
@@ -171,7 +178,9 @@ static void pools(const struct admin_view *v, struct sb *out)
 	for (unsigned i = 0; i < v->lc->n_pools; i++) {
 		const struct lb_pool *p = &v->lc->pools[i];
 
-		sb_fmt(out, "<h2>Pool %s</h2>\n<table><tr><th>service</th><th>state</th><th>address</th>", p->name);
+		sb_fmt(out,
+		       "<h2>Pool %s</h2>\n<table><tr><th>service</th><th>state</th><th>address</th>",
+		       p->name);
 		headings(out, service_figures, FL_ARRAY_LEN(service_figures));
 		sb_c(out, "<th>reason</th></tr>\n");
 		for (unsigned k = 0; k < p->n_services; k++)
@@ -184,10 +193,12 @@ static void cores(const struct admin_view *v, struct sb *out)
 {
 	struct stat_proc p;
 
-	sb_c(out, "<h2>Workers</h2>\n<table><tr><th class=\"n\">core</th><th class=\"n\">pid</th><th class=\"n\">generation</th>"
-		  "<th>state</th><th class=\"n\">heartbeat age ms</th><th class=\"n\">restarts</th></tr>\n");
+	sb_c(out,
+	     "<h2>Workers</h2>\n<table><tr><th class=\"n\">core</th><th class=\"n\">pid</th><th class=\"n\">generation</th>"
+	     "<th>state</th><th class=\"n\">heartbeat age ms</th><th class=\"n\">restarts</th></tr>\n");
 	for (uint32_t s = 0; s < stat_worker_slots(v->seg); s++) {
-		if (!stat_proc_get(v->seg, s, &p) || p.state == ST_PROC_FREE || p.state == ST_PROC_DEAD)
+		if (!stat_proc_get(v->seg, s, &p) || p.state == ST_PROC_FREE ||
+		    p.state == ST_PROC_DEAD)
 			continue;
 		sb_c(out, "<tr>");
 		number(out, p.core);
@@ -196,7 +207,9 @@ static void cores(const struct admin_view *v, struct sb *out)
 		sb_c(out, "<td>");
 		badge(out, tbl_state_name("PROC", (int)p.state));
 		sb_c(out, "</td>");
-		number(out, v->now_ms > p.heartbeat_ms && p.heartbeat_ms ? v->now_ms - p.heartbeat_ms : 0);
+		number(out, v->now_ms > p.heartbeat_ms && p.heartbeat_ms
+				    ? v->now_ms - p.heartbeat_ms
+				    : 0);
 		number(out, p.restarts);
 		sb_c(out, "</tr>\n");
 	}

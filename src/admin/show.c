@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * show.c - what the configured things are and in what state: vserver, pool, service, monitor, listener, policy
+ * show.c - what the configured things are and in what state: vserver, pool, service, monitor,
+ * listener, policy
  *
  * Figures come from figures.c; here is what the configuration says and what follows from it now.
  */
@@ -19,8 +20,8 @@ static const char *method_word(const struct lb_pool *p)
 	return v ? v->s.p : "-";
 }
 
-uint32_t service_why(const struct admin_view *v, const struct lb_service *s, struct stat_health *h, struct stat_admin *a,
-		     struct sb *why)
+uint32_t service_why(const struct admin_view *v, const struct lb_service *s, struct stat_health *h,
+		     struct stat_admin *a, struct sb *why)
 {
 	uint32_t state = lb_service_state(v->lc, s, h, a);
 
@@ -48,8 +49,12 @@ static void act_text(const struct pol_rule *r, struct sb *b)
 {
 	switch (r->act) {
 	case POL_ACT_NONE:        sb_c(b, "modify"); break;
-	case POL_ACT_USE_POOL:    sb_fmt(b, "use %s", ((const struct lb_pool *)r->target)->name); break;
-	case POL_ACT_USE_VSERVER: sb_fmt(b, "use vserver %s", ((const struct lb_vserver *)r->target)->name); break;
+	case POL_ACT_USE_POOL:
+		sb_fmt(b, "use %s", ((const struct lb_pool *)r->target)->name);
+		break;
+	case POL_ACT_USE_VSERVER:
+		sb_fmt(b, "use vserver %s", ((const struct lb_vserver *)r->target)->name);
+		break;
 	case POL_ACT_RESPOND:     sb_fmt(b, "respond %u", r->status); break;
 	case POL_ACT_REDIRECT:    sb_fmt(b, "redirect %u", r->status); break;
 	case POL_ACT_REJECT:      sb_fmt(b, "reject %u", r->status); break;
@@ -74,7 +79,8 @@ static bool wanted(const struct cmd *c, const char *name)
 	return !c->call.n_pos || str_eq(c->call.pos[0], str_c(name));
 }
 
-/* With a name that nothing has: an error; else the table, one below the other when a name was given. */
+/* With a name that nothing has: an error; else the table, one below the other when a name was
+ * given. */
 static int done(struct cmd *c, struct grid *g, enum tbl_kind kind)
 {
 	if (c->call.n_pos && !g->n_cells) {
@@ -107,7 +113,8 @@ static void counters(struct cmd *c, struct grid *g, enum tbl_kind kind, uint32_t
 		(void)stat_total_row(c->v->seg, row, v);
 	sb_ch(&g->mem, '{');
 	for (unsigned i = 0; i < n; i++)
-		sb_fmt(&g->mem, "%s\"%s\": %" PRIu64, i ? ", " : "", tbl_ctrs[first + i].metric, v[i]);
+		sb_fmt(&g->mem, "%s\"%s\": %" PRIu64, i ? ", " : "", tbl_ctrs[first + i].metric,
+		       v[i]);
 	grid_text(g, "}");
 }
 
@@ -193,7 +200,8 @@ int verb_SHOW_VSERVER(struct cmd *c)
 			char text[ADDR_TEXT_MAX];
 
 			if (l->vserver == vs)
-				sb_fmt(&g.mem, "%s%s%s", n++ ? " " : "", addr_text(&l->addr, text), l->uses_tls ? "+tls" : "");
+				sb_fmt(&g.mem, "%s%s%s", n++ ? " " : "", addr_text(&l->addr, text),
+				       l->uses_tls ? "+tls" : "");
 		}
 		grid_text(&g, NULL);
 		grid_u64(&g, vs->rules.n);
@@ -305,10 +313,13 @@ static void monitors_json(const struct stat_health *h, struct sb *b)
 
 		sb_fmt(b, "%s{\"name\": ", i ? ", " : "");
 		sb_json_str(b, str_c(m->name));
-		sb_fmt(b, ", \"state\": \"%s\", \"check\": \"%s\", \"latency_us\": %u, \"http_status\": %u, ",
-		       tbl_state_name("HEALTH", (int)m->state), tbl_state_name("CHECK", (int)m->check), m->latency_us,
-		       m->http_status);
-		sb_fmt(b, "\"passed\": %u, \"failed\": %u, \"probes\": %" PRIu64 ", \"failures\": %" PRIu64 ", \"last\": \"",
+		sb_fmt(b,
+		       ", \"state\": \"%s\", \"check\": \"%s\", \"latency_us\": %u, \"http_status\": %u, ",
+		       tbl_state_name("HEALTH", (int)m->state),
+		       tbl_state_name("CHECK", (int)m->check), m->latency_us, m->http_status);
+		sb_fmt(b,
+		       "\"passed\": %u, \"failed\": %u, \"probes\": %" PRIu64
+		       ", \"failures\": %" PRIu64 ", \"last\": \"",
 		       m->passed, m->failed, m->probes, m->failures);
 		text_time(b, m->last_us);
 		sb_c(b, "\", \"history\": \"");
@@ -325,8 +336,10 @@ static void monitors_text(const struct cmd *c, const struct stat_health *h, stru
 	for (unsigned i = 0; i < h->n_mon && i < STAT_MON_MAX; i++) {
 		const struct stat_mon *m = &h->mon[i];
 
-		sb_fmt(out, "monitor %s: %s %s, %u.%03u ms", m->name, tbl_state_name("HEALTH", (int)m->state),
-		       tbl_state_name("CHECK", (int)m->check), m->latency_us / 1000, m->latency_us % 1000);
+		sb_fmt(out, "monitor %s: %s %s, %u.%03u ms", m->name,
+		       tbl_state_name("HEALTH", (int)m->state),
+		       tbl_state_name("CHECK", (int)m->check), m->latency_us / 1000,
+		       m->latency_us % 1000);
 		if (m->http_status)
 			sb_fmt(out, ", status %u", m->http_status);
 		sb_fmt(out, "; %" PRIu64 " probes, %" PRIu64 " failed", m->probes, m->failures);
@@ -343,7 +356,8 @@ static void monitors_text(const struct cmd *c, const struct stat_health *h, stru
 	}
 }
 
-static void service_row(struct cmd *c, struct grid *g, const struct lb_service *s, struct stat_health *h)
+static void service_row(struct cmd *c, struct grid *g, const struct lb_service *s,
+			struct stat_health *h)
 {
 	struct stat_admin a;
 	struct piece p;
@@ -423,7 +437,8 @@ static void monitor_name_guess(struct cmd *c)
 }
 
 /* Services it is used for, and how many of these it says UP of. */
-static void monitor_count(const struct admin_view *v, const struct lb_monitor *m, unsigned *uses, unsigned *up)
+static void monitor_count(const struct admin_view *v, const struct lb_monitor *m, unsigned *uses,
+			  unsigned *up)
 {
 	struct stat_health h;
 
@@ -436,7 +451,8 @@ static void monitor_count(const struct admin_view *v, const struct lb_monitor *m
 				continue;
 			*uses += p->n_services;
 			for (unsigned s = 0; s < p->n_services; s++)
-				if (p->services[s].row != STAT_NO_ROW && stat_health_get(v->seg, p->services[s].row, &h) &&
+				if (p->services[s].row != STAT_NO_ROW &&
+				    stat_health_get(v->seg, p->services[s].row, &h) &&
 				    k < h.n_mon && h.mon[k].state == ST_HEALTH_UP)
 					++*up;
 		}
@@ -445,7 +461,9 @@ static void monitor_count(const struct admin_view *v, const struct lb_monitor *m
 
 int verb_SHOW_MONITOR(struct cmd *c)
 {
-	static const char *const types[] = { [LB_MON_PING] = "ping", [LB_MON_TCP] = "tcp", [LB_MON_HTTP] = "http" };
+	static const char *const types[] = {
+		[LB_MON_PING] = "ping", [LB_MON_TCP] = "tcp", [LB_MON_HTTP] = "http"
+	};
 	struct grid g;
 
 	if (cmd_needs_config(c))
@@ -512,8 +530,12 @@ int verb_SHOW_POLICY(struct cmd *c)
 			grid_text(&g, vs->rule_names[k]);
 			act_text(r, &g.mem);
 			grid_text(&g, NULL);
-			grid_u64(&g, row == STAT_NO_ROW ? 0 : stat_total(c->v->seg, row, CTR_POLICY_HITS));
-			grid_u64(&g, row == STAT_NO_ROW ? 0 : stat_total(c->v->seg, row, CTR_POLICY_UNDEF));
+			grid_u64(&g, row == STAT_NO_ROW
+					     ? 0
+					     : stat_total(c->v->seg, row, CTR_POLICY_HITS));
+			grid_u64(&g, row == STAT_NO_ROW
+					     ? 0
+					     : stat_total(c->v->seg, row, CTR_POLICY_UNDEF));
 			grid_str(&g, r->when.n ? r->when : STR("always"));
 			grid_fmt(&g, "%s:%u", r->file ? r->file : "-", r->line);
 		}

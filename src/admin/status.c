@@ -20,7 +20,8 @@ static struct service_count count_services(const struct admin_view *v)
 
 	for (unsigned i = 0; v->lc && i < v->lc->n_pools; i++) {
 		for (unsigned k = 0; k < v->lc->pools[i].n_services; k++) {
-			uint32_t state = lb_service_state(v->lc, &v->lc->pools[i].services[k], NULL, NULL);
+			uint32_t state =
+				lb_service_state(v->lc, &v->lc->pools[i].services[k], NULL, NULL);
 
 			n.all++;
 			n.up += state == ST_SVC_UP;
@@ -43,7 +44,8 @@ static bool core_runs(const struct admin_view *v, uint32_t core, struct stat_pro
 			continue;
 		if (p.state == ST_PROC_RUNNING)
 			return true;
-		if (p.state != ST_PROC_FREE && (other->state == ST_PROC_FREE || p.generation >= other->generation))
+		if (p.state != ST_PROC_FREE &&
+		    (other->state == ST_PROC_FREE || p.generation >= other->generation))
 			*other = p;
 	}
 	return false;
@@ -71,7 +73,8 @@ static int judge_workers(const struct admin_view *v, struct sb *r)
 		if (p.state == ST_PROC_FREE)
 			sb_c(r, "no worker\n");
 		else
-			sb_fmt(r, "worker %u is %s, %u restarts\n", p.pid, tbl_state_name("PROC", (int)p.state), p.restarts);
+			sb_fmt(r, "worker %u is %s, %u restarts\n", p.pid,
+			       tbl_state_name("PROC", (int)p.state), p.restarts);
 	}
 	return running == want ? STATUS_OK : running ? STATUS_DEGRADED : STATUS_FAILED;
 }
@@ -98,8 +101,8 @@ static int judge_services(const struct admin_view *v, struct sb *r)
 			state = service_why(v, &p->services[k], &h, &a, &why);
 			if (state != ST_SVC_DOWN && state != ST_SVC_RESOLVING)
 				continue;
-			sb_fmt(r, "service %s: %s%s%s\n", p->services[k].full_name, tbl_state_name("SVC", (int)state),
-			       why.n ? ", " : "", mem);
+			sb_fmt(r, "service %s: %s%s%s\n", p->services[k].full_name,
+			       tbl_state_name("SVC", (int)state), why.n ? ", " : "", mem);
 			worst = STATUS_DEGRADED;
 		}
 	}
@@ -115,7 +118,8 @@ int status_judge(const struct admin_view *v, struct sb *r)
 		sb_c(r, "no configuration is loaded\n");
 		worst = STATUS_FAILED;
 	} else if (!conf.last_ok) {
-		sb_fmt(r, "last reload failed: %s\n", conf.last_error[0] ? conf.last_error : "no reason was kept");
+		sb_fmt(r, "last reload failed: %s\n",
+		       conf.last_error[0] ? conf.last_error : "no reason was kept");
 		worst = STATUS_DEGRADED;
 	}
 	s = judge_workers(v, r);
@@ -170,10 +174,11 @@ static void worker_lines(const struct admin_view *v, struct sb *out)
 	struct stat_proc p;
 
 	for (uint32_t s = 0; s < stat_worker_slots(v->seg); s++) {
-		if (!stat_proc_get(v->seg, s, &p) || p.state == ST_PROC_FREE || p.state == ST_PROC_DEAD)
+		if (!stat_proc_get(v->seg, s, &p) || p.state == ST_PROC_FREE ||
+		    p.state == ST_PROC_DEAD)
 			continue;
-		sb_fmt(out, "worker         core %u pid %u generation %u %s", p.core, p.pid, p.generation,
-		       tbl_state_name("PROC", (int)p.state));
+		sb_fmt(out, "worker         core %u pid %u generation %u %s", p.core, p.pid,
+		       p.generation, tbl_state_name("PROC", (int)p.state));
 		if (p.heartbeat_ms)
 			sb_fmt(out, ", heartbeat %" PRIu64 " ms ago",
 			       v->now_ms > p.heartbeat_ms ? v->now_ms - p.heartbeat_ms : 0);
@@ -190,17 +195,20 @@ static void indent_lines(struct str s, struct sb *out)
 	}
 }
 
-static void status_text(struct cmd *c, int verdict, struct str reasons, const struct stat_conf_state *f)
+static void status_text(struct cmd *c, int verdict, struct str reasons,
+			const struct stat_conf_state *f)
 {
 	const struct admin_view *v = c->v;
 	struct service_count n = count_services(v);
 	uint64_t cycle, age = cycle_age(v, &cycle);
 
-	sb_fmt(&c->out, "%s  generation %u  %u/%u workers running  %u/%u services up", verdicts[verdict], f->generation,
-	       view_workers(v, ST_PROC_RUNNING, 0), expected_workers(v), n.up, n.all);
+	sb_fmt(&c->out, "%s  generation %u  %u/%u workers running  %u/%u services up",
+	       verdicts[verdict], f->generation, view_workers(v, ST_PROC_RUNNING, 0),
+	       expected_workers(v), n.up, n.all);
 	if (n.out)
 		sb_fmt(&c->out, " (%u drained or in maintenance)", n.out);
-	sb_fmt(&c->out, "  %" PRIu64 " requests, %" PRIu64 " in progress\n", view_sum(v, KIND_VSERVER, CTR_VSERVER_REQ_TOT),
+	sb_fmt(&c->out, "  %" PRIu64 " requests, %" PRIu64 " in progress\n",
+	       view_sum(v, KIND_VSERVER, CTR_VSERVER_REQ_TOT),
 	       view_sum(v, KIND_VSERVER, CTR_VSERVER_REQ_CUR));
 	indent_lines(reasons, &c->out);
 	conf_line(v, f, &c->out);
@@ -208,7 +216,8 @@ static void status_text(struct cmd *c, int verdict, struct str reasons, const st
 	text_age(&c->out, (v->wall_us - FL_MIN(v->wall_us, stat_started_us(v->seg))) / 1000);
 	sb_fmt(&c->out, ", fairlead %s\n", PACKAGE_VERSION);
 	worker_lines(v, &c->out);
-	sb_fmt(&c->out, "figures        folded %" PRIu64 " ms ago (cycle %" PRIu64 ")\n", age, cycle);
+	sb_fmt(&c->out, "figures        folded %" PRIu64 " ms ago (cycle %" PRIu64 ")\n", age,
+	       cycle);
 	sb_fmt(&c->out, "logs           %" PRIu64 " lines dropped\n", log_drops(v));
 }
 
@@ -227,7 +236,8 @@ static void reasons_json(struct str s, struct sb *out)
 	sb_ch(out, ']');
 }
 
-static void status_json(struct cmd *c, int verdict, struct str reasons, const struct stat_conf_state *f)
+static void status_json(struct cmd *c, int verdict, struct str reasons,
+			const struct stat_conf_state *f)
 {
 	const struct admin_view *v = c->v;
 	struct service_count n = count_services(v);
@@ -236,24 +246,30 @@ static void status_json(struct cmd *c, int verdict, struct str reasons, const st
 
 	sb_fmt(out, "{\"status\": \"%s\", \"reasons\": ", verdicts[verdict]);
 	reasons_json(reasons, out);
-	sb_fmt(out, ", \"version\": \"%s\", \"generation\": %u, \"loaded\": \"", PACKAGE_VERSION, f->generation);
+	sb_fmt(out, ", \"version\": \"%s\", \"generation\": %u, \"loaded\": \"", PACKAGE_VERSION,
+	       f->generation);
 	text_time(out, f->loaded_us);
-	sb_fmt(out, "\", \"reloads\": %u, \"reload_failures\": %u, \"last_reload_ok\": %s, \"last_reload\": \"", f->reloads,
-	       f->reload_failures, f->last_ok ? "true" : "false");
+	sb_fmt(out,
+	       "\", \"reloads\": %u, \"reload_failures\": %u, \"last_reload_ok\": %s, \"last_reload\": \"",
+	       f->reloads, f->reload_failures, f->last_ok ? "true" : "false");
 	text_time(out, f->last_reload_us);
 	sb_c(out, "\", \"last_error\": ");
 	sb_json_str(out, str_c(f->last_error));
 	sb_c(out, ", \"file\": ");
 	sb_json_str(out, str_c(f->file));
 	sb_fmt(out, ", \"uptime_s\": %" PRIu64 ", \"workers\": %u, \"workers_running\": %u",
-	       (v->wall_us - FL_MIN(v->wall_us, stat_started_us(v->seg))) / 1000000, expected_workers(v),
-	       view_workers(v, ST_PROC_RUNNING, 0));
-	sb_fmt(out, ", \"services\": %u, \"services_up\": %u, \"services_down\": %u, \"services_out\": %u", n.all, n.up, n.down,
-	       n.out);
+	       (v->wall_us - FL_MIN(v->wall_us, stat_started_us(v->seg))) / 1000000,
+	       expected_workers(v), view_workers(v, ST_PROC_RUNNING, 0));
+	sb_fmt(out,
+	       ", \"services\": %u, \"services_up\": %u, \"services_down\": %u, \"services_out\": %u",
+	       n.all, n.up, n.down, n.out);
 	sb_fmt(out, ", \"requests\": %" PRIu64 ", \"requests_active\": %" PRIu64,
-	       view_sum(v, KIND_VSERVER, CTR_VSERVER_REQ_TOT), view_sum(v, KIND_VSERVER, CTR_VSERVER_REQ_CUR));
-	sb_fmt(out, ", \"cycle\": %" PRIu64 ", \"cycle_age_ms\": %" PRIu64 ", \"log_dropped\": %" PRIu64 "}\n", cycle, age,
-	       log_drops(v));
+	       view_sum(v, KIND_VSERVER, CTR_VSERVER_REQ_TOT),
+	       view_sum(v, KIND_VSERVER, CTR_VSERVER_REQ_CUR));
+	sb_fmt(out,
+	       ", \"cycle\": %" PRIu64 ", \"cycle_age_ms\": %" PRIu64 ", \"log_dropped\": %" PRIu64
+	       "}\n",
+	       cycle, age, log_drops(v));
 	c->is_json = true;
 }
 
@@ -301,8 +317,8 @@ int verb_SHOW_INFO(struct cmd *c)
 	if (stat_proc_get(v->seg, stat_slot_of(v->seg, STAT_MASTER), &p))
 		info_u64(c, "Pid", p.pid);
 	if (!c->call.json)
-		sb_fmt(&c->out, "Uptime: %" PRIu64 "d %" PRIu64 "h%02um%02us\n", up_s / 86400, up_s / 3600 % 24,
-		       (unsigned)(up_s / 60 % 60), (unsigned)(up_s % 60));
+		sb_fmt(&c->out, "Uptime: %" PRIu64 "d %" PRIu64 "h%02um%02us\n", up_s / 86400,
+		       up_s / 3600 % 24, (unsigned)(up_s / 60 % 60), (unsigned)(up_s % 60));
 	info_u64(c, "Uptime_sec", up_s);
 	info_u64(c, "Start_time_sec", stat_started_us(v->seg) / 1000000);
 	info_u64(c, "CurrConns", view_sum(v, KIND_VSERVER, CTR_VSERVER_CONN_CUR));
@@ -333,19 +349,23 @@ bool process_figure(unsigned i, struct process_figure *out)
 	case 0:
 		if (getrusage(RUSAGE_SELF, &ru) != 0)
 			memset(&ru, 0, sizeof(ru));
-		*out = (struct process_figure){ "cpu_seconds", "Processor time of the process that serves this page", true,
-						(double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
-							(double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6 };
+		*out = (struct process_figure){
+			"cpu_seconds", "Processor time of the process that serves this page", true,
+			(double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
+				(double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6
+		};
 		return true;
 	case 1:
 		if (getrlimit(RLIMIT_NOFILE, &rl) != 0)
 			rl.rlim_cur = 0;
-		*out = (struct process_figure){ "max_fds", "Descriptors that the process may open", false, (double)rl.rlim_cur };
+		*out = (struct process_figure){ "max_fds", "Descriptors that the process may open",
+						false, (double)rl.rlim_cur };
 		return true;
 	case 2:
 		if (getrusage(RUSAGE_SELF, &ru) != 0)
 			memset(&ru, 0, sizeof(ru));
-		*out = (struct process_figure){ "resident_memory_max_bytes", "Largest resident memory of the process", false,
+		*out = (struct process_figure){ "resident_memory_max_bytes",
+						"Largest resident memory of the process", false,
 						(double)ru.ru_maxrss * 1024.0 };
 		return true;
 	default:

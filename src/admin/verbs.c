@@ -7,7 +7,10 @@
 #include "admin/verbs.h"
 
 const struct verb_row verb_rows[VERB__COUNT] = {
-#define B(i, v, k, a, l, w, t) [VERB_##i] = { .verb = v, .kind = k, .args = a, .level = VERB_##l, .where = VERB_##w, .text = t },
+#define B(i, v, k, a, l, w, t) \
+	[VERB_##i] = { \
+		.verb = v, .kind = k, .args = a, .level = VERB_##l, .where = VERB_##w, .text = t \
+	},
 #include "tbl/verbs.def"
 #undef B
 };
@@ -27,9 +30,10 @@ void guess_offer(struct guess *g, struct str candidate)
 		return;
 	d = str_distance(g->what, candidate, 5);
 	/* A beginning, or the part behind the pool's name, is as good as a small slip. */
-	if (g->what.n >= 2 && (str_istarts(candidate, g->what) ||
-			       (candidate.n > g->what.n && candidate.p[candidate.n - g->what.n - 1] == '/' &&
-				str_ends(candidate, g->what))))
+	if (g->what.n >= 2 &&
+	    (str_istarts(candidate, g->what) ||
+	     (candidate.n > g->what.n && candidate.p[candidate.n - g->what.n - 1] == '/' &&
+	      str_ends(candidate, g->what))))
 		d = FL_MIN(d, 1u);
 	if (d < g->distance) {
 		g->distance = d;
@@ -118,7 +122,8 @@ static void list_kinds(struct str verb, struct sb *err)
 			sb_fmt(err, " %s", verb_rows[i].kind);
 }
 
-static bool find_row(const struct str *w, unsigned n, enum verb_id *id, unsigned *used, struct sb *err)
+static bool find_row(const struct str *w, unsigned n, enum verb_id *id, unsigned *used,
+		     struct sb *err)
 {
 	bool verb_known = false;
 	struct guess g;
@@ -165,10 +170,12 @@ static bool find_option(const struct verb_row *r, struct str name, struct spec *
 
 static void usage(const struct verb_row *r, struct sb *err)
 {
-	sb_fmt(err, "; usage: %s%s%s%s%s", r->verb, r->kind[0] ? " " : "", r->kind, r->args[0] ? " " : "", r->args);
+	sb_fmt(err, "; usage: %s%s%s%s%s", r->verb, r->kind[0] ? " " : "", r->kind,
+	       r->args[0] ? " " : "", r->args);
 }
 
-static bool take_option(struct verb_call *c, const struct str *w, unsigned n, unsigned *i, struct sb *err)
+static bool take_option(struct verb_call *c, const struct str *w, unsigned n, unsigned *i,
+			struct sb *err)
 {
 	struct str name = w[*i], value = STR("");
 	struct spec s;
@@ -188,7 +195,8 @@ static bool take_option(struct verb_call *c, const struct str *w, unsigned n, un
 		value = rest;
 	} else if (s.value.n) {
 		if (++*i >= n) {
-			sb_fmt(err, STR_FMT " needs a value (" STR_FMT ")", STR_ARG(name), STR_ARG(s.value));
+			sb_fmt(err, STR_FMT " needs a value (" STR_FMT ")", STR_ARG(name),
+			       STR_ARG(s.value));
 			return false;
 		}
 		value = w[*i];
@@ -226,7 +234,8 @@ static bool complete(const struct verb_call *c, struct sb *err)
 		if (!s.required || given)
 			continue;
 		if (s.option.n)
-			sb_fmt(err, STR_FMT " " STR_FMT " is missing", STR_ARG(s.option), STR_ARG(s.value));
+			sb_fmt(err, STR_FMT " " STR_FMT " is missing", STR_ARG(s.option),
+			       STR_ARG(s.value));
 		else
 			sb_fmt(err, STR_FMT " is missing", STR_ARG(s.value));
 		usage(c->row, err);
@@ -296,8 +305,8 @@ bool verb_flag(const struct verb_call *c, const char *name)
 
 static void help_row(const struct verb_row *r, struct sb *out)
 {
-	sb_fmt(out, "%s%s%s%s%s\n    %s\n", r->verb, r->kind[0] ? " " : "", r->kind, r->args[0] ? " " : "", r->args,
-	       r->text);
+	sb_fmt(out, "%s%s%s%s%s\n    %s\n", r->verb, r->kind[0] ? " " : "", r->kind,
+	       r->args[0] ? " " : "", r->args, r->text);
 }
 
 bool verb_help(struct str verb, struct str kind, struct sb *out)
@@ -307,7 +316,8 @@ bool verb_help(struct str verb, struct str kind, struct sb *out)
 	for (unsigned i = 0; i < VERB__COUNT; i++) {
 		const struct verb_row *r = &verb_rows[i];
 
-		if ((verb.n && !str_eq(str_c(r->verb), verb)) || (kind.n && !str_eq(str_c(r->kind), kind)))
+		if ((verb.n && !str_eq(str_c(r->verb), verb)) ||
+		    (kind.n && !str_eq(str_c(r->kind), kind)))
 			continue;
 		help_row(r, out);
 		any = true;
@@ -326,16 +336,19 @@ void verb_dump(struct sb *out)
 		const struct verb_row *r = &verb_rows[i];
 
 		sb_fmt(out, "%s\t%s\t%s\t%s\t%s\t%s\n", r->verb, r->kind, r->args,
-		       r->level == VERB_CHANGE ? "change" : "read", r->where == VERB_CTL ? "fairleadctl" : "server",
-		       r->text);
+		       r->level == VERB_CHANGE ? "change" : "read",
+		       r->where == VERB_CTL ? "fairleadctl" : "server", r->text);
 	}
 }
 
 bool text_duration_ms(struct str s, uint64_t *ms)
 {
-	static const struct { const char *unit; uint64_t us; } units[] = {
-		{ "us", 1 }, { "ms", 1000 }, { "s", 1000000 }, { "m", 60000000 }, { "h", 3600000000u },
-		{ "d", 86400000000u },
+	static const struct {
+		const char *unit;
+		uint64_t us;
+	} units[] = {
+		{ "us", 1 },       { "ms", 1000 },       { "s", 1000000 },
+		{ "m", 60000000 }, { "h", 3600000000u }, { "d", 86400000000u },
 	};
 	size_t digits = 0;
 	uint64_t v;

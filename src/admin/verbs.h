@@ -30,7 +30,8 @@ extern const struct verb_row verb_rows[VERB__COUNT];
 #define VERB_POS_MAX    2
 #define VERB_OPT_MAX    40
 
-/* A line as words: blanks part them; '...' as it stands, "..." and outside of quotes a backslash takes the next
+/* A line as words: blanks part them; '...' as it stands, "..." and outside of quotes a backslash
+ * takes the next
  * character as it is. The words point into `mem` (LINE_MAX_BYTES bytes). */
 struct words {
 	unsigned   n;
@@ -55,7 +56,8 @@ struct verb_call {
 };
 /* Finds the row of `w` and fits the words to it. False: a message for people in err. */
 bool verb_parse(const struct str *w, unsigned n, struct verb_call *out, struct sb *err);
-/* Value of an option ("--wait"), the k-th one; .p NULL when it was not given. Flags have an empty value. */
+/* Value of an option ("--wait"), the k-th one; .p NULL when it was not given. Flags have an
+ * empty value. */
 struct str verb_opt(const struct verb_call *c, const char *name, unsigned k);
 bool verb_flag(const struct verb_call *c, const char *name);
 

@@ -2,8 +2,10 @@
 /*
  * web.c - HTTP admin: /metrics, /ready, /stats;csv, a read-only page
  *
- * GET and HEAD only; nothing is changed over HTTP. Requests are read by the codec of the data path. Keep-alive, one
- * request at a time; request bodies are refused. It is meant for loopback: there is no authentication.
+ * GET and HEAD only; nothing is changed over HTTP. Requests are read by the codec of the data
+ * path. Keep-alive, one
+ * request at a time; request bodies are refused. It is meant for loopback: there is no
+ * authentication.
  */
 #include "config.h"
 
@@ -173,10 +175,15 @@ static void push(struct web *w)
 
 static int put_head(struct web *w, const struct answer *a, bool close)
 {
-	static const char policy[] = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
-				     "frame-ancestors 'none'";
-	struct http_head h = { .is_response = true, .minor = 1, .status = (uint16_t)a->status,
-			       .reason = str_c(http_reason(a->status)), .body = HB_LENGTH, .length = a->body.n,
+	static const char policy[] =
+		"default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
+		"frame-ancestors 'none'";
+	struct http_head h = { .is_response = true,
+			       .minor = 1,
+			       .status = (uint16_t)a->status,
+			       .reason = str_c(http_reason(a->status)),
+			       .body = HB_LENGTH,
+			       .length = a->body.n,
 			       .keepalive = !close };
 	char mem[HEAD_OUT_MAX], date_mem[40];
 	struct sb text, date;
@@ -260,7 +267,8 @@ static size_t on_data(struct conn *c, const uint8_t *p, size_t n)
 		ssize_t r;
 
 		memset(&h, 0, sizeof(h));
-		r = h1_parse_request(p + used, n - used, &w->seen, &limits, false, w->pool, &h, &why, &off);
+		r = h1_parse_request(p + used, n - used, &w->seen, &limits, false, w->pool, &h,
+				     &why, &off);
 		if (r < 0) {
 			refuse(w, h1_reason_status(why), h1_reason_text(why));
 			return n;
@@ -308,7 +316,11 @@ static void on_timeout(struct conn *c)
 }
 
 static const struct conn_ops web_ops = {
-	.data = on_data, .eof = on_eof, .drained = on_drained, .error = on_error, .timeout = on_timeout,
+	.data = on_data,
+	.eof = on_eof,
+	.drained = on_drained,
+	.error = on_error,
+	.timeout = on_timeout,
 };
 
 static void open_web(int fd)
@@ -344,10 +356,12 @@ static void on_accept(struct engine_watch *watch, unsigned events)
 
 		if (fd < 0) {
 			if (fd != -EAGAIN && fd != -ECONNABORTED)
-				log_ev_key(EV_ACCEPT_FAIL, STR("web"), "HTTP admin: %s", fl_err_text(fd));
+				log_ev_key(EV_ACCEPT_FAIL, STR("web"), "HTTP admin: %s",
+					   fl_err_text(fd));
 			return;
 		}
-		/* The one that has been there longest gives way: a scraper that hangs must not keep others out. */
+		/* The one that has been there longest gives way: a scraper that hangs must not
+		 * keep others out. */
 		if (room.n >= WEB_MAX && !list_empty(&room.all))
 			web_end(LIST_ENTRY(room.all.next, struct web, link), false);
 		open_web(fd);
@@ -369,7 +383,8 @@ void web_open(struct engine *e, struct admin_view *v, int fd)
 		return;
 	flags = fcntl(fd, F_GETFL);
 	room.watch = (struct engine_watch){ .fd = fd, .fn = on_accept };
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || engine_watch(e, &room.watch, ENGINE_READ) < 0) {
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    engine_watch(e, &room.watch, ENGINE_READ) < 0) {
 		log_ev(EV_ACCEPT_FAIL, "HTTP admin: the listening socket cannot be used");
 		env_close(fd);
 		return;

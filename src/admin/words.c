@@ -79,7 +79,8 @@ void words_quote(struct sb *b, struct str w)
 	bool plain = w.n > 0;
 
 	for (size_t i = 0; i < w.n; i++)
-		if (is_blank(w.p[i]) || w.p[i] == '\'' || w.p[i] == '"' || w.p[i] == '\\' || w.p[i] == ';')
+		if (is_blank(w.p[i]) || w.p[i] == '\'' || w.p[i] == '"' || w.p[i] == '\\' ||
+		    w.p[i] == ';')
 			plain = false;
 	if (plain) {
 		sb_str(b, w);

@@ -31,7 +31,8 @@ static void place(struct ctl_places *p, const char *fmt, ...)
 		p->n++;
 }
 
-void ctl_places(const char *given, const char *env_socket, const char *xdg, const char *tmp, unsigned uid, struct ctl_places *out)
+void ctl_places(const char *given, const char *env_socket, const char *xdg, const char *tmp,
+		unsigned uid, struct ctl_places *out)
 {
 	out->n = 0;
 	if (!given && env_socket && *env_socket)
@@ -74,7 +75,8 @@ static void cannot(const struct ctl_places *p, const int *err)
 	for (unsigned i = 0; i < p->n; i++)
 		if (err[i] != -ENOENT && err[best] == -ENOENT)
 			best = i;
-	ctl_say("cannot reach fairlead at %s (%s): is it running?", p->path[best], fl_err_text(err[best]));
+	ctl_say("cannot reach fairlead at %s (%s): is it running?", p->path[best],
+		fl_err_text(err[best]));
 	for (unsigned i = 0; i < p->n; i++)
 		if (i != best)
 			ctl_say("  also looked at %s (%s)", p->path[i], fl_err_text(err[i]));
@@ -85,7 +87,8 @@ int ctl_connect(struct ctl_client *c)
 	struct ctl_places p;
 	int err[4];
 
-	ctl_places(c->path, getenv("FAIRLEAD_SOCKET"), getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"), (unsigned)geteuid(), &p);
+	ctl_places(c->path, getenv("FAIRLEAD_SOCKET"), getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"),
+		   (unsigned)geteuid(), &p);
 	c->fd = -1;
 	for (unsigned i = 0; i < p.n; i++) {
 		err[i] = connect_to(p.path[i]);
@@ -152,8 +155,8 @@ static int frame_head(struct str s, int *code, uint64_t *len)
 		return s.n > 64 ? -1 : 0;
 	line = str_n(s.p, (size_t)(nl - s.p));
 	word = str_cut(&line, ' ');
-	if (!str_eq(word, STR("fairlead/1")) || !str_u64(str_cut(&line, ' '), &v) || v > 255 || !str_u64(line, len) ||
-	    *len > ANSWER_MAX)
+	if (!str_eq(word, STR("fairlead/1")) || !str_u64(str_cut(&line, ' '), &v) || v > 255 ||
+	    !str_u64(line, len) || *len > ANSWER_MAX)
 		return -1;
 	*code = (int)v;
 	return (int)(nl - s.p) + 1;

@@ -20,12 +20,15 @@ struct ctl_client {
 	int         fd;              /* -1: not connected */
 };
 
-/* Connects to the first socket of: path, $FAIRLEAD_SOCKET, /run/fairlead/ctl.sock, $XDG_RUNTIME_DIR/fairlead/ctl.sock,
- * fairlead-UID/ctl.sock in the temporary directory. The first two are not searched further. CTL_UNREACHABLE with a
+/* Connects to the first socket of: path, $FAIRLEAD_SOCKET, /run/fairlead/ctl.sock,
+ * $XDG_RUNTIME_DIR/fairlead/ctl.sock,
+ * fairlead-UID/ctl.sock in the temporary directory. The first two are not searched further.
+ * CTL_UNREACHABLE with a
  * message on stderr. */
 int  ctl_connect(struct ctl_client *c);
 void ctl_close(struct ctl_client *c);
-/* One command on the open connection: its exit status, the answer in out. wait_ms 0: as long as it takes. */
+/* One command on the open connection: its exit status, the answer in out. wait_ms 0: as long
+ * as it takes. */
 int  ctl_ask(struct ctl_client *c, const char *line, bool json, unsigned wait_ms, struct sb *out);
 
 /* Local verbs. */
@@ -43,6 +46,7 @@ struct ctl_places {
 	char     path[4][256];
 	unsigned n;
 };
-void ctl_places(const char *given, const char *env_socket, const char *xdg, const char *tmp, unsigned uid, struct ctl_places *out);
+void ctl_places(const char *given, const char *env_socket, const char *xdg, const char *tmp,
+		unsigned uid, struct ctl_places *out);
 
 #endif

@@ -2,7 +2,8 @@
 /*
  * local_verbs.c - verbs on files: fmt, diff config
  *
- * The file is read here, with the caller's rights; the running configuration comes as text from the control
+ * The file is read here, with the caller's rights; the running configuration comes as text from
+ * the control
  * socket and is read by the same loader.
  */
 #include "config.h"
@@ -45,7 +46,8 @@ int ctl_fmt(const struct verb_call *call)
 	struct conf_diag *d = conf_diag_new();
 	struct sb out;
 	size_t len = 0;
-	int err = name && d ? env_read_file(name, FILE_MAX_BYTES, &text, &len) : FL_ELIMIT_, code = CTL_OK;
+	int err = name && d ? env_read_file(name, FILE_MAX_BYTES, &text, &len) : FL_ELIMIT_,
+	    code = CTL_OK;
 
 	if (err < 0) {
 		ctl_say("%s: %s", name ? name : "the name is too long", fl_err_text(err));

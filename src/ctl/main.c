@@ -2,7 +2,8 @@
 /*
  * main.c - the command fairleadctl: its own options, then a verb
  *
- * A verb is checked against the table (tbl/verbs.def) before anything is connected, so that a slip of the pen is said at
+ * A verb is checked against the table (tbl/verbs.def) before anything is connected, so that a
+ * slip of the pen is said at
  * once. Most go over the control socket; diff, fmt and top are done here.
  */
 #include "config.h"
@@ -74,7 +75,8 @@ static int help(const struct verb_call *call)
 	bool known;
 
 	sb_init_heap(&text);
-	known = verb_help(call->n_pos ? call->pos[0] : STR_NULL, call->n_pos > 1 ? call->pos[1] : STR_NULL, &text);
+	known = verb_help(call->n_pos ? call->pos[0] : STR_NULL,
+			  call->n_pos > 1 ? call->pos[1] : STR_NULL, &text);
 	if (!known)
 		return complain(&text);
 	if (!call->n_pos)
@@ -92,7 +94,8 @@ static unsigned patience(const struct verb_call *call)
 	return call->id == VERB_RELOAD || verb_opt(call, "--wait", 0).p ? 0 : ANSWER_MS;
 }
 
-static int over_the_socket(struct ctl_client *c, const struct verb_call *call, const struct str *w, unsigned n)
+static int over_the_socket(struct ctl_client *c, const struct verb_call *call, const struct str *w,
+			   unsigned n)
 {
 	struct sb line, out;
 	int code;
@@ -105,7 +108,8 @@ static int over_the_socket(struct ctl_client *c, const struct verb_call *call, c
 		words_quote(&line, w[i]);
 	}
 	if (line.n + 8 >= LINE_MAX_BYTES || memchr(line.p, '\n', line.n)) {
-		ctl_say("the command is longer than %d bytes, or holds a line end", LINE_MAX_BYTES - 8);
+		ctl_say("the command is longer than %d bytes, or holds a line end",
+			LINE_MAX_BYTES - 8);
 		sb_free(&line);
 		return CTL_USAGE;
 	}
@@ -114,7 +118,9 @@ static int over_the_socket(struct ctl_client *c, const struct verb_call *call, c
 		sb_init_heap(&out);
 		code = ctl_ask(c, line.p, call->json, patience(call), &out);
 		if (code != CTL_UNREACHABLE)
-			(void)ctl_put(code == CTL_OK || call->json || call->id == VERB_STATUS ? STDOUT_FILENO : STDERR_FILENO,
+			(void)ctl_put(code == CTL_OK || call->json || call->id == VERB_STATUS
+					      ? STDOUT_FILENO
+					      : STDERR_FILENO,
 				      sb_get(&out));
 		sb_free(&out);
 	}

@@ -2,7 +2,8 @@
 /*
  * top.c - `fairleadctl top`: status, vservers, services and cores on one screen, again and again
  *
- * Plain ANSI: home, clear to the end of each line. With --once, or when stdout is no terminal: printed once.
+ * Plain ANSI: home, clear to the end of each line. With --once, or when stdout is no terminal:
+ * printed once.
  */
 #include "config.h"
 
@@ -26,8 +27,13 @@ static void on_signal(int signo)
 
 static int screen(struct ctl_client *c, struct sb *out)
 {
-	static const struct { const char *title, *line; } parts[] = {
-		{ NULL, "status" }, { "vservers", "stat vserver" }, { "services", "show service" }, { "workers", "stat core" },
+	static const struct {
+		const char *title, *line;
+	} parts[] = {
+		{ NULL, "status" },
+		{ "vservers", "stat vserver" },
+		{ "services", "show service" },
+		{ "workers", "stat core" },
 	};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(parts); i++) {
@@ -95,7 +101,8 @@ int ctl_top(struct ctl_client *c, const struct verb_call *call)
 	struct sb text;
 	int code;
 
-	if (interval.p && (!text_duration_ms(interval, &every_ms) || every_ms < 100 || every_ms > 3600000)) {
+	if (interval.p &&
+	    (!text_duration_ms(interval, &every_ms) || every_ms < 100 || every_ms > 3600000)) {
 		ctl_say("--interval needs a time with a unit, from 100ms to 1h");
 		return CTL_USAGE;
 	}

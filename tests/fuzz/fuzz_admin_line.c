@@ -2,8 +2,10 @@
 /*
  * fuzz_admin_line.c - any bytes as a line of the control socket
  *
- * A line is cut into commands, words and a call. Words that came out must go in again quoted and come out the same;
- * a call that fits its row must fit it again when its words are written anew; a refusal must say something printable.
+ * A line is cut into commands, words and a call. Words that came out must go in again quoted and
+ * come out the same;
+ * a call that fits its row must fit it again when its words are written anew; a refusal must say
+ * something printable.
  */
 #include "config.h"
 
@@ -35,7 +37,8 @@ static void again(const struct words *w, const struct verb_call *call)
 		for (unsigned i = 0; i < w->n; i++)
 			CHECK(str_eq(w2.w[i], w->w[i]));
 		CHECK(verb_parse(w2.w, w2.n, &call2, &err) == (call != NULL));
-		CHECK(!call || (call2.id == call->id && call2.n_pos == call->n_pos && call2.n_opt == call->n_opt));
+		CHECK(!call || (call2.id == call->id && call2.n_pos == call->n_pos &&
+				call2.n_opt == call->n_opt));
 	}
 	sb_free(&line);
 	sb_free(&err);

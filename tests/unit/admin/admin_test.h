@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * admin_test.h - an appliance in small: a segment, a configuration and the admin thread in a child, the master here
+ * admin_test.h - an appliance in small: a segment, a configuration and the admin thread in a
+ * child, the master here
  *
- * The child is `control`: it folds figures and runs the admin room on a real unix socket and TCP socket. The test is
+ * The child is `control`: it folds figures and runs the admin room on a real unix socket and TCP
+ * socket. The test is
  * the master: it answers the child's calls while it waits for an answer of the socket.
  */
 #ifndef FL_TEST_ADMIN_TEST_H
@@ -108,7 +110,9 @@ static inline void assign_row(void *ctx, enum tbl_kind kind, const char *name, u
 static inline void commit(struct box *b, uint32_t generation)
 {
 	struct assign a = { b->seg, generation };
-	struct stat_conf_state f = { .generation = generation, .last_ok = 1, .loaded_us = 1700000000000000u };
+	struct stat_conf_state f = { .generation = generation,
+				     .last_ok = 1,
+				     .loaded_us = 1700000000000000u };
 	uint32_t row;
 
 	lb_each_object(b->cfg.lc, assign_row, &a);
@@ -132,7 +136,8 @@ static inline int listen_unix(struct box *b)
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(b->dir, sizeof(b->dir), "%s/admin-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	snprintf(b->dir, sizeof(b->dir), "%s/admin-XXXXXX",
+		 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(b->dir));
 	snprintf(b->path, sizeof(b->path), "%s/ctl.sock", b->dir);
 	ck_assert_uint_lt(strlen(b->path), sizeof(sa.sun_path));
@@ -144,7 +149,8 @@ static inline int listen_unix(struct box *b)
 
 static inline int listen_tcp(struct box *b)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(sa);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -155,9 +161,12 @@ static inline int listen_tcp(struct box *b)
 	return fd;
 }
 
-FL_NORETURN static inline void child(struct box *b, int ctl_fd, int http_fd, int chan, bool with_config)
+FL_NORETURN static inline void child(struct box *b, int ctl_fd, int http_fd, int chan,
+				     bool with_config)
 {
-	struct admin_env env = { .seg = b->seg, .ctl_fd = ctl_fd, .call = stub_call, .call_ctx = &chan };
+	struct admin_env env = {
+		.seg = b->seg, .ctl_fd = ctl_fd, .call = stub_call, .call_ctx = &chan
+	};
 	char *image = NULL;
 	size_t n = 0;
 
@@ -195,7 +204,8 @@ static inline void box_open(struct box *b, bool with_config)
 		child(b, ctl_fd, http_fd, pair[1], with_config);
 	}
 	ck_assert_int_gt(b->pid, 0);
-	stat_proc_set(b->seg, stat_slot_of(b->seg, STAT_CONTROL), ST_PROC_RUNNING, (uint32_t)b->pid, 0, 0);
+	stat_proc_set(b->seg, stat_slot_of(b->seg, STAT_CONTROL), ST_PROC_RUNNING, (uint32_t)b->pid,
+		      0, 0);
 	close(pair[1]);
 	close(ctl_fd);
 	close(http_fd);
@@ -267,13 +277,15 @@ static inline void say(int fd, const char *p, size_t n)
 	ck_assert_int_eq(send(fd, p, n, MSG_NOSIGNAL), (ssize_t)n);
 }
 
-/* Reads until EOF, or until `stop` is in the text; serves the master's side meanwhile. Fails after 20 s. */
+/* Reads until EOF, or until `stop` is in the text; serves the master's side meanwhile. Fails
+ * after 20 s. */
 static inline void hear(struct box *b, int fd, const char *stop, struct sb *out)
 {
 	uint64_t end = env_now_us() + 20000000;
 
 	while (!stop || !out->n || !strstr(out->p, stop)) {
-		struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = b->calls, .events = POLLIN } };
+		struct pollfd p[2] = { { .fd = fd, .events = POLLIN },
+				       { .fd = b->calls, .events = POLLIN } };
 		char buf[65536];
 		ssize_t n;
 
@@ -309,7 +321,9 @@ static inline const char *plain_ask(struct box *b, const char *line)
 	return last;
 }
 
-#define HAS(text, part) ck_assert_msg(strstr(text, part) != NULL, "\"%s\" is not in:\n%s", part, text)
-#define HAS_NOT(text, part) ck_assert_msg(strstr(text, part) == NULL, "\"%s\" is in:\n%s", part, text)
+#define HAS(text, part) \
+	ck_assert_msg(strstr(text, part) != NULL, "\"%s\" is not in:\n%s", part, text)
+#define HAS_NOT(text, part) \
+	ck_assert_msg(strstr(text, part) == NULL, "\"%s\" is in:\n%s", part, text)
 
 #endif

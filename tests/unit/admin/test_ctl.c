@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_ctl.c - the control socket as its clients see it: answers, frames, bad clients, what alters the appliance
+ * test_ctl.c - the control socket as its clients see it: answers, frames, bad clients, what
+ * alters the appliance
  */
 #include "config.h"
 
@@ -101,7 +102,9 @@ START_TEST(framed_sessions_stay_and_pipeline)
 	sb_free(&out);
 	sb_init_heap(&out);
 	ck_assert_int_eq(framed(fd, "@json show service app/a9", &out), 1);
-	ck_assert_str_eq(out.p, "{\"error\": \"no service named \\\"app/a9\\\"; did you mean \\\"app/a1\\\"?\"}\n");
+	ck_assert_str_eq(
+		out.p,
+		"{\"error\": \"no service named \\\"app/a9\\\"; did you mean \\\"app/a1\\\"?\"}\n");
 	sb_free(&out);
 	sb_init_heap(&out);
 	ck_assert_int_eq(framed(fd, "@text show nothing", &out), 2);
@@ -133,8 +136,10 @@ START_TEST(bad_lines_get_one_line)
 	ck_assert_str_eq(out.p, "error: the line is longer than 4095 bytes\n");
 	sb_free(&out);
 	close(fd);
-	ck_assert_str_eq(plain_ask(&box, "show\001stat"), "error: the line holds bytes that are not text\n");
-	ck_assert_str_eq(plain_ask(&box, "\x16\x03\x01\x02"), "error: the line holds bytes that are not text\n");
+	ck_assert_str_eq(plain_ask(&box, "show\001stat"),
+			 "error: the line holds bytes that are not text\n");
+	ck_assert_str_eq(plain_ask(&box, "\x16\x03\x01\x02"),
+			 "error: the line holds bytes that are not text\n");
 	ck_assert_str_eq(plain_ask(&box, ""), "error: an empty line; try: help\n");
 	ck_assert_str_eq(plain_ask(&box, "fmt x"), "error: fmt is done by fairleadctl itself\n");
 	ck_assert_str_eq(plain_ask(&box, "show 'x"), "error: a quote is not closed\n");
@@ -173,8 +178,8 @@ START_TEST(states_are_asked_of_the_master)
 	const char *t = plain_ask(&box, "drain service app/a1 --reason 'kernel; update'");
 
 	ck_assert_str_eq(t, "service app/a1: DRAIN (was READY), 0 requests in progress\n");
-	snprintf(want, sizeof(want), "admin %u %d %u kernel; update", row_of(KIND_SERVICE, "app/a1"), ST_ADMIN_DRAIN,
-		 (unsigned)getuid());
+	snprintf(want, sizeof(want), "admin %u %d %u kernel; update",
+		 row_of(KIND_SERVICE, "app/a1"), ST_ADMIN_DRAIN, (unsigned)getuid());
 	ck_assert_str_eq(box.called[0], want);
 	t = plain_ask(&box, "show service app/a1");
 	HAS(t, "\nstate            DRAIN\n");
@@ -184,8 +189,10 @@ START_TEST(states_are_asked_of_the_master)
 	HAS(t, "service app/a3: READY (was MAINT)");
 	t = plain_ask(&box, "disable service app/a3");
 	HAS(t, "service app/a3: MAINT (was READY)");
-	HAS(plain_ask(&box, "drain service a1"), "error: no service named \"a1\"; did you mean \"app/a1\"?");
-	HAS(plain_ask(&box, "drain service app/a1 --wait 60"), "error: --wait needs a time with a unit");
+	HAS(plain_ask(&box, "drain service a1"),
+	    "error: no service named \"a1\"; did you mean \"app/a1\"?");
+	HAS(plain_ask(&box, "drain service app/a1 --wait 60"),
+	    "error: --wait needs a time with a unit");
 	ck_assert_uint_eq(box.n_called, 3);
 }
 END_TEST
@@ -194,10 +201,12 @@ START_TEST(refusals_of_the_master_are_told)
 {
 	box.rc = 1;
 	box.text = "the appliance is shutting down";
-	ck_assert_str_eq(plain_ask(&box, "drain service app/a1"), "error: the appliance is shutting down\n");
+	ck_assert_str_eq(plain_ask(&box, "drain service app/a1"),
+			 "error: the appliance is shutting down\n");
 	box.text = "error: x.conf:1:2: error: no\nreload refused; generation 1 keeps running";
-	ck_assert_str_eq(plain_ask(&box, "reload"),
-			 "error: x.conf:1:2: error: no\nreload refused; generation 1 keeps running\n");
+	ck_assert_str_eq(
+		plain_ask(&box, "reload"),
+		"error: x.conf:1:2: error: no\nreload refused; generation 1 keeps running\n");
 	box.text = "";
 	ck_assert_str_eq(plain_ask(&box, "stop"), "error: refused by the master\n");
 }
@@ -230,10 +239,13 @@ START_TEST(drain_waits_until_the_service_is_empty)
 	struct sb out;
 	int fd, st;
 
-	for (int i = 0; i < 500 && !strstr(plain_ask(&box, "stat service app/a1"), "requests_active              3"); i++)
+	for (int i = 0; i < 500 && !strstr(plain_ask(&box, "stat service app/a1"),
+					   "requests_active              3");
+	     i++)
 		usleep(10000);
 	HAS(plain_ask(&box, "drain service app/a1"), "3 requests in progress");
-	HAS(plain_ask(&box, "drain service app/a1 --wait 300ms"), "error: service app/a1: not empty in time, 3 requests");
+	HAS(plain_ask(&box, "drain service app/a1 --wait 300ms"),
+	    "error: service app/a1: not empty in time, 3 requests");
 	fd = dial(&box);
 	sb_init_heap(&out);
 	say(fd, "drain service app/a1 --wait 10s\n", 32);
@@ -294,7 +306,8 @@ START_TEST(status_tells_what_is_wrong)
 	HAS(t, "reason         core 0: no worker\n");
 	stat_proc_set(box.seg, 0, ST_PROC_RUNNING, 4242, 0, 1);
 	t = plain_ask(&box, "status");
-	HAS(t, "DEGRADED  generation 1  1/2 workers running  3/4 services up (1 drained or in maintenance)");
+	HAS(t,
+	    "DEGRADED  generation 1  1/2 workers running  3/4 services up (1 drained or in maintenance)");
 	HAS(t, "reason         core 1: no worker\n");
 	stat_proc_set(box.seg, 2, ST_PROC_HUNG, 4243, 1, 1);
 	HAS(plain_ask(&box, "status"), "reason         core 1: worker 4243 is hung, 0 restarts\n");
@@ -307,9 +320,11 @@ START_TEST(status_tells_what_is_wrong)
 	snprintf(f.last_error, sizeof(f.last_error), "x.conf:3:1: error: no");
 	stat_conf_set(box.seg, &f);
 	t = plain_ask(&box, "status --json");
-	HAS(t, "{\"status\": \"DEGRADED\", \"reasons\": [\"last reload failed: x.conf:3:1: error: no\"]");
+	HAS(t,
+	    "{\"status\": \"DEGRADED\", \"reasons\": [\"last reload failed: x.conf:3:1: error: no\"]");
 	t = plain_ask(&box, "show core --json");
-	HAS(t, "{\"core\": 1, \"pid\": 4243, \"generation\": 1, \"state\": \"running\", \"role\": \"worker\"");
+	HAS(t,
+	    "{\"core\": 1, \"pid\": 4243, \"generation\": 1, \"state\": \"running\", \"role\": \"worker\"");
 	HAS_NOT(t, "control");
 	HAS(plain_ask(&box, "show process --json"), "\"role\": \"control\"");
 }
@@ -320,10 +335,14 @@ START_TEST(show_stat_has_as_many_cells_as_columns)
 	char *text = strdup(plain_ask(&box, "show stat")), *line;
 	unsigned want = 0, lines = 0;
 
-	ck_assert_msg(strncmp(text, "# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,eresp,wretr,wredis,"
-				    "status,weight,act,bck,chkfail,chkdown,lastchg,downtime,qlimit,pid,iid,sid,throttle,lbtot,"
-				    "tracked,type,rate,rate_lim,rate_max,check_status,", 200) == 0, "%s", text);
-	for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n"), lines++) {
+	ck_assert_msg(
+		strncmp(text,
+			"# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,eresp,wretr,wredis,"
+			"status,weight,act,bck,chkfail,chkdown,lastchg,downtime,qlimit,pid,iid,sid,throttle,lbtot,"
+			"tracked,type,rate,rate_lim,rate_max,check_status,",
+			200) == 0,
+		"%s", text);
+	for (char *rest = text; (line = strsep(&rest, "\n")) && *line; lines++) {
 		unsigned commas = 0;
 
 		for (char *p = line; *p; p++)
@@ -359,7 +378,9 @@ START_TEST(explain_works_on_live_figures)
 	pid_t pid = seg_spawn(box.seg, STAT_WORKER, 0, busy_worker, (void *)(uintptr_t)go);
 	const char *t;
 
-	for (int i = 0; i < 500 && !strstr(plain_ask(&box, "stat service app/a1"), "requests_active              3"); i++)
+	for (int i = 0; i < 500 && !strstr(plain_ask(&box, "stat service app/a1"),
+					   "requests_active              3");
+	     i++)
 		usleep(10000);
 	t = plain_ask(&box, "explain request 'GET http://127.0.0.1:8080/' --from 10.0.0.1");
 	/* 3 in progress at weight 2 against none */
@@ -374,11 +395,19 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		plain_lines_are_answered_and_closed, a_line_without_its_end_counts_at_eof, framed_sessions_stay_and_pipeline,
-		bad_lines_get_one_line, the_oldest_idle_session_gives_way, states_are_asked_of_the_master,
-		refusals_of_the_master_are_told, drain_waits_until_the_service_is_empty,
-		metrics_are_answered_while_the_master_thinks, a_client_that_goes_away_while_waiting_harms_nobody,
-		status_tells_what_is_wrong, show_stat_has_as_many_cells_as_columns, show_config_reads_back_equal,
+		plain_lines_are_answered_and_closed,
+		a_line_without_its_end_counts_at_eof,
+		framed_sessions_stay_and_pipeline,
+		bad_lines_get_one_line,
+		the_oldest_idle_session_gives_way,
+		states_are_asked_of_the_master,
+		refusals_of_the_master_are_told,
+		drain_waits_until_the_service_is_empty,
+		metrics_are_answered_while_the_master_thinks,
+		a_client_that_goes_away_while_waiting_harms_nobody,
+		status_tells_what_is_wrong,
+		show_stat_has_as_many_cells_as_columns,
+		show_config_reads_back_equal,
 		explain_works_on_live_figures,
 	};
 	Suite *suite = suite_create("control socket");

@@ -55,7 +55,8 @@ START_TEST(words_are_parted_and_unquoted)
 		ck_assert(split(cases[i].line, &why));
 		ck_assert_uint_eq(words.n, cases[i].n);
 		for (unsigned k = 0; k < words.n; k++)
-			ck_assert_msg(str_eq(words.w[k], str_c(cases[i].w[k])), "%s: word %u", cases[i].line, k);
+			ck_assert_msg(str_eq(words.w[k], str_c(cases[i].w[k])), "%s: word %u",
+				      cases[i].line, k);
 	}
 }
 END_TEST
@@ -97,7 +98,9 @@ END_TEST
 START_TEST(quoted_words_come_back)
 {
 	static const char *const cases[] = {
-		"plain", "", "two words", "a;b", "it's", "say \"hi\"", "back\\slash", "GET http://h/p?q='x';y", "\t",
+		"plain", "",           "two words",   "a;b",
+		"it's",  "say \"hi\"", "back\\slash", "GET http://h/p?q='x';y",
+		"\t",
 	};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(cases); i++) {
@@ -127,7 +130,8 @@ START_TEST(options_and_names_are_found)
 	ck_assert(parse("--json drain service --wait=5m app/a1"));
 	ck_assert(call.json);
 	ck_assert(str_eq(verb_opt(&call, "--wait", 0), STR("5m")));
-	ck_assert(parse("explain request 'GET http://h/' -H 'A: 1' -H 'B: 2' --from 10.0.0.1 --json"));
+	ck_assert(parse(
+		"explain request 'GET http://h/' -H 'A: 1' -H 'B: 2' --from 10.0.0.1 --json"));
 	ck_assert(call.json);
 	ck_assert(str_eq(verb_opt(&call, "-H", 0), STR("A: 1")));
 	ck_assert(str_eq(verb_opt(&call, "-H", 1), STR("B: 2")));
@@ -141,7 +145,9 @@ END_TEST
 
 START_TEST(mistakes_are_explained)
 {
-	static const struct { const char *line, *says; } cases[] = {
+	static const struct {
+		const char *line, *says;
+	} cases[] = {
 		{ "", "no command" },
 		{ "--json", "no command" },
 		{ "shwo service", "did you mean \"show\"?" },
@@ -149,7 +155,8 @@ START_TEST(mistakes_are_explained)
 		{ "show", "show what? one of: vserver pool" },
 		{ "show servce", "did you mean \"service\"?" },
 		{ "show service a b", "\"b\" is too much; usage: show service [NAME]" },
-		{ "show service --wait 5s", "unknown option \"--wait\"; usage: show service [NAME]" },
+		{ "show service --wait 5s",
+		  "unknown option \"--wait\"; usage: show service [NAME]" },
 		{ "drain service", "NAME is missing; usage: drain service NAME [--wait TIME]" },
 		{ "drain service x --wait", "--wait needs a value (TIME)" },
 		{ "drain service x --wait 1s --wait 2s", "--wait is given twice" },
@@ -161,7 +168,8 @@ START_TEST(mistakes_are_explained)
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(cases); i++) {
 		ck_assert_msg(!parse(cases[i].line), "%s", cases[i].line);
-		ck_assert_msg(strstr(said, cases[i].says) != NULL, "\"%s\" says \"%s\"", cases[i].line, said);
+		ck_assert_msg(strstr(said, cases[i].says) != NULL, "\"%s\" says \"%s\"",
+			      cases[i].line, said);
 	}
 }
 END_TEST
@@ -178,7 +186,8 @@ START_TEST(what_is_wrong_is_shown_escaped)
 }
 END_TEST
 
-/* What the row says must be what is accepted: each row with exactly its required arguments fits, without them not. */
+/* What the row says must be what is accepted: each row with exactly its required arguments
+ * fits, without them not. */
 START_TEST(every_row_takes_what_it_names)
 {
 	for (unsigned i = 0; i < VERB__COUNT; i++) {
@@ -272,7 +281,8 @@ START_TEST(manual_and_completion_are_the_tables)
 	verb_dump(&b);
 	ck_assert(fd >= 0 && write(fd, b.p, b.n) == (ssize_t)b.n);
 	close(fd);
-	snprintf(cmd, sizeof(cmd), "PATH=/usr/bin:/bin python3 -B '%s/man/gen-verbs' --check --table %s", top, table);
+	snprintf(cmd, sizeof(cmd),
+		 "PATH=/usr/bin:/bin python3 -B '%s/man/gen-verbs' --check --table %s", top, table);
 	rc = system(cmd);
 	unlink(table);
 	sb_free(&b);
@@ -283,9 +293,17 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		words_are_parted_and_unquoted, bad_lines_are_refused, commands_end_at_semicolons_outside_of_quotes,
-		quoted_words_come_back, options_and_names_are_found, mistakes_are_explained, what_is_wrong_is_shown_escaped,
-		every_row_takes_what_it_names, help_comes_from_the_table, times_need_units, guesses_know_names_in_pools,
+		words_are_parted_and_unquoted,
+		bad_lines_are_refused,
+		commands_end_at_semicolons_outside_of_quotes,
+		quoted_words_come_back,
+		options_and_names_are_found,
+		mistakes_are_explained,
+		what_is_wrong_is_shown_escaped,
+		every_row_takes_what_it_names,
+		help_comes_from_the_table,
+		times_need_units,
+		guesses_know_names_in_pools,
 		manual_and_completion_are_the_tables,
 	};
 	Suite *suite = suite_create("admin verbs");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_web.c - the HTTP admin: what is served, what is refused, and that the metrics are well-formed
+ * test_web.c - the HTTP admin: what is served, what is refused, and that the metrics are well-
+ * formed
  */
 #include "config.h"
 
@@ -39,7 +40,8 @@ static const char *get(const char *path, const char *fields)
 {
 	char req[512];
 
-	snprintf(req, sizeof(req), "GET %s HTTP/1.1\r\nHost: x\r\n%sConnection: close\r\n\r\n", path, fields);
+	snprintf(req, sizeof(req), "GET %s HTTP/1.1\r\nHost: x\r\n%sConnection: close\r\n\r\n",
+		 path, fields);
 	return http(req);
 }
 
@@ -62,7 +64,8 @@ static char *body(const char *answer)
 	return strdup(p + 4);
 }
 
-/* Each sample stands behind the TYPE of its family, families do not come back, the end is marked. */
+/* Each sample stands behind the TYPE of its family, families do not come back, the end is
+ * marked. */
 static void check_metrics(char *text, bool open)
 {
 	char family[256] = "", type[32] = "", seen[16384] = "";
@@ -87,9 +90,11 @@ static void check_metrics(char *text, bool open)
 					     open && strcmp(type, "info") == 0	   ? "_info" : "";
 
 			snprintf(mark, sizeof(mark), "%s%s", family, suffix);
-			ck_assert_msg(n == strlen(mark) && strncmp(line, mark, n) == 0, "\"%s\" in family %s (%s)", line, family,
-				      type);
-			ck_assert_msg(strrchr(line, ' ') && strspn(strrchr(line, ' ') + 1, "0123456789.e+") > 0, "%s", line);
+			ck_assert_msg(n == strlen(mark) && strncmp(line, mark, n) == 0,
+				      "\"%s\" in family %s (%s)", line, family, type);
+			ck_assert_msg(strrchr(line, ' ') &&
+					      strspn(strrchr(line, ' ') + 1, "0123456789.e+") > 0,
+				      "%s", line);
 			samples++;
 		}
 	}
@@ -105,14 +110,18 @@ START_TEST(metrics_are_well_formed_in_both_formats)
 	HAS(got.p, "\nfairlead_vserver_requests_total{vserver=\"web\"} 0\n");
 	HAS(got.p, "\nfairlead_service_requests_active{pool=\"app\",service=\"a1\"} 0\n");
 	HAS(got.p, "\nfairlead_policy_hits_total{vserver=\"web\",policy=\"admin\"} 0\n");
-	HAS(got.p, "\nfairlead_listener_accepts_total{vserver=\"web\",listener=\"127.0.0.1:8080\"} 0\n");
-	HAS(got.p, "\nfairlead_service_state{pool=\"app\",service=\"a3\",fairlead_service_state=\"MAINT\"} 1\n");
-	HAS(got.p, "\nfairlead_service_state{pool=\"app\",service=\"a3\",fairlead_service_state=\"UP\"} 0\n");
+	HAS(got.p,
+	    "\nfairlead_listener_accepts_total{vserver=\"web\",listener=\"127.0.0.1:8080\"} 0\n");
+	HAS(got.p,
+	    "\nfairlead_service_state{pool=\"app\",service=\"a3\",fairlead_service_state=\"MAINT\"} 1\n");
+	HAS(got.p,
+	    "\nfairlead_service_state{pool=\"app\",service=\"a3\",fairlead_service_state=\"UP\"} 0\n");
 	HAS(got.p, "\nfairlead_config_last_reload_success 1\n");
 	text = body(got.p);
 	check_metrics(text, false);
 	free(text);
-	HAS(get("/metrics", "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n"),
+	HAS(get("/metrics",
+		"Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n"),
 	    "Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n");
 	HAS(got.p, "# TYPE fairlead_vserver_requests counter\n");
 	HAS(got.p, "# TYPE fairlead_service_state stateset\n");
@@ -129,7 +138,8 @@ START_TEST(metrics_hold_every_counter)
 	for (unsigned i = 0; i < CTR__ALL_COUNT; i++) {
 		char line[256];
 
-		snprintf(line, sizeof(line), "# TYPE fairlead_%s_%s%s ", kind_word(tbl_ctrs[i].kind), tbl_ctrs[i].metric,
+		snprintf(line, sizeof(line), "# TYPE fairlead_%s_%s%s ",
+			 kind_word(tbl_ctrs[i].kind), tbl_ctrs[i].metric,
 			 tbl_ctrs[i].fold == FOLD_SUM ? "_total" : "");
 		HAS(got.p, line);
 	}
@@ -160,7 +170,8 @@ END_TEST
 START_TEST(what_is_refused)
 {
 	HAS(get("/nothing", ""), "HTTP/1.1 404 Not Found\r\n");
-	HAS(http("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), "HTTP/1.1 405 ");
+	HAS(http("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+	    "HTTP/1.1 405 ");
 	HAS(got.p, "Allow: GET, HEAD\r\n");
 	HAS(http("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"), "HTTP/1.1 413 ");
 	HAS(http("GET / HTTP/1.1\r\n\r\n"), "HTTP/1.1 400 ");
@@ -172,7 +183,8 @@ END_TEST
 START_TEST(head_and_keepalive)
 {
 	int fd = dial_http(&box);
-	const char *two = "HEAD /ready HTTP/1.1\r\nHost: x\r\n\r\nGET /ready HTTP/1.1\r\nHost: x\r\n\r\n";
+	const char *two =
+		"HEAD /ready HTTP/1.1\r\nHost: x\r\n\r\nGET /ready HTTP/1.1\r\nHost: x\r\n\r\n";
 	char *second;
 
 	sb_free(&got);
@@ -213,8 +225,13 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		ready_follows_workers, metrics_are_well_formed_in_both_formats, metrics_hold_every_counter,
-		the_page_needs_nothing_else, reasons_are_escaped_on_the_page, what_is_refused, head_and_keepalive,
+		ready_follows_workers,
+		metrics_are_well_formed_in_both_formats,
+		metrics_hold_every_counter,
+		the_page_needs_nothing_else,
+		reasons_are_escaped_on_the_page,
+		what_is_refused,
+		head_and_keepalive,
 		before_a_configuration_came,
 	};
 	Suite *suite = suite_create("HTTP admin");

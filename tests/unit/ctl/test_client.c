@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_client.c - fairleadctl's side of the control socket: where it is searched, frames whole and broken
+ * test_client.c - fairleadctl's side of the control socket: where it is searched, frames whole
+ * and broken
  */
 #include "config.h"
 
@@ -118,7 +119,8 @@ START_TEST(broken_answers)
 		struct sb out;
 
 		ck_assert_int_eq(ask_fake(cases[i].answer, 100, &out), CTL_UNREACHABLE);
-		ck_assert_msg(strstr(said, cases[i].says) != NULL, "\"%s\" says \"%s\"", cases[i].answer, said);
+		ck_assert_msg(strstr(said, cases[i].says) != NULL, "\"%s\" says \"%s\"",
+			      cases[i].answer, said);
 		sb_free(&out);
 	}
 }
@@ -126,7 +128,8 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { places_in_their_order, nobody_there, frames_at_every_split, broken_answers };
+	const TTest *const tests[] = { places_in_their_order, nobody_there, frames_at_every_split,
+				       broken_answers };
 	Suite *suite = suite_create("ctl client");
 	TCase *tc = tcase_create("all");
 	SRunner *sr;
