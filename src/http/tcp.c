@@ -150,6 +150,7 @@ static void try_service(struct tcp *x)
 
 	do {
 		in.n_avoid = x->n_avoid;
+		in.again = x->n_avoid > 0;
 		x->s = lb_pick(x->pool, &in, false, NULL);
 		if (!x->s) {
 			stat_inc(x->vs->stat, CTR_VSERVER_NO_SERVICE);
