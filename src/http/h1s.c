@@ -19,7 +19,6 @@
 #include "http/h1s_inside.h"
 
 #define TURN_REQUESTS 64u              /* answered in one go before others have their turn */
-#define RATE_GRACE_US 5000000u
 
 static const struct conn_ops conn_ops;
 
@@ -202,27 +201,19 @@ static void on_drained(struct conn *c)
 		txn_credit(s->t);
 }
 
-static bool is_below_rate(const struct h1s *s)
-{
-	uint64_t us = room_now_us() - s->body_begin_us;
-
-	return s->vs->body_rate && us > RATE_GRACE_US &&
-	       (__uint128_t)s->body_bytes * 1000000 < (__uint128_t)s->vs->body_rate * us;
-}
-
 static void busy_timeout(struct h1s *s)
 {
 	uint64_t acked = 0;
 	bool waits_for_body = !s->req_ended && !s->blocked && !s->pump_wanted && txn_room(s->t) > 0;
 
-	if (waits_for_body && (!s->vs->body_rate || is_below_rate(s))) {
+	if (waits_for_body) {
 		s->keep = false;
 		txn_fail(s->t, TXN_CLIENT_SLOW);
 	} else if (s->resp_head && room_peer_owes(s->c, &acked) && acked == s->last_acked) {
 		txn_abort(s->t, TXN_CLIENT_SLOW);
 	} else {
 		s->last_acked = acked;
-		conn_deadline(s->c, waits_for_body ? h1s_body_wait_ms(s) : s->vs->body_timeout_ms);
+		conn_deadline(s->c, s->vs->body_timeout_ms);
 	}
 }
 
@@ -274,7 +265,14 @@ static bool hand_over(struct http_client *cl)
 	struct addr peer, local;
 	int fd;
 
-	if (s->state != S_IDLE || conn_is_tls(s->c))
+	if (s->state != S_IDLE)
+		return true;
+	if (!http_room.give) {
+		if (conn_check_idle(s->c))
+			h1s_close(s, false);
+		return true;
+	}
+	if (conn_is_tls(s->c))
 		return true;
 	peer = *conn_peer(s->c);
 	local = *conn_local(s->c);

@@ -33,6 +33,7 @@ struct h1s {
 	struct http_head  *trailers;
 	uint64_t           first_byte_us;
 	uint64_t           body_begin_us, body_bytes;   /* of the request, for body-rate */
+	uint64_t           blocked_us;                  /* since when we take nothing */
 	uint64_t           in_counted, written, data_written, last_acked;
 	struct engine_job  job, again;
 	struct conn_pump   pump;

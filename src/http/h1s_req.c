@@ -12,6 +12,8 @@
 #include "http/answer.h"
 #include "http/h1s_inside.h"
 
+#define RATE_GRACE_US 5000000u             /* body-rate is averaged over more than this */
+
 /* A new exchange ------------------------------------------------------------------------------ */
 
 static void fill_facts(struct h1s *s, struct txn *t)
@@ -204,6 +206,8 @@ static void stop_for_room(struct h1s *s)
 {
 	if (!s->blocked && s->body_bytes)
 		conn_pause(s->c);
+	if (!s->blocked)
+		s->blocked_us = room_now_us();
 	s->blocked = true;
 }
 
@@ -250,8 +254,16 @@ uint64_t h1s_body_wait_ms(const struct h1s *s)
 	/* It may wait for our own 100 before it sends anything. */
 	if (s->t && s->t->req->expect_continue && !s->body_bytes)
 		return s->vs->body_timeout_ms + HTTP_CONTINUE_MS;
-	return s->vs->body_rate ? FL_MIN((uint64_t)1000, s->vs->body_timeout_ms)
-				: s->vs->body_timeout_ms;
+	return s->vs->body_timeout_ms;
+}
+
+/* Only looked at when bytes come: silence is body-timeout's. */
+static bool is_below_rate(const struct h1s *s)
+{
+	uint64_t us = room_now_us() - s->body_begin_us;
+
+	return s->vs->body_rate && us > RATE_GRACE_US &&
+	       (__uint128_t)s->body_bytes * 1000000 < (__uint128_t)s->vs->body_rate * us;
 }
 
 void h1s_after_feed(struct h1s *s, bool all)
@@ -260,6 +272,11 @@ void h1s_after_feed(struct h1s *s, bool all)
 		return;
 	if (s->blocked)
 		return;
+	if (is_below_rate(s)) {
+		s->keep = false;
+		txn_fail(s->t, TXN_CLIENT_SLOW);
+		return;
+	}
 	conn_deadline(s->c, h1s_body_wait_ms(s));
 	if (!all)
 		return;

@@ -127,6 +127,7 @@ static void down_credit(struct txn *t)
 	if (!s->blocked || s->state != S_BUSY)
 		return;
 	s->blocked = false;
+	s->body_begin_us += room_now_us() - s->blocked_us;      /* our wait is not the client's rate */
 	conn_resume(s->c);
 	conn_deadline(s->c, h1s_body_wait_ms(s));
 }
@@ -135,9 +136,11 @@ static void *down_raw(struct txn *t)
 {
 	struct h1s *s = t->down;
 
-	return s->c && !conn_is_tls(s->c) && !s->resp_chunked && !s->cut && !conn_is_dead(s->c)
-		       ? s->c
-		       : NULL;
+	if (!s->c || conn_is_tls(s->c) || s->resp_chunked || s->cut || conn_is_dead(s->c))
+		return NULL;
+	/* What is spliced passes unseen: from now on the deadline asks whether the client takes it. */
+	conn_deadline(s->c, s->vs->body_timeout_ms);
+	return s->c;
 }
 
 static void tunnel_done(void *ctx, uint64_t to_service, uint64_t to_client, int err, int side)
