@@ -79,7 +79,7 @@ def one(c, kind):
         r = c.response("POST")
         assert r.status == 200 and int(r.body) == len(body), f"{kind}: {r.status} {r.body!r} for {len(body)}"
     elif kind == "upgrade":
-        r = c.get("/upgrade", host=upgrade_host, fields="Connection: Upgrade\r\nUpgrade: echo\r\n")
+        r = c.get("/upgrade", host=upgrade_host, fields="Connection: Upgrade\r\nUpgrade: websocket\r\n")
         assert r.status == 101 and c.read_exact(6) == b"hello\n"
         data = data[:20000] or b"x"
         c.send(data)

@@ -196,7 +196,7 @@ def test_all_monitors_must_pass(fairlead, origins):
 @pytest.mark.skipif(os.geteuid() != 0, reason="a raw socket needs root")
 def test_ping_monitor(fairlead, origins):
     o, port = origins("o"), fl.free_port()
-    f = fairlead(fl.web(port, o.addr, "192.0.2.1:80", pool="monitor p",
+    f = fairlead(fl.web(port, o.addr, "240.0.0.1:80", pool="monitor p",
                         top="monitor p ping { every 150ms; timeout 100ms; fall 2 }", workers=2))
     fl.wait_for("UP", lambda: f.service("app/a1")["health"] == "UP")
     f.wait_service("app/a2", "DOWN")

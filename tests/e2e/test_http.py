@@ -324,12 +324,12 @@ def test_early_response_while_the_body_flows(site, client):
 
 # Upgrade
 
-UPGRADE = "GET /upgrade HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+UPGRADE = "GET /upgrade HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 
 def test_upgrade_makes_a_tunnel(site, client):
     r = client.request(UPGRADE)
-    assert r.status == 101 and r.get("Upgrade") == "echo" and r.get("Connection").lower() == "upgrade"
+    assert r.status == 101 and r.get("Upgrade") == "websocket" and r.get("Connection").lower() == "upgrade"
     assert client.read_exact(6) == b"hello\n"
     for n in (1, 1000, 300000):
         data = pattern(n)
@@ -351,6 +351,13 @@ def test_upgrade_that_the_origin_ignores(site, client):
     r = client.get("/plain", fields="Connection: Upgrade\r\nUpgrade: websocket\r\n")
     assert r.status == 200 and r.body == b"o1 /plain\n"
     assert client.get("/next").status == 200
+
+
+def test_upgrade_to_the_unknown_is_ignored(site, client):
+    """Only what we know is passed on: a service that answers 101 to the rest has answered nonsense."""
+    r = client.get("/plain", fields="Connection: Upgrade\r\nUpgrade: h2c\r\n")
+    assert r.status == 200 and site.o.log[0].get("Upgrade") is None
+    assert "upgrade" not in (site.o.log[0].get("Connection") or "").lower()
 
 
 def test_upgrade_off(fairlead, origins):
@@ -410,9 +417,9 @@ def test_trusted_clients_forwarded_fields_are_kept(fairlead, origins):
 
 def test_hop_by_hop_fields_of_requests_are_removed(site, client):
     client.get("/x", fields="Connection: X-Drop, keep-alive, x-other\r\nX-Drop: 1\r\nX-Other: 2\r\nKeep-Alive: timeout=5\r\n"
-               "Proxy-Connection: keep-alive\r\nTE: gzip\r\nX-Stay: 3\r\nProxy-Authorization: Basic eDp5\r\n")
+               "Proxy-Connection: keep-alive\r\nTE: gzip\r\nX-Stay: 3\r\n")
     q = site.o.log[0]
-    for name in ("X-Drop", "X-Other", "Keep-Alive", "Proxy-Connection", "TE", "Proxy-Authorization"):
+    for name in ("X-Drop", "X-Other", "Keep-Alive", "Proxy-Connection", "TE"):
         assert not q.all(name), name
     assert q.get("X-Stay") == "3"
     assert "x-drop" not in (q.get("Connection") or "").lower()
@@ -577,7 +584,10 @@ def test_gone_client_cancels_the_exchange(site):
 
     def hook(conn, q):
         if q.path == "/wait":
-            told.append(conn.sock.recv(1))
+            try:
+                told.append(conn.sock.recv(1))
+            except ConnectionResetError:
+                told.append(b"")
             return False
         return None
     site.o.hook = hook

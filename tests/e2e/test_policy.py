@@ -64,7 +64,7 @@ def test_local_answers_keep_the_connection(site):
 def test_first_final_rule_decides_and_changes_add_up(site):
     f = site('policy a when http.host == "t" { set-header X-A "1"; set-header X-B "a" }\n'
              'policy b when http.request.headers["x-in"] == "yes" { set-header X-B "b"; remove-header X-Drop }\n'
-             'policy c when http.request.method == "GET" { use two; set-header X-C "{http.request.headers["x-in"]}" }\n'
+             'policy c when http.request.method == "GET" { use two; set-header X-C `{http.request.headers["x-in"]}` }\n'
              'policy d { use app; set-header X-D "never" }')
     assert fl.get(f.port, "/", host="t", fields="X-In: yes\r\nX-Drop: 1\r\nX-A: mine\r\n").get("X-Origin") == "second"
     q = f.second.log[0]
@@ -93,9 +93,9 @@ def test_set_host(site):
 
 
 def test_use_vserver(site):
-    f = site('policy a when http.host == "inner" { use vserver deep }\n policy l when http.host == "loop" { use vserver deep }',
+    f = site('policy a when http.host == "inner" { use vserver deep }',
              top='vserver deep {\n policy x when http.request.uri.path == "/x" { respond 200 "deep" }\n'
-                 'policy l when http.host == "loop" { use vserver web }\n default use two }')
+                 'default use two }')
     assert fl.get(f.port, "/x", host="inner").body == b"deep"
     assert fl.get(f.port, "/y", host="inner").body == b"second /y\n"
     assert fl.get(f.port, "/y", host="else").body == b"main /y\n"
@@ -160,9 +160,9 @@ EVIL = ["%0d%0aSet-Cookie:%20evil=1", "%0aX:1", "%0d", "\x00", "%00", "%e5%98%8d
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_nothing_in_a_request_splits_an_answer(site, evil):
-    f = site('policy a when starts_with(http.request.uri.path, "/r") { redirect "https://x{http.request.uri}#{http.request.headers["x-evil"]}" }\n'
-             'policy b when starts_with(http.request.uri.path, "/h") { respond 200 "ok"; set-response-header X-Out "{http.request.uri.query}{http.request.headers["x-evil"]}" }\n'
-             'policy c { set-header X-Sent "{http.request.uri}{http.request.headers["x-evil"]}" }')
+    f = site('policy a when starts_with(http.request.uri.path, "/r") { redirect `https://x{http.request.uri}#{http.request.headers["x-evil"]}` }\n'
+             'policy b when starts_with(http.request.uri.path, "/h") { respond 200 "ok"; set-response-header X-Out `{http.request.uri.query}{http.request.headers["x-evil"]}` }\n'
+             'policy c { set-header X-Sent `{http.request.uri}{http.request.headers["x-evil"]}` }')
     for path in ("/r", "/h", "/f"):
         for where in (f"{path}/{evil}", f"{path}?{evil}"):
             with fl.Client(f.port) as c:
@@ -177,7 +177,7 @@ def test_nothing_in_a_request_splits_an_answer(site, evil):
 
 
 def test_undefined_fields_are_empty_in_templates(site):
-    f = site('policy a { set-header X-T "[{tls.sni}{http.request.uri.query}{http.request.headers["none"]}]" }')
+    f = site('policy a { set-header X-T `[{tls.sni}{http.request.uri.query}{http.request.headers["none"]}]` }')
     assert fl.get(f.port, "/").status == 200
     assert f.o.log[0].get("X-T") == "[]"
 
@@ -198,8 +198,8 @@ def test_hits_survive_reload_and_are_shown(site):
 def test_explain_says_the_same(site):
     f = site('policy api when http.host == "api.example" { use two }\n'
              'policy no when ip.src == 10.9.9.9 { reject }')
-    out = f.ctl("explain", "request", "GET http://api.example/x", "--from", "10.1.1.1").stdout
+    out = f.ctl("explain", "request", "GET http://api.example/x", "--from", "10.1.1.1", "--vserver", "web").stdout
     assert "api" in out and "two" in out
-    out = f.ctl("explain", "request", "GET http://other/x", "--from", "10.9.9.9").stdout
+    out = f.ctl("explain", "request", "GET http://other/x", "--from", "10.9.9.9", "--vserver", "web").stdout
     assert "reject" in out and "403" in out
     assert f.policy_hits("web/api") == 0, "explain counts no hits"

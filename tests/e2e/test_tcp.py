@@ -20,7 +20,8 @@ class Server:
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(128)
         self.addr = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self.run, daemon=True).start()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
 
     def run(self):
         while True:
@@ -39,6 +40,8 @@ class Server:
                 pass
 
     def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)        # wakes accept(); close alone does not
+        self.thread.join()
         self.listener.close()
 
 

@@ -13,6 +13,15 @@ def took(fn):
     return value, time.monotonic() - t
 
 
+def is_refused(port):
+    """Closed at once, in whatever state the client notices it."""
+    try:
+        with fl.Client(port) as c:
+            return c.is_closed()
+    except ConnectionError:
+        return True
+
+
 def read_all(c):
     r = c.response()
     return r, c.read_to_end()
@@ -41,14 +50,16 @@ def test_dripping_head_is_408(site):
     _, _, port = site("head-timeout 500ms")
     with fl.Client(port) as c:
         t = time.monotonic()
-        try:
-            for b in "GET / HTTP/1.1\r\nX: " + "a" * 1000:
-                c.send(b)
-                time.sleep(0.02)
-        except OSError:
-            pass
-        assert c.response().status == 408
-        assert time.monotonic() - t < 4 * fl.SLOW
+        c.sock.settimeout(0.02)
+        for b in "GET / HTTP/1.1\r\nX: " + "a" * 1000:
+            c.send(b)
+            try:
+                answer = c.sock.recv(1000)
+                break
+            except TimeoutError:
+                pass
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert time.monotonic() - t < 3 * fl.SLOW
 
 
 def test_second_head_has_the_whole_time(site):
@@ -135,8 +146,7 @@ def test_max_connections_of_a_vserver(site):
     held = [fl.Client(port) for _ in range(5)]
     for c in held:
         assert c.get("/").status == 200
-    with fl.Client(port) as c:
-        assert c.is_closed()
+    assert is_refused(port)
     row = f.wait_stat("vserver", "web", lambda row: row["connections"] == 5)
     assert row
     fl.wait_for("the refusal is counted", lambda: sum(r["refused"] for r in f.json("stat", "listener", "--all")) == 1)
@@ -152,13 +162,7 @@ def test_max_connections_of_the_appliance(site):
     held = [fl.Client(port) for _ in range(4)]
     for c in held:
         assert c.get("/").status == 200
-    with fl.Client(port) as c:
-        try:
-            assert c.read_to_end() == b"" or True
-            c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-            assert c.read_to_end() == b""
-        except OSError:
-            pass
+    assert is_refused(port)
     for c in held:
         c.close()
     fl.wait_for("there is room again", lambda: fl.get(port, "/").status == 200)

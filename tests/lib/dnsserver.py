@@ -27,8 +27,11 @@ class DnsServer:
             self.udp.close()
             self.tcp.close()
         self.tcp.listen(16)
-        threading.Thread(target=self._udp, daemon=True).start()
-        threading.Thread(target=self._tcp, daemon=True).start()
+        self.running = True
+        self.udp.settimeout(0.1)                # close() wakes nobody: the threads look for themselves
+        self.threads = [threading.Thread(target=t, daemon=True) for t in (self._udp, self._tcp)]
+        for t in self.threads:
+            t.start()
 
     @property
     def addr(self):
@@ -41,9 +44,11 @@ class DnsServer:
         return [t for t, n, k in self.asked if (n, k) == (name, kind)]
 
     def stop(self):
+        self.running = False
+        self.tcp.shutdown(socket.SHUT_RDWR)
+        for t in self.threads:
+            t.join()
         self.udp.close()
-        with contextlib.suppress(OSError):
-            self.tcp.shutdown(socket.SHUT_RDWR)
         self.tcp.close()
 
     def answer(self, wire):
@@ -65,12 +70,14 @@ class DnsServer:
         return reply.to_wire()
 
     def _udp(self):
-        while True:
+        while self.running:
             try:
                 wire, peer = self.udp.recvfrom(4096)
                 reply = self.answer(wire)
                 if reply:
                     self.udp.sendto(reply, peer)
+            except TimeoutError:
+                continue
             except OSError:
                 return
 

@@ -97,7 +97,7 @@ class Fairlead:
 
     def workers(self):
         """Pids of the workers of the newest generation that serve."""
-        rows = [r for r in self.cores() if r["state"] == "running"]
+        rows = [r for r in self.cores("running") if r.get("role", "worker") == "worker"]
         newest = max((r["generation"] for r in rows), default=0)
         return [r["pid"] for r in rows if r["generation"] == newest]
 
@@ -139,6 +139,14 @@ class Fairlead:
                     if int(stat.rpartition(")")[2].split()[3]) == self.proc.pid:   # session
                         pids.append(int(p.name))
         return [p for p in pids if p != self.proc.pid]
+
+    def process(self, name):
+        """Pid of the process of that name (fl-logd, fl-control), or None while there is none."""
+        for pid in self.children():
+            with contextlib.suppress(OSError):
+                if pathlib.Path(f"/proc/{pid}/comm").read_text().strip().startswith(name):
+                    return pid
+        return None
 
     def signal(self, signo):
         self.proc.send_signal(signo)

@@ -80,7 +80,8 @@ class Origin:
         self.listener.listen(1024)
         self.host, self.port = self.listener.getsockname()[:2]
         self.running = True
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
 
     @property
     def addr(self):
@@ -97,6 +98,7 @@ class Origin:
             self.listener.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+        self.thread.join()
         self.listener.close()
         self.drop_connections()
 
@@ -194,7 +196,9 @@ class Origin:
         m = re.match(r"/delay/(\d+)", path)
         if m:
             time.sleep(int(m[1]) / 1000)
-        if parts[1] == "bytes":
+        if len(parts) < 2:
+            self.answer(conn, req, 200, b"")                  # OPTIONS *
+        elif parts[1] == "bytes":
             self.answer(conn, req, 200, pattern(int(parts[2])))
         elif parts[1] == "status":
             self.answer(conn, req, int(parts[2]), b"status\n")
@@ -219,7 +223,8 @@ class Origin:
             conn.send(self.raw)
             return False
         elif parts[1] == "upgrade":
-            conn.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello\n")
+            conn.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\nhello\n"
+                      % (req.get("Upgrade") or "websocket").encode())
             while True:
                 data = conn.buf or conn.sock.recv(65536)
                 conn.buf = b""
