@@ -2,9 +2,8 @@
 /*
  * admin.c - the thread: its loop, its sign of life, a new configuration
  *
- * Other threads of control reach it through one pipe: a byte means "look": at a new
- * configuration, at answers of
- * the master. Nothing else is shared but the segment, which is made for it.
+ * Other threads of control reach it through one pipe: a byte means "look": at a new configuration,
+ * at answers of the master. Nothing else is shared but the segment, which is made for it.
  */
 #include "config.h"
 

@@ -2,10 +2,9 @@
 /*
  * ask.c - questions to the master, one at a time, in a thread of their own
  *
- * A reload takes as long as the configuration is large; metrics and status are answered
- * meanwhile. The thread
- * touches nothing but the question it was given. Answers are collected by the admin thread,
- * woken over a pipe.
+ * A reload takes as long as the configuration is large; metrics and status are answered meanwhile.
+ * The thread touches nothing but the question it was given. Answers are collected by the admin
+ * thread, woken over a pipe.
  */
 #include "config.h"
 

@@ -2,9 +2,8 @@
 /*
  * change.c - what alters the appliance: service states, reload, logs, the end
  *
- * Nothing is altered here: the master is asked (ask.c), then the segment is watched until it
- * shows what was wanted.
- * All may be repeated: asking for what is so already answers the same.
+ * Nothing is altered here: the master is asked (ask.c), then the segment is watched until it shows
+ * what was wanted. All may be repeated: asking for what is so already answers the same.
  */
 #include "config.h"
 

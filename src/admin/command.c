@@ -3,8 +3,8 @@
  * command.c - one command: from its line to its answer
  *
  * The table says what fits (verbs.c); the functions verb_ID() do it. A command that has to wait
- * (for the
- * master, for a service to finish) returns CMD_LATER and calls cmd_finish() from the loop.
+ * (for the master, for a service to finish) returns CMD_LATER and calls cmd_finish() from the
+ * loop.
  */
 #include "config.h"
 

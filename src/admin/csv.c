@@ -3,10 +3,8 @@
  * csv.c - figures in the column order of HAProxy's `show stat`, so that its tools read them
  *
  * vserver = FRONTEND, service = server, pool = BACKEND. Columns are by position for ever, as
- * readers count
- * them; one that we do not know is empty, never 0. Times are in seconds where HAProxy has
- * seconds, in
- * milliseconds where it has these (HAProxy management guide, section 9.1).
+ * readers count them; one that we do not know is empty, never 0. Times are in seconds where
+ * HAProxy has seconds, in milliseconds where it has these (HAProxy management guide, section 9.1).
  */
 #include "config.h"
 

@@ -2,15 +2,12 @@
 /*
  * ctl.c - the control socket: who may speak, lines in, answers out
  *
- * A plain line gets the answer's text, then the connection is closed; commands on it are parted
- * by `;`. A line that
- * begins with @text or @json gets `fairlead/1 CODE LENGTH\n` and LENGTH bytes, and the
- * connection stays. CODE is the
- * exit status: 0 done, 1 refused or failed, 2 misused.
+ * A plain line gets the answer's text, then the connection is closed; commands on it are parted by
+ * `;`. A line that begins with @text or @json gets `fairlead/1 CODE LENGTH\n` and LENGTH bytes,
+ * and the connection stays. CODE is the exit status: 0 done, 1 refused or failed, 2 misused.
  *
  * Lines are at most 4095 bytes of text. A session holds one command at a time; what was sent
- * behind it waits in
- * the kernel.
+ * behind it waits in the kernel.
  */
 #include "config.h"
 

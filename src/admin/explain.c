@@ -3,10 +3,9 @@
  * explain.c - where a request would go, and why: the decision made by the data path's own code,
  * with its traces on
  *
- * The request is put together as HTTP/1.1 text and read by the codec; rules are run by
- * lb_route() and the choice is
- * made by lb_pick(), dry, on the health and figures of this moment. Nothing is decided or
- * evaluated here.
+ * The request is put together as HTTP/1.1 text and read by the codec; rules are run by lb_route()
+ * and the choice is made by lb_pick(), dry, on the health and figures of this moment. Nothing is
+ * decided or evaluated here.
  */
 #include "config.h"
 

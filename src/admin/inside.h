@@ -118,9 +118,8 @@ void grid_u64(struct grid *g, uint64_t v);
 void grid_bool(struct grid *g, bool v);
 void grid_fmt(struct grid *g, const char *fmt, ...) FL_PRINTF(2, 3);
 enum { GRID_JSON = 1, GRID_VERTICAL = 2, GRID_HIDE_ZERO = 4 };
-/* Prints aligned columns (VERTICAL: name and value one below the other; HIDE_ZERO: without
- * columns that are 0 in every
- * row), or a JSON array of objects. */
+/* Prints aligned columns (VERTICAL: name and value one below the other; HIDE_ZERO: without columns
+ * that are 0 in every row), or a JSON array of objects. */
 void grid_print(const struct grid *g, unsigned flags, struct sb *out);
 /* Prints into the command's answer and frees. Returns CMD_OK. */
 int  cmd_grid(struct cmd *c, struct grid *g, unsigned flags);

@@ -4,8 +4,8 @@
  * configuration, build
  *
  * OpenMetrics 1.0 text; without the parts that the older Prometheus text format (0.0.4) does not
- * know when that was
- * asked for. Labels are names of configured objects only: their number is the configuration's.
+ * know when that was asked for. Labels are names of configured objects only: their number is the
+ * configuration's.
  */
 #include "config.h"
 

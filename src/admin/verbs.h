@@ -31,8 +31,7 @@ extern const struct verb_row verb_rows[VERB__COUNT];
 #define VERB_OPT_MAX    40
 
 /* A line as words: blanks part them; '...' as it stands, "..." and outside of quotes a backslash
- * takes the next
- * character as it is. The words point into `mem` (LINE_MAX_BYTES bytes). */
+ * takes the next character as it is. The words point into `mem` (LINE_MAX_BYTES bytes). */
 struct words {
 	unsigned   n;
 	struct str w[WORDS_MAX];

@@ -3,9 +3,8 @@
  * web.c - HTTP admin: /metrics, /ready, /stats;csv, a read-only page
  *
  * GET and HEAD only; nothing is changed over HTTP. Requests are read by the codec of the data
- * path. Keep-alive, one
- * request at a time; request bodies are refused. It is meant for loopback: there is no
- * authentication.
+ * path. Keep-alive, one request at a time; request bodies are refused. It is meant for loopback:
+ * there is no authentication.
  */
 #include "config.h"
 

@@ -21,10 +21,8 @@ struct ctl_client {
 };
 
 /* Connects to the first socket of: path, $FAIRLEAD_SOCKET, /run/fairlead/ctl.sock,
- * $XDG_RUNTIME_DIR/fairlead/ctl.sock,
- * fairlead-UID/ctl.sock in the temporary directory. The first two are not searched further.
- * CTL_UNREACHABLE with a
- * message on stderr. */
+ * $XDG_RUNTIME_DIR/fairlead/ctl.sock, fairlead-UID/ctl.sock in the temporary directory. The first
+ * two are not searched further. CTL_UNREACHABLE with a message on stderr. */
 int  ctl_connect(struct ctl_client *c);
 void ctl_close(struct ctl_client *c);
 /* One command on the open connection: its exit status, the answer in out. wait_ms 0: as long

@@ -3,8 +3,7 @@
  * local_verbs.c - verbs on files: fmt, diff config
  *
  * The file is read here, with the caller's rights; the running configuration comes as text from
- * the control
- * socket and is read by the same loader.
+ * the control socket and is read by the same loader.
  */
 #include "config.h"
 

@@ -2,9 +2,8 @@
 /*
  * main.c - the command fairleadctl: its own options, then a verb
  *
- * A verb is checked against the table (tbl/verbs.def) before anything is connected, so that a
- * slip of the pen is said at
- * once. Most go over the control socket; diff, fmt and top are done here.
+ * A verb is checked against the table (tbl/verbs.def) before anything is connected, so that a slip
+ * of the pen is said at once. Most go over the control socket; diff, fmt and top are done here.
  */
 #include "config.h"
 

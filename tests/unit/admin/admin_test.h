@@ -4,8 +4,8 @@
  * child, the master here
  *
  * The child is `control`: it folds figures and runs the admin room on a real unix socket and TCP
- * socket. The test is
- * the master: it answers the child's calls while it waits for an answer of the socket.
+ * socket. The test is the master: it answers the child's calls while it waits for an answer of the
+ * socket.
  */
 #ifndef FL_TEST_ADMIN_TEST_H
 #define FL_TEST_ADMIN_TEST_H
