@@ -152,18 +152,17 @@ unsigned http_active(void)
 static void sweep(struct timer *t)
 {
 	struct http_room *r = &http_room;
+	bool failed = false;
 
 	(void)t;
-	if (!r->give || r->give_failed)
+	if (r->give_failed)
 		return;
 	LIST_FOREACH_SAFE(it, next, &r->clients) {
 		struct http_client *cl = LIST_ENTRY(it, struct http_client, link);
 
-		if (cl->hand_over && !cl->hand_over(cl)) {
-			r->give_failed = true;
-			return;
-		}
+		failed |= cl->hand_over && !cl->hand_over(cl);
 	}
+	r->give_failed = failed;
 	if (r->n_clients)
 		engine_timer(r->w.engine, &r->drain_timer, SWEEP_MS);
 }

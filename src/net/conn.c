@@ -482,6 +482,14 @@ unsigned conn_lingering(void)
 	return conn_mod.n_linger;
 }
 
+bool conn_linger_owes(void)
+{
+	LIST_FOREACH(it, &conn_mod.linger)
+		if (conn_pending(LIST_ENTRY(it, struct conn, flush)))
+			return true;
+	return false;
+}
+
 /* Is the transport still good for what is queued, e.g. a TLS alert behind an error? */
 static bool can_linger(const struct conn *c)
 {

@@ -88,6 +88,8 @@ void   conn_abort(struct conn **c);
 
 /* Closed ones that still send or swallow: a process that ends before this is 0 cuts answers. */
 unsigned conn_lingering(void);
+/* Has one of them output that the kernel has not taken? */
+bool conn_linger_owes(void);
 
 /* One deadline per conn, loop time; 0 = none. Moving it later is one store. Ignored while an outgoing conn is
  * not ready: then connect_timeout_ms rules. */

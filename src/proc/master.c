@@ -33,6 +33,7 @@
 
 #define SHORT_GRACE_MS 2000
 #define KILL_MS        1000      /* from EXIT to SIGKILL */
+#define FAST_MS        10
 #define LOGD_LAST_MS   1000
 #define FILE_MAX       (64 << 20)
 
@@ -214,10 +215,12 @@ static void on_tick(struct timer *t)
 	struct master *m = FL_CONTAINER_OF(t, struct master, tick);
 	uint64_t beat = m->cur ? m->cur->man->heartbeat_us / 4000 : 125;
 
-	m->tick_ms = m->stopping ? 20 : FL_MIN(FL_MAX(beat, (uint64_t)10), (uint64_t)250);
-	engine_timer(m->engine, t, m->tick_ms);
+	m->tick_ms = m->stopping ? 20 : FL_MIN(FL_MAX(beat, (uint64_t)FAST_MS), (uint64_t)250);
 	stat_heartbeat(m->seg, env_now_us() / 1000);
 	supervise_tick(m);
+	if (m->fast)             /* somebody is silent or must be killed: to the point */
+		m->tick_ms = FAST_MS;
+	engine_timer(m->engine, t, m->tick_ms);
 	reload_tick(m);
 	if (m->serving && !m->greeted)
 		greet(m);

@@ -177,7 +177,7 @@ void socks_sweep(struct master *m)
 	for (unsigned i = 0; m->cur && m->cur->man && i < m->n_socks; i++) {
 		struct sock *s = &m->socks[i];
 
-		if (is_listened(m->cur, &s->addr) || is_listened(m->next, &s->addr))
+		if (!m->stopping && (is_listened(m->cur, &s->addr) || is_listened(m->next, &s->addr)))
 			continue;
 		for (unsigned c = 0; c < m->cores; c++) {
 			if (s->fd[c] < 0)

@@ -3,7 +3,7 @@
  * supervise.c - watching processes: ends, silence, back-off; and what follows for the board
  *
  *	worker:  STARTING --READY--> RUNNING --RETIRE--> DRAINING --> (end)
- *	             |                  |  `--silent--> HUNG --ABRT, 500 ms, KILL--> (end)
+ *	             |                  |  `--silent--> HUNG --ABRT, 400 ms, KILL--> (end)
  *	             `------ends--------'`-- DEAD: others serve its listeners, a new one is forked
  *
  * The first respawn is immediate. A worker that dies within 5 s again and again by a fault of its own is
@@ -28,7 +28,7 @@
 #define BACKOFF_MAX_MS 5000
 #define START_MS       10000      /* a worker that is not ready by then is hung */
 #define FORK_MS        1000
-#define ABORT_MS       500
+#define ABORT_MS       400
 #define CONTROL_MS     2000
 #define LOGD_MS        5000
 
@@ -317,6 +317,8 @@ static void check_worker(struct proc *p, uint64_t now)
 		return;
 	if (now > sp.heartbeat_ms + limit)
 		hung(p, now - sp.heartbeat_ms, "worker");
+	else if (now > sp.heartbeat_ms + limit / 2)
+		p->m->fast = true;
 }
 
 static void check_helper(struct proc *p, uint64_t now)
@@ -324,9 +326,10 @@ static void check_helper(struct proc *p, uint64_t now)
 	uint64_t limit = p->role == PROC_CONTROL ? CONTROL_MS : LOGD_MS;
 	struct stat_proc sp;
 
-	if (p->slot == STAT_NO_SLOT || p->foreign || now - p->started_ms < START_MS ||
-	    !stat_proc_get(p->m->seg, p->slot, &sp))
+	if (p->slot == STAT_NO_SLOT || p->foreign || !stat_proc_get(p->m->seg, p->slot, &sp))
 		return;
+	if (sp.heartbeat_ms < p->started_ms && now - p->started_ms < START_MS)
+		return;                  /* it has not said anything yet */
 	if (now > sp.heartbeat_ms + limit)
 		hung(p, now - sp.heartbeat_ms, p->role == PROC_CONTROL ? "control" : "logd");
 }
@@ -361,12 +364,14 @@ void supervise_tick(struct master *m)
 	bool changed = false;
 
 	m->last_tick_ms = now;
+	m->fast = false;
 	LIST_FOREACH(it, &m->procs) {
 		struct proc *p = LIST_ENTRY(it, struct proc, link);
 
 		if (p->kill_ms) {
 			if (now >= p->kill_ms)
 				proc_kill(p, SIGKILL);
+			m->fast = true;
 			continue;
 		}
 		if (late)          /* we slept ourselves: their silence says nothing (F32) */

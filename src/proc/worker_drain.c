@@ -22,6 +22,7 @@
 #define GONE_MS        100       /* how long a removed listener is still accepted from */
 #define DRAIN_FIRST_MS 20
 #define DRAIN_LAST_MS  1000
+#define LINGER_LAST_MS 500
 
 /* Giving ---------------------------------------------------------------------------------- */
 
@@ -191,7 +192,7 @@ static void on_drain_tick(struct timer *t)
 	struct worker *w = FL_CONTAINER_OF(t, struct worker, drain_tick);
 
 	stop_accepting(w);
-	http_drain(give, w);
+	http_drain(w->heir ? give : NULL, w);
 	engine_timer(w->engine, t, http_clients() > http_active() && chan_is_open(&w->to_next) ? DRAIN_FIRST_MS
 										       : DRAIN_LAST_MS);
 }
@@ -223,6 +224,7 @@ void worker_retire(struct worker *w, struct msg_in *in)
 	w->gone = in->n ? env_strdup(in->text) : NULL;
 	if (fd >= 0 && chan_open(&w->to_next, w->engine, fd, to_next_got, to_next_gone) != 0)
 		env_close(fd);
+	w->heir = fd >= 0;
 	w->retired = true;
 	worker_apply_board(w);
 	for (unsigned i = 0; i < w->lc->n_listens; i++)
@@ -234,9 +236,23 @@ void worker_retire(struct worker *w, struct msg_in *in)
 	engine_timer(w->engine, &w->drain_tick, w->gone ? GONE_MS : DRAIN_FIRST_MS);
 }
 
+/* Clients that were answered and do not close are left alone at a shutdown: the answer is theirs by now. */
+static bool lingering_is_over(struct worker *w)
+{
+	uint64_t now = engine_now_ms(w->engine);
+
+	if (conn_lingering() == 0)
+		return true;
+	if (w->heir || conn_linger_owes())
+		return false;
+	if (!w->answered_ms)
+		w->answered_ms = now;
+	return now - w->answered_ms >= LINGER_LAST_MS;
+}
+
 void worker_check_done(struct worker *w)
 {
-	if (w->stopped && http_clients() == 0 && conn_lingering() == 0 && inflows_are_over(w))
+	if (w->stopped && http_clients() == 0 && lingering_is_over(w) && inflows_are_over(w))
 		worker_exit(w, false);
 }
 

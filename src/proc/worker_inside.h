@@ -30,6 +30,8 @@ struct worker {
 	bool               ticking, serving, prober;
 	/* draining */
 	bool               retired, stopped;
+	bool               heir;             /* there is, or was, a successor on our core */
+	uint64_t           answered_ms;      /* since when only lingering connections are left */
 	struct timer       drain_tick, cut, alone;
 	struct chan        to_next;          /* successor of this core */
 	struct list        inflows;          /* where predecessors' idle connections come from */
