@@ -191,8 +191,22 @@ class Appliance(fl.Fairlead):
         if wait:
             fl.wait_for("fairlead is ready", self.is_ready, 20, every=0.005)
 
-    def ask(self, command, timeout=None):
-        return self.session.ask(command, timeout=timeout)
+    def is_ready(self):
+        """The workers serve, and the master that watches them is the one that was started last."""
+        rows = super().is_ready()
+        return rows and any(r["role"] == "master" and r["pid"] == self.proc.pid for r in self.json("show", "process")) \
+            and rows
+
+    def ask(self, command, timeout=None, patience=5):
+        """(exit status, text); control may be away for a moment, but for no longer than `patience` seconds."""
+        end = time.monotonic() + patience * fl.SLOW
+        while True:
+            try:
+                return self.session.ask(command, timeout=timeout)
+            except OSError:
+                if time.monotonic() > end or self.proc.poll() is not None:
+                    raise
+                time.sleep(0.005)
 
     def json(self, *args, check=True):
         code, text = self.ask(" ".join(args))
