@@ -4,7 +4,7 @@
  *
  * A line that begins with + has a descriptor, one with - has none:
  *
- *	-master GENERATION RELOADS FAILURES DRAIN-GENERATIONS CORES
+ *	-master GENERATION RELOADS FAILURES DRAIN-GENERATIONS CORES MAX-OBJECTS
  *	+seg I                        +listen CORE V6ONLY ADDRESS     +http ADDRESS
  *	+image GEN  +public GEN  +manifest GEN                        of the current generation
  *	+worker SLOT CORE GEN PID STATE                               our end of its channel
@@ -106,8 +106,8 @@ static void each_line(struct master *m, line_fn *fn, void *ctx, bool with_gen)
 	char line[LINE_MAX_];
 	int fd;
 
-	snprintf(line, sizeof(line), "-master %u %u %u %u %u", m->last_generation, m->n_reloads, m->n_failures,
-		 m->drain_generations, m->cores);
+	snprintf(line, sizeof(line), "-master %u %u %u %u %u %u", m->last_generation, m->n_reloads, m->n_failures,
+		 m->drain_generations, m->cores, m->max_objects);
 	fn(ctx, line, -1);
 	for (unsigned i = 0; i < stat_fd_count(m->seg); i++) {
 		snprintf(line, sizeof(line), "+seg %u", i);
@@ -433,7 +433,7 @@ static void take_tickets(struct master *m, struct taken *t)
 /* Builds the master from the lines. False: too little came. */
 static bool build(struct master *m, struct taken *t)
 {
-	enum { GENERATION, RELOADS, FAILURES, DRAIN, CORES, N };
+	enum { GENERATION, RELOADS, FAILURES, DRAIN, CORES, MAX_OBJECTS, N };
 	struct entry *e = find_entry(t, "-master");
 	unsigned v[N];
 	bool foreign;
@@ -445,6 +445,7 @@ static bool build(struct master *m, struct taken *t)
 	m->n_failures = v[FAILURES];
 	m->drain_generations = v[DRAIN];
 	m->cores = v[CORES];
+	m->max_objects = v[MAX_OBJECTS];
 	m->ctl_fd = named_path(t, "+ctl", m->ctl_path, sizeof(m->ctl_path));
 	m->adopt_fd = named_path(t, "+adopt", m->adopt_path, sizeof(m->adopt_path));
 	m->wake_control = named_fd(t, "+wake-control");
