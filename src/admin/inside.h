@@ -2,16 +2,16 @@
 /*
  * inside.h - what the files of the admin room share; nobody else includes it (but tests)
  *
- *   admin.c    the thread, its loop, sign of life, a new configuration
- *   ask.c      questions to the master, in a thread of their own: the loop never waits for one
- *   ctl.c      control socket: sessions and lines         web.c   HTTP admin: connections and
- *   requests
- *   out.c      answers on their way out, both kinds
- *   command.c  one command from its words to its answer   verbs.c words.c  the table
- *   show.c figures.c status.c csv.c metrics.c page.c      renderers: read struct admin_view, write
- *   text
- *   change.c   what alters the appliance                  explain.c        the decision of one
- *   request
+ *   admin.c            the thread, its loop, sign of life, a new configuration
+ *   ask.c              questions to the master, in a thread of their own: the loop never waits
+ *   ctl.c              control socket: sessions and lines
+ *   web.c              HTTP admin: connections and requests
+ *   out.c              answers on their way out, both kinds
+ *   command.c          one command from its words to its answer
+ *   verbs.c words.c    the verb table; lines and words
+ *   show.c figures.c status.c csv.c metrics.c page.c    render struct admin_view as text
+ *   change.c           what alters the appliance
+ *   explain.c explain_print.c    the decision of one request
  *
  * Everything but ask.c's thread runs in the admin thread.
  */
@@ -25,7 +25,7 @@
 
 #define ADMIN_SESSIONS_MAX 16u
 #define ADMIN_OUT_MAX      (64u * 1024 * 1024)    /* bytes of one answer */
-#define ADMIN_STALL_MS 10000u /* a client that takes or sends nothing for so long is dropped */
+#define ADMIN_STALL_MS     10000u    /* a client that takes or sends nothing for so long is dropped */
 #define ADMIN_IDLE_MS      300000u                /* a session between commands */
 
 /* What renderers read. lc and conf are NULL until the first configuration came. */
@@ -93,12 +93,8 @@ bool cmd_needs_config(struct cmd *c);
 #undef B
 
 /* ---------- tables of text ---------- */
-enum grid_type {
-	GRID_TEXT,
-	GRID_NUM,
-	GRID_BOOL,
-	GRID_RAW
-}; /* BOOL: yes, no; RAW: JSON as it is, only there */
+/* BOOL: yes, no; RAW: JSON as it is, only there. */
+enum grid_type { GRID_TEXT, GRID_NUM, GRID_BOOL, GRID_RAW };
 struct grid {
 	struct sb        mem;                 /* all cells, one behind the other */
 	size_t          *cell;                /* offsets of cell ends */
@@ -109,8 +105,8 @@ struct grid {
 };
 void grid_init(struct grid *g);
 void grid_free(struct grid *g);
-void grid_col(struct grid *g, const char *name,
-	      enum grid_type type); /* all columns first; name is kept */
+/* All columns first; name is kept. */
+void grid_col(struct grid *g, const char *name, enum grid_type type);
 /* Cells of a row in the order of columns. */
 void grid_text(struct grid *g, const char *z); /* NULL or "": "-" in text, null in JSON */
 void grid_str(struct grid *g, struct str s);
@@ -131,14 +127,14 @@ void text_age(struct sb *b, uint64_t ms);                    /* 3m12s */
 /* State of a service and what a person should know about it. */
 uint32_t service_why(const struct admin_view *v, const struct lb_service *s, struct stat_health *h,
 		     struct stat_admin *a, struct sb *why);
-/* Sum of a counter over the current rows of a kind. */
 /* UP, DEGRADED (pools of policies only) or DOWN, and which pools have nothing that can take
  * traffic. */
 const char *vserver_state(const struct lb_vserver *vs, struct sb *why);
 bool pool_works(const struct lb_pool *p);       /* it or a backup can take traffic */
+/* Sum of a counter over the current rows of a kind. */
 uint64_t view_sum(const struct admin_view *v, enum tbl_kind kind, unsigned ctr);
-unsigned view_workers(const struct admin_view *v, uint32_t state,
-		      uint32_t generation); /* generation 0: any */
+/* Workers in a state; generation 0: of any. */
+unsigned view_workers(const struct admin_view *v, uint32_t state, uint32_t generation);
 
 /* ---------- what both command and HTTP render ---------- */
 void csv_print(const struct admin_view *v, struct sb *out);

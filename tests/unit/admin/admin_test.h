@@ -321,6 +321,20 @@ static inline const char *plain_ask(struct box *b, const char *line)
 	return last;
 }
 
+/* The next piece of *at up to `sep`, ended in place; NULL at the end. */
+static inline char *next_piece(char **at, char sep)
+{
+	char *p = *at, *end;
+
+	if (!p || !*p)
+		return NULL;
+	end = strchr(p, sep);
+	*at = end ? end + 1 : NULL;
+	if (end)
+		*end = '\0';
+	return p;
+}
+
 #define HAS(text, part) \
 	ck_assert_msg(strstr(text, part) != NULL, "\"%s\" is not in:\n%s", part, text)
 #define HAS_NOT(text, part) \

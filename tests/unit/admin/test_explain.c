@@ -30,7 +30,7 @@ static int explain(const char *line, bool json)
 	sb_free(&out);
 	sb_init_heap(&out);
 	snprintf(copy, sizeof(copy), "%s", line);
-	for (char *w = strtok(copy, "|"); w; w = strtok(NULL, "|"))
+	for (char *at = copy, *w; (w = next_piece(&at, '|'));)
 		argv[argc++] = w;
 	return admin_explain_offline(cfg.lc, argc, argv, json, &out);
 }

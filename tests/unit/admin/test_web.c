@@ -71,8 +71,10 @@ static void check_metrics(char *text, bool open)
 	char family[256] = "", type[32] = "", seen[16384] = "";
 	unsigned samples = 0;
 	bool end = false;
+	struct sb seen_b;
 
-	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+	sb_init(&seen_b, seen, sizeof(seen));
+	for (char *at = text, *line; (line = next_piece(&at, '\n'));) {
 		char name[256], mark[300];
 
 		ck_assert_msg(!end, "behind # EOF: %s", line);
@@ -81,9 +83,9 @@ static void check_metrics(char *text, bool open)
 		} else if (sscanf(line, "# TYPE %255s %31s", name, type) == 2) {
 			snprintf(mark, sizeof(mark), "<%s>", name);
 			ck_assert_msg(!strstr(seen, mark), "family %s comes twice", name);
-			ck_assert_uint_lt(strlen(seen) + strlen(mark), sizeof(seen));
-			strcat(seen, mark);
-			strcpy(family, name);
+			sb_c(&seen_b, mark);
+			ck_assert(!seen_b.over);
+			snprintf(family, sizeof(family), "%s", name);
 		} else if (line[0] != '#') {
 			size_t n = strcspn(line, "{ ");
 			const char *suffix = open && strcmp(type, "counter") == 0 ? "_total" :
