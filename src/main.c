@@ -20,6 +20,7 @@
 #include "admin/verbs.h"
 #include "conf/conf.h"
 #include "http/module.h"
+#include "lb/lb.h"
 #include "policy/policy.h"
 #include "proc/launch.h"
 #include "stat/stat.h"
@@ -200,7 +201,7 @@ int main(int argc, char **argv)
 		return rc;
 	if (a.table)
 		return print_table(a.table);
-	proc_set_hooks();
+	lb_set_conf_hooks();
 	sb_init_heap(&text);
 	if (a.from) {
 		rc = proc_oneliner(a.from, a.to, a.n_to, &text);

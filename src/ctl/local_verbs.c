@@ -14,6 +14,7 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "conf/conf.h"
+#include "lb/lb.h"
 
 #define FILE_MAX_BYTES (16u << 20)
 
@@ -111,6 +112,7 @@ int ctl_diff(struct ctl_client *c, const struct verb_call *call)
 		ctl_say("the file name is too long");
 		return CTL_USAGE;
 	}
+	lb_set_conf_hooks();
 	sb_init_heap(&text);
 	sb_init_heap(&out);
 	code = ctl_ask(c, "show config", false, 30000, &text);

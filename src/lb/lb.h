@@ -160,6 +160,8 @@ struct lb_config {
 };
 
 /* ---------- building (gen, control, -t, explain) ---------- */
+/* Expressions and templates are checked while a configuration loads; once at program start. */
+void lb_set_conf_hooks(void);
 /* From a checked tree. NULL with messages in d on mistakes that only a build can find. with_tls: also builds TLS
  * profiles (reads certificates); without it tls pointers stay NULL (control, explain offline without files). */
 struct lb_config *lb_build(const struct conf *c, bool with_tls, struct conf_diag *d);

@@ -25,7 +25,5 @@ int proc_explain(const struct launch *l, int argc, char **argv, bool json);
 int proc_demo(struct launch *l, bool start);
 /* --from A --to B...: the text of the configuration that this means; to[0..n) as hostports. 0, or 1 with a message. */
 int proc_oneliner(const char *from, char *const *to, unsigned n_to, struct sb *text);
-/* What conf needs to check expressions and templates. Once, first. */
-void proc_set_hooks(void);
 
 #endif

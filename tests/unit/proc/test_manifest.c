@@ -37,7 +37,7 @@ static void write_manifest(void)
 	struct lb_config *lc;
 	struct sb say;
 
-	proc_set_hooks();
+	lb_set_conf_hooks();
 	sb_init_heap(&say);
 	if (conf_load(src, d, &c) != 0) {
 		conf_diag_print(d, &say, false);
