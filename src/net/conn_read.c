@@ -91,6 +91,7 @@ void conn_deliver(struct conn *c)
 	while (conn_up(c) && conn_in_len(c)) {
 		struct str s;
 		size_t taken;
+		bool all;
 
 		if (c->src) {
 			if (!pump_wants(c))
@@ -100,13 +101,15 @@ void conn_deliver(struct conn *c)
 		} else {
 			if (offered || (c->flags & CF_PAUSED))
 				return;
+			all = c->q->in.len <= INPUT_MAX;
 			s = bufq_pull(&c->q->in, FL_MIN(c->q->in.len, (size_t)INPUT_MAX));
 			if (!s.p) {
 				fail_now(c, FL_ENOMEM_);
 				return;
 			}
 			taken = c->ops->data(c, (const uint8_t *)s.p, s.n);
-			offered = true;
+			/* The last read may have gone beyond INPUT_MAX: what was not seen is offered too. */
+			offered = all || !taken;
 		}
 		ASSERT(taken <= s.n);
 		if (!(c->flags & (CF_CLOSING | CF_FREED)))
