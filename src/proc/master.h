@@ -117,6 +117,7 @@ struct master {
 	struct timer   tick, second;
 	uint64_t       tick_ms, last_tick_ms;
 	bool           stopping, serving;
+	bool           after_crash;          /* a master was here and did not end regularly, nor could be adopted */
 	bool           fast;                 /* the next tick is soon */
 	uint64_t       stop_deadline_ms, stop_kill_ms;
 	int            exit_code;

@@ -45,7 +45,8 @@ static int trial(struct master *m, const struct man_listen *l)
 {
 	int fd, err;
 
-	if (is_shadowed(m, &l->addr))
+	/* Workers whose master and gen both died still listen for a while: their ports are taken over beside them. */
+	if (is_shadowed(m, &l->addr) || (m->after_crash && !m->cur))
 		return 0;
 	fd = env_socket(l->addr.sa.sa_family, SOCK_STREAM, 0);
 	if (fd < 0)

@@ -536,6 +536,7 @@ int state_take(struct master *m, const char *path)
 	r = env_connect(sock, (struct sockaddr *)&un, sizeof(un));
 	if (r < 0) {
 		env_close(sock);
+		m->after_crash = r == -ECONNREFUSED;     /* a regular end removes the socket */
 		return 0;                /* nobody there */
 	}
 	r = receive(sock, &t, m);

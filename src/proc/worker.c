@@ -221,6 +221,7 @@ static void on_alone(struct timer *t)
 
 	in.m = (struct msg){ .type = MSG_RETIRE, .arg = w->lc->drain_timeout_us / 1000 };
 	worker_retire(w, &in);
+	w->heir = true;          /* no hurry: idle clients are told with their next answer, not closed */
 }
 
 static void on_gone(struct chan *c)
