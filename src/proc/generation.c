@@ -54,10 +54,31 @@ unsigned generation_live(const struct generation *g)
 	return n;
 }
 
+/* A worker that was asked for is known when its gen answers or it says ready itself. One that was forked all the same
+ * finds its channel closed, and ends. */
+void generation_forget_asked(struct generation *g)
+{
+	struct master *m = g->m;
+
+	LIST_FOREACH_SAFE(it, next, &m->procs) {
+		struct proc *w = LIST_ENTRY(it, struct proc, link);
+
+		if (w->role != PROC_WORKER || w->g != g || w->pid)
+			continue;
+		if (g->worker[w->core] == w) {
+			g->worker[w->core] = NULL;
+			g->respawn[w->core].due_ms = master_now_ms(m);
+		}
+		stat_proc_set(m->seg, w->slot, ST_PROC_DEAD, 0, w->core, g->num);
+		proc_free(w);
+	}
+}
+
 void generation_free(struct generation *g)
 {
 	struct master *m = g->m;
 
+	generation_forget_asked(g);
 	LIST_FOREACH(it, &m->procs) {
 		struct proc *p = LIST_ENTRY(it, struct proc, link);
 

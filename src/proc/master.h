@@ -141,6 +141,8 @@ void generation_setup_gen(struct generation *g);             /* listeners, strea
 int  generation_fork_worker(struct generation *g, unsigned core);
 void generation_worker_ready(struct proc *p);
 void generation_free(struct generation *g);                  /* ends what it still has */
+/* Drops workers that its gen was asked for and will not fork any more. */
+void generation_forget_asked(struct generation *g);
 unsigned generation_live(const struct generation *g);        /* workers that run or start */
 
 /* reload.c */

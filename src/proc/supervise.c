@@ -159,6 +159,7 @@ static void gen_ended(struct proc *p, const char *how)
 		return;
 	g->gen = NULL;
 	g->gen_ready = false;
+	generation_forget_asked(g);
 	if (p->expected)
 		return;
 	log_ev(EV_PROCESS_EXIT, "gen %u pid %d: %s", g->num, (int)p->pid, how);
@@ -168,17 +169,6 @@ static void gen_ended(struct proc *p, const char *how)
 	}
 	if (g != m->cur || m->stopping)
 		return;
-	/* FORKs that it did not answer are asked again of the next one. */
-	LIST_FOREACH_SAFE(it, next, &m->procs) {
-		struct proc *w = LIST_ENTRY(it, struct proc, link);
-
-		if (w->role != PROC_WORKER || w->g != g || !w->asked_ms)
-			continue;
-		g->worker[w->core] = NULL;
-		g->respawn[w->core].due_ms = master_now_ms(m);
-		stat_proc_set(m->seg, w->slot, ST_PROC_DEAD, 0, w->core, g->num);
-		proc_free(w);
-	}
 	err = generation_fork_gen(g);
 	if (err)
 		log_ev(EV_PROCESS_EXIT, "gen %u cannot be forked: %s", g->num, fl_err_text(err));

@@ -231,6 +231,8 @@ static void on_gone(struct chan *c)
 	chan_close(c);
 	if (w->retired)
 		return;
+	if (!w->serving)                 /* nobody waits for us any more */
+		worker_exit(w, false);
 	log_ev(EV_PROCESS_EXIT, "worker@%u: master and gen are gone; serving on for %u s", w->start->core, ALONE_MS / 1000);
 	engine_timer(w->engine, &w->alone, ALONE_MS);
 }
