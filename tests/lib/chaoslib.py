@@ -250,7 +250,11 @@ class Appliance(fl.Fairlead):
 
     def wait_only_current(self, timeout=20):
         """Until nothing drains any more."""
-        return fl.wait_for("old workers are gone", lambda: all(r["state"] == "running" for r in self.cores()), timeout)
+        def only_current():
+            other = [r for r in self.cores() if r["state"] != "running"]
+            assert not other, other
+            return True
+        return fl.wait_for("old workers are gone", only_current, timeout)
 
     def stats(self):
         """{(kind, name): row}"""
