@@ -38,6 +38,9 @@ struct out {
 };
 static struct out *outs[STREAMS];
 static struct stat_seg *seg;
+static int chan = -1;
+static bool alive = true;              /* the channel is open */
+static bool complete;                  /* all streams of before are known: lines may be read */
 
 /* Writing --------------------------------------------------------------------------------- */
 
@@ -120,25 +123,6 @@ static void put(struct out *o, const struct stat_log_rec *r)
 	o->n += b.n;
 }
 
-static unsigned sweep(void)
-{
-	unsigned n = 0;
-
-	for (uint32_t slot = 0; slot < stat_n_slots(seg); slot++) {
-		struct stat_log_rec r;
-
-		for (unsigned i = 0; i < BATCH && stat_log_next(seg, slot, &r); i++) {
-			n++;
-			if (r.stream < STREAMS && outs[r.stream])
-				put(outs[r.stream], &r);
-		}
-	}
-	for (unsigned i = 0; i < STREAMS; i++)
-		if (outs[i] && outs[i]->n)
-			flush(outs[i]);
-	return n;
-}
-
 /* Messages -------------------------------------------------------------------------------- */
 
 static void set_stream(struct msg_in *in)
@@ -147,6 +131,10 @@ static void set_stream(struct msg_in *in)
 	int fd = msg_take_fd(in, 0);
 	struct out *o;
 
+	if (id == STAT_NO_SLOT) {
+		complete = true;
+		return;
+	}
 	if (id < STREAMS && !outs[id]) {
 		o = env_calloc(1, sizeof(*o));
 		if (o)
@@ -170,24 +158,49 @@ static void set_stream(struct msg_in *in)
 	snprintf(o->path, sizeof(o->path), "%.127s", in->text);
 }
 
-static bool read_channel(int fd)
+static void read_channel(void)
 {
 	static struct msg_in in;
-	int r;
+	int r = 0;
 
-	while ((r = msg_recv(fd, &in)) == 1) {
+	while (alive && (r = msg_recv(chan, &in)) == 1) {
 		if (in.m.type == MSG_STREAM)
 			set_stream(&in);
 		msg_in_done(&in);
 	}
-	return r == -EAGAIN;
+	alive = alive && r == -EAGAIN;
+}
+
+/* Reading the rings ------------------------------------------------------------------------- */
+
+static unsigned sweep(void)
+{
+	unsigned n = 0;
+
+	for (uint32_t slot = 0; slot < stat_n_slots(seg); slot++) {
+		struct stat_log_rec r;
+
+		for (unsigned i = 0; i < BATCH && stat_log_next(seg, slot, &r); i++) {
+			n++;
+			if (r.stream >= STREAMS)
+				continue;
+			if (!outs[r.stream])
+				read_channel();      /* the master told us before the line was written */
+			if (outs[r.stream])
+				put(outs[r.stream], &r);
+		}
+	}
+	for (unsigned i = 0; i < STREAMS; i++)
+		if (outs[i] && outs[i]->n)
+			flush(outs[i]);
+	return n;
 }
 
 static void run(const struct helper_start *s)
 {
 	uint64_t last_line = 0;
-	bool alive = true;
 
+	chan = s->chan_fd;
 	while (alive) {
 		uint64_t now = env_now_us() / 1000, seen;
 		struct pollfd p[2] = {
@@ -200,11 +213,11 @@ static void run(const struct helper_start *s)
 		if (p[1].revents & POLLIN)
 			(void)!env_read(s->wake_fd, &seen, sizeof(seen));
 		if (p[0].revents)
-			alive = read_channel(s->chan_fd);
-		if (sweep())
+			read_channel();
+		if (complete && sweep())
 			last_line = env_now_us() / 1000;
 	}
-	while (sweep())
+	while (complete && sweep())
 		;
 }
 

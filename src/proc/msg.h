@@ -43,7 +43,7 @@ enum msg_type {
 	MSG_REPLY,           /* arg: number of the call; core: 0 or 1; text */
 	MSG_CONFIG,          /* generation; text: interval us; fds: image without secrets, and HTTP listener when slot is 1 */
 	/* master -> logd */
-	MSG_STREAM,          /* slot: stream id; arg: 1 events; text: its path; fd: where to write (none: stop) */
+	MSG_STREAM,          /* slot: stream id; arg: 1 events; text: its path; fd: where to write (none: stop); slot STAT_NO_SLOT: these were all */
 	/* orphaned gen <-> new master */
 	MSG_ALIVE,           /* arg: pid of the master that lives */
 	MSG_STATE,           /* text: state lines, fds in their order */

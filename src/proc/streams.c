@@ -38,8 +38,12 @@ static void send_one(struct master *m, uint32_t id)
 
 void streams_send_all(struct master *m)
 {
+	struct msg end = { .type = MSG_STREAM, .slot = STAT_NO_SLOT };
+
 	for (uint32_t i = 0; i < m->n_streams; i++)
 		send_one(m, i);
+	if (m->logd)
+		(void)chan_send(&m->logd->chan, &end, NULL, 0, NULL, 0);
 }
 
 static int set_path(struct master *m, uint32_t id, const char *path)
