@@ -18,7 +18,8 @@ struct pool;
 
 /* A new region named for diagnostics. `limit` bytes in all, 0 = none. NULL when no memory. */
 struct pool *pool_new(const char *name, size_t limit);
-/* The same with a first block of `first` bytes (>= 2048), which pool_reset() keeps: for regions that are recycled. */
+/* The same with a first block of `first` bytes (>= 2048), which pool_reset() keeps: for regions
+ * that are recycled. */
 struct pool *pool_new_sized(const char *name, size_t limit, size_t first);
 /* Frees all it gave and the region itself; sets *p to NULL. */
 void pool_free(struct pool **p);

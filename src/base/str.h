@@ -56,7 +56,7 @@ struct sb {
 	char  *p;
 	size_t n, cap;
 	bool   over;
-	bool   grows;     /* made by sb_init_heap: p is owned and grows (env_realloc), sb_free frees */
+	bool   grows;  /* made by sb_init_heap: p is owned and grows (env_realloc), sb_free frees */
 };
 void sb_init(struct sb *b, char *mem, size_t cap);
 void sb_init_heap(struct sb *b);                       /* `over` then means out of memory */

@@ -83,7 +83,7 @@ struct conf_val {
 	                                  * terminated; enum and literal words; EXPR: source text */
 	bool            secret;          /* came from file: or a SECRET row */
 	union {
-		int64_t           i;     /* TIME us, SIZE bytes, COUNT, RATE bit/s, BOOL, ENUM index */
+		int64_t           i;  /* TIME us, SIZE bytes, COUNT, RATE bit/s, BOOL, ENUM index */
 		struct addr       addr;  /* ADDR; HOSTPORT (family 0: a name, in .s without port) */
 		struct cidr       cidr;
 		struct conf_node *ref;   /* REF: the node referred to */
@@ -129,8 +129,8 @@ void conf_set_hooks(const struct conf_hooks *h);
  * any error; messages in d either way (warnings do not fail). */
 int  conf_load(struct conf_src *src, struct conf_diag *d, struct conf **out);
 void conf_free(struct conf **c);
-/* For rows whose argument names a header field to set: a token (RFC 9110 section 5.6.2), none of the
- * codec's own. False with a message in d. */
+/* For rows whose argument names a header field to set: a token (RFC 9110 section 5.6.2), none of
+ * the codec's own. False with a message in d. */
 bool conf_check_field_name(struct conf_diag *d, const struct conf_val *v);
 
 /* --- reading the tree --- */

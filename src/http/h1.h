@@ -43,10 +43,12 @@ extern const struct h1_limits h1_limits_default;
  *   < 0  refused: *why, and *off = offset of the byte where it was noticed
  * Leading empty lines (at most 2 CRLF) before a request line are skipped and counted in the length.
  * `tls`: scheme https. */
-ssize_t h1_parse_request(const uint8_t *p, size_t n, size_t *seen, const struct h1_limits *l, bool tls, struct pool *pool,
+ssize_t h1_parse_request(const uint8_t *p, size_t n, size_t *seen, const struct h1_limits *l,
+			 bool tls, struct pool *pool,
 			 struct http_head *h, enum h1_reason *why, size_t *off);
 /* The same for a response to a request of method `m` (HEAD, CONNECT decide framing). */
-ssize_t h1_parse_response(const uint8_t *p, size_t n, size_t *seen, const struct h1_limits *l, enum http_method m,
+ssize_t h1_parse_response(const uint8_t *p, size_t n, size_t *seen, const struct h1_limits *l,
+			  enum http_method m,
 			  struct pool *pool, struct http_head *h, enum h1_reason *why, size_t *off);
 
 /* ---------- bodies ---------- */
@@ -59,7 +61,8 @@ struct h1_body {
 	uint64_t       left;             /* of the length or the chunk */
 	uint32_t       line, ext_total, trailer_bytes, n_trailers;
 	uint32_t       text_cap;         /* of text */
-	char          *text;             /* private to the decoder: the trailer line so far, in the pool given */
+	/* private to the decoder: the trailer line so far, in the pool given */
+	char          *text;
 };
 void h1_body_init(struct h1_body *b, const struct http_head *h);
 /* Looks at p[0..n): consumes *used bytes, of which data (may be empty) is content. done when the
@@ -68,7 +71,8 @@ void h1_body_init(struct h1_body *b, const struct http_head *h);
  * and trailers until done. Without them trailers are skipped. Trailer field lines are collected
  * whole into trailers (fields array and text from pool; framing, routing and authentication fields
  * are dropped); trailers may be NULL: skipped. */
-int  h1_body_next(struct h1_body *b, const uint8_t *p, size_t n, size_t *used, struct str *data, struct pool *pool,
+int  h1_body_next(struct h1_body *b, const uint8_t *p, size_t n, size_t *used, struct str *data,
+		  struct pool *pool,
 		  struct http_head *trailers, enum h1_reason *why);
 
 /* ---------- output ---------- */

@@ -27,9 +27,9 @@ void http_fini(void);
 void http_accept(struct lb_vserver *vs, struct listener *l, struct conn *c);
 /* A client connection of a tcp vserver: picks a service and relays. Takes it. */
 void tcp_accept(struct lb_vserver *vs, struct listener *l, struct conn *c);
-/* Draining: idle clear clients are given to `give` (true: it took the descriptor); whom it does not take, and TLS clients,
- * are told with their next answer (Connection: close). `give` NULL: nobody will ever take them, so idle clients are closed.
- * May be called again. */
+/* Draining: idle clear clients are given to `give` (true: it took the descriptor); whom it does not
+ * take, and TLS clients, are told with their next answer (Connection: close). `give` NULL: nobody
+ * will ever take them, so idle clients are closed. May be called again. */
 void http_drain(bool (*give)(void *ctx, int fd, const char *listen_name, const struct addr *peer),
 		void *ctx);
 /* Client connections still open (http and tcp), requests and relays in progress. */

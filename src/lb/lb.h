@@ -4,11 +4,12 @@
  *
  * lb_build() makes one struct lb_config per generation from the conf tree (in gen, in control, in
  * fairlead -t and explain: the same code); it is immutable but for the run-time parts named so.
- * A worker binds it to the segment with lb_attach(): rows, cached health and admin states, counters.
+ * A worker binds it to the segment with lb_attach(): rows, cached health and admin states,
+ * counters.
  *
- * The order of a choice (DESIGN section 6): up and not draining, below limits -> method on consolidated
- * figures -> ties round robin, starting at the worker's slot number. Choosers are pure (struct
- * lb_view in, index out); doing (counters, cursors) is here.
+ * The order of a choice (DESIGN section 6): up and not draining, below limits -> method on
+ * consolidated figures -> ties round robin, starting at the worker's slot number. Choosers are pure
+ * (struct lb_view in, index out); doing (counters, cursors) is here.
  */
 #ifndef FL_LB_LB_H
 #define FL_LB_LB_H
@@ -32,9 +33,10 @@ struct lb_service {
 	struct lb_pool  *pool;
 	const struct conf_node *node;
 	unsigned         idx;                  /* in pool->services */
-	const char      *host;                 /* name to resolve; NULL when the address is numeric */
+	const char      *host;     /* name to resolve; NULL when the address is numeric */
 	uint16_t         port;
-	struct addr      addr;                 /* numeric, or the answer now in use (run time); family 0: none yet */
+	/* numeric, or the answer now in use (run time); family 0: none yet */
+	struct addr      addr;
 	unsigned         weight;
 	bool             backup;
 	uint64_t         max_connections;      /* 0 = none */
@@ -90,7 +92,8 @@ struct lb_pool {
 	unsigned            rr_cursor;         /* where the next scan for ties starts */
 	struct lb_service **scratch;           /* [n_services] for large pools */
 	uint64_t           *scratch_value;
-	unsigned            n_usable;          /* services that take new traffic now, backups of the pool included */
+	/* services that take new traffic now, backups of the pool included */
+	unsigned            n_usable;
 };
 
 struct lb_listen {
@@ -122,29 +125,30 @@ struct lb_vserver {
 	struct cidr        *trust;
 	unsigned            n_trust;
 	bool                upgrade;
-	int                 log_stream;        /* -1: no access log; else index into lb_config.logs */
+	int                 log_stream;     /* -1: no access log; else index into lb_config.logs */
 	enum lb_log_format  log_format;
 	struct pol_tmpl    *log_template;
-	const struct module_use *modules;      /* in use here (http/module.h), ends with m NULL; NULL: none */
+	/* in use here (http/module.h), ends with m NULL; NULL: none */
+	const struct module_use *modules;
 	/* run time */
 	uint32_t            row;
 	bool                has_tls;           /* any listener terminates TLS */
 	const char        **rule_names;        /* [rules.n]: "web/admin" */
-	uint32_t           *rule_rows;         /* [rules.n]: rows of kind POLICY, named "web/admin" */
+	uint32_t           *rule_rows;     /* [rules.n]: rows of kind POLICY, named "web/admin" */
 	struct stat_row    *stat;
 	unsigned            n_conns;
 };
 
 struct lb_config {
 	struct pool        *mem;
-	struct map         *by_name;           /* "vserver web", "pool app", "service app/a1" -> object */
+	struct map         *by_name;     /* "vserver web", "pool app", "service app/a1" -> object */
 	const struct conf  *conf;
 	struct lb_vserver  *vservers;  unsigned n_vservers;
 	struct lb_pool     *pools;     unsigned n_pools;
 	struct lb_monitor  *monitors;  unsigned n_monitors;
 	struct lb_listen   *listens;   unsigned n_listens;
 	const char        **logs;      unsigned n_logs;        /* paths of access logs */
-	uint32_t           *log_ids;           /* run time: stream id of each in the log rings (proc sets) */
+	uint32_t           *log_ids;  /* run time: stream id of each in the log rings (proc sets) */
 	const char         *error_log;
 	int                 error_level;       /* enum log_level */
 	unsigned            workers;           /* 0 = auto */
@@ -162,36 +166,43 @@ struct lb_config {
 /* ---------- building (gen, control, -t, explain) ---------- */
 /* Expressions and templates are checked while a configuration loads; once at program start. */
 void lb_set_conf_hooks(void);
-/* From a checked tree. NULL with messages in d on mistakes that only a build can find. with_tls: also builds TLS
- * profiles (reads certificates); without it tls pointers stay NULL (control, explain offline without files). */
+/* From a checked tree. NULL with messages in d on mistakes that only a build can find. with_tls:
+ * also builds TLS profiles (reads certificates); without it tls pointers stay NULL (control,
+ * explain offline without files). */
 struct lb_config *lb_build(const struct conf *c, bool with_tls, struct conf_diag *d);
 void lb_free(struct lb_config **lc);
 struct lb_vserver *lb_vserver_find(const struct lb_config *lc, const char *name);
 struct lb_pool    *lb_pool_find(const struct lb_config *lc, const char *name);
 struct lb_service *lb_service_find(const struct lb_config *lc, const char *full_name);
-/* Every (kind, full name) that needs a row, in a fixed order; `row` points to where its id goes (may be NULL'ed later). */
-void lb_each_object(struct lb_config *lc, void (*fn)(void *ctx, enum tbl_kind kind, const char *name, uint32_t *row), void *ctx);
+/* Every (kind, full name) that needs a row, in a fixed order; `row` points to where its id goes
+ * (may be NULL'ed later). */
+void lb_each_object(struct lb_config *lc, void (*fn)(void *ctx, enum tbl_kind kind,
+		    const char *name, uint32_t *row), void *ctx);
 
 /* ---------- run time (worker; control for display) ---------- */
 /* Looks up rows by name and makes the accumulators (with_counters) of this process. */
 void lb_attach(struct lb_config *lc, struct stat_seg *seg, bool with_counters);
-/* Re-reads health, admin states and DNS answers when their epochs changed; cheap otherwise. Once per loop turn. True when
- * any service changed its state or address. */
+/* Re-reads health, admin states and DNS answers when their epochs changed; cheap otherwise. Once
+ * per loop turn. True when any service changed its state or address. */
 bool lb_refresh(struct lb_config *lc);
 /* Effective state (ST_SVC_*) from health and admin, and why. */
-uint32_t lb_service_state(const struct lb_config *lc, const struct lb_service *s, struct stat_health *h, struct stat_admin *a);
+uint32_t lb_service_state(const struct lb_config *lc, const struct lb_service *s,
+			  struct stat_health *h, struct stat_admin *a);
 
 /* ---------- the decision ---------- */
-/* Runs the rules of vs, following `use vserver` (at most 8 hops), then the default. `seen` as in pol_ruleset_run. */
+/* Runs the rules of vs, following `use vserver` (at most 8 hops), then the default. `seen` as in
+ * pol_ruleset_run. */
 struct lb_route {
-	struct pol_verdict  v;             /* of the vserver that decided; act NONE: nothing matched and no default */
+	/* of the vserver that decided; act NONE: nothing matched and no default */
+	struct pol_verdict  v;
 	const struct lb_vserver *vs;       /* where it was decided */
 	struct lb_pool     *pool;          /* act USE_POOL */
 	/* all modifications on the way, in order */
 	const struct pol_rule *matched[POL_MATCH_MAX];
 	unsigned            n_matched;
 };
-void lb_route(struct lb_vserver *vs, const struct pol_facts *f, const struct pol_trace *t, pol_rule_fn seen, void *ctx,
+void lb_route(struct lb_vserver *vs, const struct pol_facts *f, const struct pol_trace *t,
+	      pol_rule_fn seen, void *ctx,
 	      bool count, struct lb_route *out);
 
 struct lb_pick_in {
@@ -204,20 +215,24 @@ struct lb_pick_in {
 struct lb_candidate {
 	const struct lb_service *s;
 	bool        usable;
-	const char *why;                   /* "DOWN", "DRAIN", "limit", "avoided", "weight 0"; NULL when usable */
+	const char *why;     /* "DOWN", "DRAIN", "limit", "avoided", "weight 0"; NULL when usable */
 	uint64_t    value;                 /* what the method compared (x 10000/weight) */
 };
 struct lb_pick_trace {
 	void *ctx;
 	void (*candidate)(void *ctx, const struct lb_candidate *c);
-	void (*pool)(void *ctx, const struct lb_pool *p, const char *why);     /* pool or backup looked at */
+	/* pool or backup looked at */
+	void (*pool)(void *ctx, const struct lb_pool *p, const char *why);
 };
-/* Chooses a service of the pool or, when none is usable, of its backups. NULL: none. Counts in `pool` rows unless dry. When all
- * usable ones are in `avoid`, an avoided one is chosen again rather than none. */
-struct lb_service *lb_pick(struct lb_pool *p, const struct lb_pick_in *in, bool dry, const struct lb_pick_trace *t);
+/* Chooses a service of the pool or, when none is usable, of its backups. NULL: none. Counts in
+ * `pool` rows unless dry. When all usable ones are in `avoid`, an avoided one is chosen again
+ * rather than none. */
+struct lb_service *lb_pick(struct lb_pool *p, const struct lb_pick_in *in, bool dry,
+			   const struct lb_pick_trace *t);
 /* Address to connect to for the next connection (rotates over DNS answers); false: none now. */
 bool lb_service_addr(struct lb_service *s, struct addr *out);
-/* A figure of a service as decisions use it; the appliance's total where this process does not count (explain). */
+/* A figure of a service as decisions use it; the appliance's total where this process does not
+ * count (explain). */
 uint64_t lb_service_now(const struct lb_config *lc, const struct lb_service *s, unsigned ctr);
 /* A request (or L4 connection) begins and ends on a service: keeps REQ_CUR, REQ_TOT. */
 void lb_begin(struct lb_service *s);

@@ -2,9 +2,10 @@
 /*
  * method.h - choosers: which of the usable candidates a method takes
  *
- * A chooser gets the usable candidates in configuration order (n >= 1, weights > 0) and returns an index
- * into them. Values compared are left in value[] for explain (scaled by 10000/weight where lower is
- * better). Pure but for the round-robin state that lives in the services; `dry` leaves that alone.
+ * A chooser gets the usable candidates in configuration order (n >= 1, weights > 0) and returns an
+ * index into them. Values compared are left in value[] for explain (scaled by 10000/weight where
+ * lower is better). Pure but for the round-robin state that lives in the services; `dry` leaves
+ * that alone.
  */
 #ifndef FL_LB_METHOD_H
 #define FL_LB_METHOD_H

@@ -2,11 +2,11 @@
 /*
  * monitor.h - the probe engine: one prober for the whole appliance
  *
- * Runs in the worker that the board names as prober (lowest live core); others hold a stopped engine.
- * Probes every service of every pool with the pool's monitors at their interval (starts are spread over the
- * interval), re-resolves service names at their TTL, and writes results into its own slot (stat_health_set,
- * stat_dns_set), where all workers see them. A new prober imports its predecessor's last results, so
- * that nothing flaps (F56).
+ * Runs in the worker that the board names as prober (lowest live core); others hold a stopped
+ * engine. Probes every service of every pool with the pool's monitors at their interval (starts are
+ * spread over the interval), re-resolves service names at their TTL, and writes results into its
+ * own slot (stat_health_set, stat_dns_set), where all workers see them. A new prober imports its
+ * predecessor's last results, so that nothing flaps (F56).
  *
  *   UNKNOWN --first probe passes--> UP          UP --fall failures in a row--> DOWN
  *   UNKNOWN --first probe fails---> DOWN        DOWN --rise passes in a row--> UP
@@ -24,12 +24,14 @@ struct monitor_env {
 	struct lb_config *lc;               /* attached */
 	struct stat_seg  *seg;
 	struct stat_row  *proc;
-	int               ping4_fd, ping6_fd;   /* raw ICMP sockets opened before privileges went; -1: ping fails with SOCKERR */
+	/* raw ICMP sockets opened before privileges went; -1: ping fails with SOCKERR */
+	int               ping4_fd, ping6_fd;
 };
 struct monitor;
 /* Worker, after lb_attach. Does nothing until told. NULL without memory. */
 struct monitor *monitor_new(const struct monitor_env *env);
-/* Becomes (from_slot: the predecessor's slot or STAT_NO_SLOT) or stops being the prober. Safe to repeat. */
+/* Becomes (from_slot: the predecessor's slot or STAT_NO_SLOT) or stops being the prober. Safe to
+ * repeat. */
 void monitor_run(struct monitor *m, bool on, uint32_t from_slot);
 void monitor_free(struct monitor **m);
 /* Before privileges are dropped: opens the two ICMP sockets; -1 each when not allowed. */

@@ -2,8 +2,8 @@
 /*
  * probe.h - one probe under way: a small state machine per protocol
  *
- * start -> (connect -> send -> receive) -> done(result), or cancel. done() is called once, from the loop, never from inside start;
- * the probe frees itself before. No wait is without a deadline.
+ * start -> (connect -> send -> receive) -> done(result), or cancel. done() is called once, from the
+ * loop, never from inside start; the probe frees itself before. No wait is without a deadline.
  */
 #ifndef FL_MONITOR_PROBE_H
 #define FL_MONITOR_PROBE_H
@@ -42,7 +42,8 @@ struct probe {
 	uint64_t          started_us;
 };
 /* Fills latency and text and calls done; the probe must have been taken apart already. */
-void probe_finish(const struct probe_args *a, uint64_t started_us, bool ok, uint32_t check, uint32_t http_status,
+void probe_finish(const struct probe_args *a, uint64_t started_us, bool ok, uint32_t check,
+		  uint32_t http_status,
 		  const char *fmt, ...) FL_PRINTF(6, 7);
 /* The check code and text of a connection error; connected says whether TCP was up. */
 uint32_t probe_error_check(int err, bool connected, bool tls);

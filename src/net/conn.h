@@ -8,8 +8,8 @@
  * kernel does not take is queued here. No buffer is held while idle. TLS uses memory BIOs, so both
  * kinds behave alike. All upcalls come from the engine's turn, never from inside a down call.
  *
- * Life: conn_close() and conn_abort() may be called anywhere, once or more; no upcall comes afterwards;
- * the memory goes at the end of the turn.
+ * Life: conn_close() and conn_abort() may be called anywhere, once or more; no upcall comes
+ * afterwards; the memory goes at the end of the turn.
  */
 #ifndef FL_NET_CONN_H
 #define FL_NET_CONN_H
@@ -22,19 +22,20 @@ struct tls_server;
 struct tls_client;
 
 struct conn_ops {
-	/* New bytes (p, n > 0), old untaken ones in front. Returns how many were taken (0..n). After taking less
-	 * than n: called again when more bytes come, or after conn_resume(). */
+	/* New bytes (p, n > 0), old untaken ones in front. Returns how many were taken (0..n).
+	 * After taking less than n: called again when more bytes come, or after conn_resume(). */
 	size_t (*data)(struct conn *c, const uint8_t *p, size_t n);
-	/* The peer will send no more (FIN or close_notify); untaken bytes may remain. Writing is still possible. Once. */
+	/* The peer will send no more (FIN or close_notify); untaken bytes may remain. Writing is
+	 * still possible. Once. */
 	void   (*eof)(struct conn *c);
-	/* Everything queued has been given to the kernel, after it once had to be queued; or a credit
-	 * mark was passed (conn_pending() fell below half of CONN_HIGH_WATER). */
+	/* Everything queued has been given to the kernel, after it once had to be queued; or a
+	 * credit mark was passed (conn_pending() fell below half of CONN_HIGH_WATER). */
 	void   (*drained)(struct conn *c);
-	/* Outgoing: TCP and TLS are up. Incoming with TLS: the handshake is done. Incoming clear: called at once
-	 * by conn_start(). */
+	/* Outgoing: TCP and TLS are up. Incoming with TLS: the handshake is done. Incoming clear:
+	 * called at once by conn_start(). */
 	void   (*ready)(struct conn *c);
-	/* Broken: reset, refused, TLS failure, unreachable (err negative). The owner must close. Once, last.
-	 * Not called when a pump of this conn told it by done(). */
+	/* Broken: reset, refused, TLS failure, unreachable (err negative). The owner must close.
+	 * Once, last. Not called when a pump of this conn told it by done(). */
 	void   (*error)(struct conn *c, int err);
 	/* The deadline set by conn_deadline() passed. The owner decides. */
 	void   (*timeout)(struct conn *c);
@@ -43,7 +44,7 @@ struct conn_ops {
 
 struct conn_opts {
 	const struct tls_client *tls;       /* outgoing: NULL = clear */
-	const char *sni;                    /* name to send and verify; NULL: the profile's; copied */
+	const char *sni;     /* name to send and verify; NULL: the profile's; copied */
 	const char *congestion;             /* NULL = system's */
 	uint64_t    connect_timeout_ms;     /* TCP and TLS together; error FL_ETIMEOUT_ */
 	const struct addr *source;          /* bind to it first; NULL = any */
@@ -52,24 +53,28 @@ struct conn_opts {
 /* Per-process pools, scratch buffers and the flush hook; once, before any conn. */
 int  conn_init(struct engine *e);
 void conn_fini(void);
-/* Row (kind PROC) for CONN_CUR, TLS_*, ACCEPTS and so on; NULL: not counted (tests). Before or after conn_init. */
+/* Row (kind PROC) for CONN_CUR, TLS_*, ACCEPTS and so on; NULL: not counted (tests). Before or
+ * after conn_init. */
 struct stat_row;
 void net_set_stat(struct stat_row *proc);
 
-/* Takes an accepted descriptor; the conn owns it even on failure. peer and local are normalised. NULL without memory. */
-struct conn *conn_accept(struct engine *e, int fd, const struct addr *peer, const struct addr *local,
+/* Takes an accepted descriptor; the conn owns it even on failure. peer and local are normalised.
+ * NULL without memory. */
+struct conn *conn_accept(struct engine *e, int fd, const struct addr *peer,
+			 const struct addr *local,
 			 const struct tls_server *tls);
 /* Sets the owner and starts reading (and the TLS handshake). */
 void conn_start(struct conn *c, const struct conn_ops *ops, void *owner);
-/* Starts connecting; outcome by ready() or error(), never from inside. NULL without memory or descriptors (*err says). */
+/* Starts connecting; outcome by ready() or error(), never from inside. NULL without memory or
+ * descriptors (*err says). */
 struct conn *conn_connect(struct engine *e, const struct addr *to, const struct conn_opts *o,
 			  const struct conn_ops *ops, void *owner, int *err);
 /* Changes owner, e.g. when an idle pooled connection is used again. */
 void conn_set_owner(struct conn *c, const struct conn_ops *ops, void *owner);
 void *conn_owner(const struct conn *c);
 
-/* Queues bytes (copied). 0, or FL_ENOMEM_ / FL_ECLOSED_ (nothing was queued). Never fails because the peer is slow: look at
- * conn_pending(). */
+/* Queues bytes (copied). 0, or FL_ENOMEM_ / FL_ECLOSED_ (nothing was queued). Never fails because
+ * the peer is slow: look at conn_pending(). */
 int    conn_write(struct conn *c, const void *p, size_t n);
 size_t conn_pending(const struct conn *c);
 /* Sends what is queued, then FIN (TLS: close_notify first). Reading goes on. */
@@ -78,10 +83,11 @@ void   conn_shutdown(struct conn *c);
 void   conn_pause(struct conn *c);
 void   conn_resume(struct conn *c);
 bool   conn_is_paused(const struct conn *c);
-/* What is still expected, e.g. of a body: above 16 KiB data() gets up to 256 KiB at once (clear connections). 0 after it. */
+/* What is still expected, e.g. of a body: above 16 KiB data() gets up to 256 KiB at once (clear
+ * connections). 0 after it. */
 void   conn_read_hint(struct conn *c, uint64_t left);
-/* Orderly: sends what is queued (bounded by 5 s and while the peer reads), FIN, swallows late input so
- * that no reset destroys the answer (lingering close), then frees. Sets *c to NULL. */
+/* Orderly: sends what is queued (bounded by 5 s and while the peer reads), FIN, swallows late input
+ * so that no reset destroys the answer (lingering close), then frees. Sets *c to NULL. */
 void   conn_close(struct conn **c);
 /* At once, by RST. Sets *c to NULL. */
 void   conn_abort(struct conn **c);
@@ -91,8 +97,8 @@ unsigned conn_lingering(void);
 /* Has one of them output that the kernel has not taken? */
 bool conn_linger_owes(void);
 
-/* One deadline per conn, loop time; 0 = none. Moving it later is one store. Ignored while an outgoing conn is
- * not ready: then connect_timeout_ms rules. */
+/* One deadline per conn, loop time; 0 = none. Moving it later is one store. Ignored while an
+ * outgoing conn is not ready: then connect_timeout_ms rules. */
 void   conn_deadline(struct conn *c, uint64_t after_ms);
 
 /* --- facts --- */
@@ -102,8 +108,10 @@ const struct addr *conn_local(const struct conn *c);
 struct engine *conn_engine(const struct conn *c);
 bool   conn_is_tls(const struct conn *c);
 bool   conn_is_dead(const struct conn *c);       /* error() came or it is closed */
-bool   conn_has_input(const struct conn *c);     /* untaken bytes are kept, or EOF was seen: not reusable when pooled */
-/* A pooled connection right before reuse: one non-blocking peek; true when still open and silent. Clear and TLS. */
+/* untaken bytes are kept, or EOF was seen: not reusable when pooled */
+bool   conn_has_input(const struct conn *c);
+/* A pooled connection right before reuse: one non-blocking peek; true when still open and silent.
+ * Clear and TLS. */
 bool   conn_check_idle(struct conn *c);
 /* TLS facts; NULL or empty on clear connections. Valid as long as the conn. */
 const char *conn_tls_version(const struct conn *c);
@@ -112,21 +120,23 @@ const char *conn_tls_alpn(const struct conn *c);
 const char *conn_tls_sni(const struct conn *c);
 const char *conn_tls_client_subject(const struct conn *c);
 bool   conn_tls_resumed(const struct conn *c);
-/* Why TLS failed, for a log line, after error(FL_ETLS_); "" when it did not. NULL on clear connections. */
+/* Why TLS failed, for a log line, after error(FL_ETLS_); "" when it did not. NULL on clear
+ * connections. */
 const char *conn_tls_reason(const struct conn *c);
-/* After eof(): the end is authentic: FIN on clear connections, close_notify under TLS (a bare FIN there may
- * be a cut, so a body that ends by closing is then incomplete). */
+/* After eof(): the end is authentic: FIN on clear connections, close_notify under TLS (a bare FIN
+ * there may be a cut, so a body that ends by closing is then incomplete). */
 bool   conn_eof_clean(const struct conn *c);
 uint64_t conn_bytes_in(const struct conn *c);    /* on the wire's plain side, since start */
 uint64_t conn_bytes_out(const struct conn *c);
 uint64_t conn_started_us(const struct conn *c);
 
 /* --- moving bytes without looking (splice, ENGINE section 6) --- */
-/* Takes over both directions' reading side of `from`: moves exactly `n` bytes (UINT64_MAX: until EOF) from `from` to `to`,
- * by splice when both are clear and n >= splice_min, else by copy. Back-pressure is internal. progress() tells bytes
- * moved (for counters and idle deadlines); done() comes once with 0 (n moved, or EOF when n was UINT64_MAX), FL_ECLOSED_
- * (EOF before n) or an error of either side (`side` says whose: 0 from, 1 to). Upcalls data/eof of `from` and drained of
- * `to` are withheld meanwhile. Untaken input of `from` goes first. */
+/* Takes over both directions' reading side of `from`: moves exactly `n` bytes (UINT64_MAX: until
+ * EOF) from `from` to `to`, by splice when both are clear and n >= splice_min, else by copy.
+ * Back-pressure is internal. progress() tells bytes moved (for counters and idle deadlines); done()
+ * comes once with 0 (n moved, or EOF when n was UINT64_MAX), FL_ECLOSED_
+ * (EOF before n) or an error of either side (`side` says whose: 0 from, 1 to). Upcalls data/eof of
+ * `from` and drained of `to` are withheld meanwhile. Untaken input of `from` goes first. */
 struct conn_pump {
 	struct conn *from, *to;
 	void (*progress)(struct conn_pump *p, size_t n);
@@ -135,10 +145,11 @@ struct conn_pump {
 	void *priv;                                  /* conn's */
 };
 int  conn_pump_start(struct conn_pump *p, uint64_t n, uint64_t splice_min);
-void conn_pump_stop(struct conn_pump *p);            /* also by closing either conn; no done() afterwards */
+void conn_pump_stop(struct conn_pump *p);    /* also by closing either conn; no done() afterwards */
 
 /* --- hand-over of an idle clear connection to another process --- */
-/* Takes the descriptor out (no close, no upcalls any more); -1 when TLS, input or output is pending. Frees the conn. */
+/* Takes the descriptor out (no close, no upcalls any more); -1 when TLS, input or output is
+ * pending. Frees the conn. */
 int  conn_detach(struct conn **c);
 
 #endif

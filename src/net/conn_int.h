@@ -13,8 +13,9 @@
  *        \------------------\-----------------------\--error--> DEAD --owner closes--> freed
  *
  * Rules that keep it right: a flag of readiness (R, W) is cleared only by what the kernel said (a
- * short read, EAGAIN); upcalls happen from events, jobs and timers, never inside a call of the owner; after
- * each upcall the conn is looked at again (it may be closed, paused or owned by another).
+ * short read, EAGAIN); upcalls happen from events, jobs and timers, never inside a call of the
+ * owner; after each upcall the conn is looked at again (it may be closed, paused or owned by
+ * another).
  */
 #ifndef FL_NET_CONN_INT_H
 #define FL_NET_CONN_INT_H
@@ -67,7 +68,7 @@ struct conn {
 	int                    err;
 	struct conn_q         *q;         /* NULL: nothing was ever kept */
 	struct conn_ent       *ent, *ent_last;
-	struct list            flush;     /* has output of this turn; CLOSING: list of lingering ones */
+	struct list            flush; /* has output of this turn; CLOSING: list of lingering ones */
 	struct engine_job      job;
 	struct timer           timer;
 	struct tls_io         *tls;       /* NULL: clear */
@@ -107,15 +108,15 @@ struct conn_q *conn_queue(struct conn *c);           /* NULL without memory */
 int  conn_err_of(ssize_t r);                         /* a negated errno as error() tells it */
 void conn_fail(struct conn *c, int err);             /* error() goes up from the job */
 void conn_defer(struct conn *c);                     /* runs conn_job at the end of the turn */
-void conn_drop_fd(struct conn *c);                   /* unregisters, closes, gives memory back at the turn's end */
-void conn_linger_step(struct conn *c);               /* CLOSING: the output or the input got further */
+void conn_drop_fd(struct conn *c);    /* unregisters, closes, gives memory back at the turn's end */
+void conn_linger_step(struct conn *c);     /* CLOSING: the output or the input got further */
 static inline bool conn_up(const struct conn *c)     /* the owner may be called */
 {
 	return !(c->flags & (CF_CLOSING | CF_DEAD | CF_FREED));
 }
 
 /* conn_read.c */
-void conn_read(struct conn *c);                      /* while R is set, the owner wants and the budget lasts */
+void conn_read(struct conn *c);     /* while R is set, the owner wants and the budget lasts */
 void conn_deliver(struct conn *c);                   /* kept input to data() once more */
 void conn_tell_error(struct conn *c);
 bool conn_wants_input(const struct conn *c);
@@ -124,8 +125,9 @@ void conn_handshake(struct conn *c);                 /* first step of a client's
 
 /* conn_write.c */
 void conn_write_failed(struct conn *c, ssize_t err);
-int  conn_wire(struct conn *c, const void *p, size_t n);   /* queues bytes as they go out; 0 or FL_ENOMEM_ */
-void conn_flush(struct conn *c);                     /* what is queued to the kernel, as far as it takes */
+/* queues bytes as they go out; 0 or FL_ENOMEM_ */
+int  conn_wire(struct conn *c, const void *p, size_t n);
+void conn_flush(struct conn *c);     /* what is queued to the kernel, as far as it takes */
 void conn_writable(struct conn *c);                  /* W came: flush, tell drained() */
 void conn_flush_early(struct conn *c);               /* TLS: what was written before it was up */
 void conn_shutdown_tls(struct conn *c);              /* close_notify, once */
@@ -135,7 +137,8 @@ void conn_forget_output(struct conn *c);
 
 /* conn_pump.c */
 void pump_fini(void);
-size_t pump_data(struct conn *c, const uint8_t *p, size_t n);   /* source side, copy: how many it took */
+/* source side, copy: how many it took */
+size_t pump_data(struct conn *c, const uint8_t *p, size_t n);
 bool pump_wants(const struct conn *c);               /* source side: reading makes sense now */
 void pump_readable(struct conn *c);                  /* splice: moves; copy: not called */
 bool pump_splices(const struct conn *c);

@@ -2,10 +2,11 @@
 /*
  * engine.h - the event loop of a process: descriptors, coarse timers, work at the end of a turn
  *
- * Inside: one libev loop (epoll backend only) that watches, as one descriptor, a private edge-triggered
- * epoll set with the data-path descriptors (ENGINE sections 3 and 11). Nobody else names libev
- * or epoll. A turn: wait -> handle the batch -> timers -> deferred work -> flush hooks (writes) -> free
- * what was closed -> heartbeat. Time is read once a turn. One engine per process or thread.
+ * Inside: one libev loop (epoll backend only) that watches, as one descriptor, a private
+ * edge-triggered epoll set with the data-path descriptors (ENGINE sections 3 and 11). Nobody else
+ * names libev or epoll. A turn: wait -> handle the batch -> timers -> deferred work -> flush hooks
+ * (writes) -> free what was closed -> heartbeat. Time is read once a turn. One engine per process
+ * or thread.
  */
 #ifndef FL_NET_ENGINE_H
 #define FL_NET_ENGINE_H
@@ -15,8 +16,8 @@
 
 struct engine;
 
-/* Edge-triggered interest in a descriptor, embedded in its owner. Registered once for read and write;
- * events tell what became possible; the owner remembers (sticky bits). */
+/* Edge-triggered interest in a descriptor, embedded in its owner. Registered once for read and
+ * write; events tell what became possible; the owner remembers (sticky bits). */
 #define ENGINE_READ  1u
 #define ENGINE_WRITE 2u
 #define ENGINE_HUP   4u          /* peer closed its side, or error: read on to the end */
@@ -26,19 +27,22 @@ struct engine_fd {
 };
 struct engine *engine_new(void);
 void engine_free(struct engine **e);
-/* Registers; the struct must live until engine_del and, since events of the same batch may be pending, until the
- * end of the turn (engine_free_later). Negated errno. */
+/* Registers; the struct must live until engine_del and, since events of the same batch may be
+ * pending, until the end of the turn (engine_free_later). Negated errno. */
 int  engine_add(struct engine *e, struct engine_fd *f);
-/* EPOLL_CTL_DEL; the owner closes the descriptor afterwards. Safe to repeat (f->fd is set to -1 by the owner). */
+/* EPOLL_CTL_DEL; the owner closes the descriptor afterwards. Safe to repeat (f->fd is set to -1 by
+ * the owner). */
 void engine_del(struct engine *e, struct engine_fd *f);
-/* Level-triggered interest for listeners, control sockets, pipes, eventfds: as long as it is ready, fn is called
- * once a turn. Events 0 takes it out of the set and keeps the watch. fn may unwatch. */
+/* Level-triggered interest for listeners, control sockets, pipes, eventfds: as long as it is ready,
+ * fn is called once a turn. Events 0 takes it out of the set and keeps the watch. fn may
+ * unwatch. */
 struct engine_watch {
 	int   fd;
 	void (*fn)(struct engine_watch *w, unsigned events);
 	void *priv;              /* the engine's */
 };
-int  engine_watch(struct engine *e, struct engine_watch *w, unsigned events);   /* again to change events */
+/* again to change events */
+int  engine_watch(struct engine *e, struct engine_watch *w, unsigned events);
 void engine_unwatch(struct engine *e, struct engine_watch *w);
 
 /* Loop time, constant within a turn. */
@@ -47,7 +51,8 @@ uint64_t engine_now_us(const struct engine *e);
 /* Coarse timers (10 ms): timer_init, then this; timer_stop to cancel. */
 void engine_timer(struct engine *e, struct timer *t, uint64_t after_ms);
 
-/* Work to run once at the end of this turn (before flushing); an entry may be queued once at a time. */
+/* Work to run once at the end of this turn (before flushing); an entry may be queued once at a
+ * time. */
 struct engine_job {
 	struct list link;        /* list_init before first use */
 	void      (*fn)(struct engine_job *j);

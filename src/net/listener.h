@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * listener.h - accepting: inherited sockets of all cores, this core's served, others adopted on demand
+ * listener.h - accepting: inherited sockets of all cores, this core's served, others adopted on
+ * demand
  *
  * The master makes the sockets (one per address and core) and workers inherit all of them. A worker
- * accepts on its core's and on those of cores that the board says it serves (DESIGN section 1). Worker only,
- * but for listener_open (master).
+ * accepts on its core's and on those of cores that the board says it serves (DESIGN section 1).
+ * Worker only, but for listener_open (master).
  */
 #ifndef FL_NET_LISTENER_H
 #define FL_NET_LISTENER_H
@@ -31,11 +32,11 @@ struct listener {
 	struct stat_row         *stat;
 	void                    *priv;  /* listener.c's */
 };
-/* Starts accepting on fds[core]; at most 64 accepts a turn per socket, fair between listeners. EMFILE/ENFILE/ENOMEM: pauses
- * with back-off, counts, answers later. */
+/* Starts accepting on fds[core]; at most 64 accepts a turn per socket, fair between listeners.
+ * EMFILE/ENFILE/ENOMEM: pauses with back-off, counts, answers later. */
 int  listener_start(struct engine *e, struct listener *l, unsigned core);
 void listener_serve(struct listener *l, unsigned core, bool on);      /* adopt, give back */
-void listener_stop(struct listener *l);                               /* EPOLL_CTL_DEL everywhere; fds stay open */
-void listener_pause_all(bool on);                                     /* connection limit of the process */
+void listener_stop(struct listener *l);     /* EPOLL_CTL_DEL everywhere; fds stay open */
+void listener_pause_all(bool on);     /* connection limit of the process */
 
 #endif

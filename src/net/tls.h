@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tls.h - TLS profiles (OpenSSL 3): one SSL_CTX per profile, certificates by SNI, tickets by the master's keys
+ * tls.h - TLS profiles (OpenSSL 3): one SSL_CTX per profile, certificates by SNI, tickets by the
+ * master's keys
  *
- * Built by gen from the configuration (certificates and keys are read through the configuration source), used by workers
- * after fork. Tickets only: no session cache. OpenSSL's errors are translated and its queue drained here.
+ * Built by gen from the configuration (certificates and keys are read through the configuration
+ * source), used by workers after fork. Tickets only: no session cache. OpenSSL's errors are
+ * translated and its queue drained here.
  */
 #ifndef FL_NET_TLS_H
 #define FL_NET_TLS_H
@@ -13,10 +15,13 @@
 struct tls_server;
 struct tls_client;
 
-/* From a `tls` node of a listen. Mistakes (unreadable, mismatch, expired = warning, weak, unknown cipher) go to d with
- * the place of the value. NULL when there was an error. Memory is freed with tls_server_free. */
-struct tls_server *tls_server_build(const struct conf *c, const struct conf_node *tls, struct conf_diag *d);
-struct tls_client *tls_client_build(const struct conf *c, const struct conf_node *tls, struct conf_diag *d);
+/* From a `tls` node of a listen. Mistakes (unreadable, mismatch, expired = warning, weak, unknown
+ * cipher) go to d with the place of the value. NULL when there was an error. Memory is freed with
+ * tls_server_free. */
+struct tls_server *tls_server_build(const struct conf *c, const struct conf_node *tls,
+				    struct conf_diag *d);
+struct tls_client *tls_client_build(const struct conf *c, const struct conf_node *tls,
+				    struct conf_diag *d);
 /* A shared profile that checks nothing, for probes; NULL without memory. Owned by tls. */
 const struct tls_client *tls_client_probe(void);
 void tls_server_free(struct tls_server **t);
@@ -30,8 +35,8 @@ bool tls_server_cert(const struct tls_server *t, unsigned i, struct tls_cert_inf
 /* Name of the certificate that an SNI gets (explain). */
 const char *tls_server_pick(const struct tls_server *t, const char *sni);
 
-/* Ticket keys, process-wide: [0] encrypts, all decrypt. 80 bytes each: 16 name, 32 AES-256, 32 HMAC-SHA-256. May be
- * called at any time; wipes what it replaces. */
+/* Ticket keys, process-wide: [0] encrypts, all decrypt. 80 bytes each: 16 name, 32 AES-256, 32
+ * HMAC-SHA-256. May be called at any time; wipes what it replaces. */
 #define TLS_TICKET_KEY_LEN 80
 #define TLS_TICKET_KEYS    3
 void tls_ticket_keys(const uint8_t (*keys)[TLS_TICKET_KEY_LEN], unsigned n);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tls_int.h - the inside of TLS profiles, for tls_*.c only; the only header that shows OpenSSL's types
+ * tls_int.h - the inside of TLS profiles, for tls_*.c only; the only header that shows OpenSSL's
+ * types
  */
 #ifndef FL_NET_TLS_INT_H
 #define FL_NET_TLS_INT_H
@@ -26,7 +27,8 @@ struct tls_cert {
 };
 enum { TLS_SLOT_RSA, TLS_SLOT_EC, TLS_SLOT_OTHER, TLS_SLOTS };
 
-/* What one name gets: at most one certificate of each kind, the client's signature algorithms choose. */
+/* What one name gets: at most one certificate of each kind, the client's signature algorithms
+ * choose. */
 struct tls_name {
 	struct tls_cert *slot[TLS_SLOTS];
 };

@@ -2,8 +2,8 @@
 /*
  * control.h - the management side: consolidator thread, admin thread, channel to the master
  *
- * Unprivileged, killable at any time. Its slot's heartbeat is the consolidator's: when that stands still the
- * master replaces the process.
+ * Unprivileged, killable at any time. Its slot's heartbeat is the consolidator's: when that stands
+ * still the master replaces the process.
  */
 #ifndef FL_PROC_CONTROL_H
 #define FL_PROC_CONTROL_H

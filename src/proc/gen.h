@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gen.h - the process of one generation: loads its configuration, then is what its workers are forked from
+ * gen.h - the process of one generation: loads its configuration, then is what its workers are
+ * forked from
  *
- * Single-threaded from birth to end, without a loop library, so that a fork of it is clean. It stays root as
- * it must give its workers what they need before they drop it; it reads nothing from the network. It answers FORK within
- * one second or the master replaces it by a new one from the same image.
+ * Single-threaded from birth to end, without a loop library, so that a fork of it is clean. It
+ * stays root as it must give its workers what they need before they drop it; it reads nothing from
+ * the network. It answers FORK within one second or the master replaces it by a new one from the
+ * same image.
  *
- * It also keeps a second copy of everything the master holds (KEEP): when the master dies, the channels of
- * all processes therefore stay open, and gen hands the whole state to a new master on adopt.sock (state.h).
+ * It also keeps a second copy of everything the master holds (KEEP): when the master dies, the
+ * channels of all processes therefore stay open, and gen hands the whole state to a new master on
+ * adopt.sock (state.h).
  */
 #ifndef FL_PROC_GEN_H
 #define FL_PROC_GEN_H
@@ -48,16 +51,18 @@ struct gen {
 	int                chan_fd;
 };
 
-/* Reads a configuration as gen, -t, explain and the one-liners do: same loader, same build. Returns NULL with
- * messages in d. The three are freed by gen_unload in any case. */
-struct lb_config *gen_load(const struct launch *l, int image_fd, struct conf_diag *d, struct conf_src **src,
+/* Reads a configuration as gen, -t, explain and the one-liners do: same loader, same build. Returns
+ * NULL with messages in d. The three are freed by gen_unload in any case. */
+struct lb_config *gen_load(const struct launch *l, int image_fd, struct conf_diag *d,
+			   struct conf_src **src,
 			   struct conf **conf);
 void gen_unload(struct lb_config **lc, struct conf **conf, struct conf_src **src);
 
 /* keep.c: what gen keeps for the next master */
 void gen_keep_set(struct gen *g, struct msg_in *in);
 void gen_keep_drop(struct gen *g, struct str key);
-/* Gives everything to whoever connected to adopt.sock and may have it. Returns the new channel, -1 when it came to nothing. */
+/* Gives everything to whoever connected to adopt.sock and may have it. Returns the new channel, -1
+ * when it came to nothing. */
 int  gen_adopted(struct gen *g);
 
 #endif

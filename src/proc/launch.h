@@ -21,9 +21,11 @@ int proc_run(const struct launch *l);
 int proc_check(const struct launch *l);
 /* fairlead explain ...: argv behind the word. Exit code. */
 int proc_explain(const struct launch *l, int argc, char **argv, bool json);
-/* --demo: makes the launch text; with start: also the two built-in origins, which end with this process. Exit code, 0 = go on. */
+/* --demo: makes the launch text; with start: also the two built-in origins, which end with this
+ * process. Exit code, 0 = go on. */
 int proc_demo(struct launch *l, bool start);
-/* --from A --to B...: the text of the configuration that this means; to[0..n) as hostports. 0, or 1 with a message. */
+/* --from A --to B...: the text of the configuration that this means; to[0..n) as hostports. 0, or 1
+ * with a message. */
 int proc_oneliner(const char *from, char *const *to, unsigned n_to, struct sb *text);
 
 #endif

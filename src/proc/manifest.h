@@ -2,9 +2,9 @@
 /*
  * manifest.h - what the master needs to know of a configuration, without reading it itself
  *
- * gen writes it as text from the built configuration, the master reads the text: one fact a line, words parted by
- * a space, the last one to the end of the line. So nothing of the grammar, of certificates or of expressions is ever
- * parsed in the master (DESIGN section 1).
+ * gen writes it as text from the built configuration, the master reads the text: one fact a line,
+ * words parted by a space, the last one to the end of the line. So nothing of the grammar, of
+ * certificates or of expressions is ever parsed in the master (DESIGN section 1).
  */
 #ifndef FL_PROC_MANIFEST_H
 #define FL_PROC_MANIFEST_H
@@ -36,7 +36,7 @@ struct manifest {
 	unsigned           n_vservers, n_pools, n_services, n_warnings;
 	struct addr        admin_http;          /* family 0: none */
 	struct ids         ids;                 /* who workers, control and logd are */
-	const char        *admin_socket, *error_log, *file;      /* admin_socket NULL: default place */
+	const char        *admin_socket, *error_log, *file;   /* admin_socket NULL: default place */
 	bool               own_tickets;         /* `ticket-keys` is given: keys */
 	unsigned           n_keys;
 	uint8_t            keys[3][80];
@@ -46,8 +46,10 @@ struct manifest {
 	unsigned           n_objects, n_listens, n_logs;
 };
 
-/* gen: writes lc; keys: n_keys ticket keys of the file, or none. FL_ESYNTAX_: a name holds a newline. */
-int  manifest_write(struct lb_config *lc, const struct ids *ids, unsigned n_warnings, const uint8_t (*keys)[80],
+/* gen: writes lc; keys: n_keys ticket keys of the file, or none. FL_ESYNTAX_: a name holds a
+ * newline. */
+int  manifest_write(struct lb_config *lc, const struct ids *ids, unsigned n_warnings,
+		    const uint8_t (*keys)[80],
 		    unsigned n_keys, struct sb *out);
 /* NULL: damaged or no memory. Everything is in m->mem. */
 struct manifest *manifest_read(struct str text);

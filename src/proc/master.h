@@ -2,8 +2,8 @@
 /*
  * master.h - the master's own state; for the files of the master only
  *
- * Single-threaded, on one engine; no step takes longer than 5 ms; reads nothing from the network. It owns every
- * listener and the segment, and keeps:
+ * Single-threaded, on one engine; no step takes longer than 5 ms; reads nothing from the network.
+ * It owns every listener and the segment, and keeps:
  *
  *	procs        every process it watches, by pidfd and channel
  *	cur          the generation that serves
@@ -40,9 +40,10 @@ struct proc {
 	struct engine_watch end;             /* pidfd; -1 */
 	struct chan         chan;
 	uint32_t            slot, core, generation;
-	struct generation  *g;               /* gen and workers; NULL: adopted, or its generation is gone */
+	struct generation  *g;     /* gen and workers; NULL: adopted, or its generation is gone */
 	uint32_t            state;           /* ST_PROC_* */
-	uint64_t            started_ms, asked_ms, kill_ms;   /* asked: FORK sent, no answer yet; kill: SIGKILL is due */
+	/* asked: FORK sent, no answer yet; kill: SIGKILL is due */
+	uint64_t            started_ms, asked_ms, kill_ms;
 	bool                expected;        /* its end is our will */
 	bool                foreign;         /* its slot is of another segment */
 	bool                stopped;         /* accepts no more */
@@ -117,7 +118,8 @@ struct master {
 	struct timer   tick, second;
 	uint64_t       tick_ms, last_tick_ms;
 	bool           stopping, serving;
-	bool           after_crash;          /* a master was here and did not end regularly, nor could be adopted */
+	/* a master was here and did not end regularly, nor could be adopted */
+	bool           after_crash;
 	bool           fast;                 /* the next tick is soon */
 	uint64_t       stop_deadline_ms, stop_kill_ms;
 	int            exit_code;
@@ -129,15 +131,17 @@ struct master {
 static inline uint64_t master_now_ms(const struct master *m) { return engine_now_ms(m->engine); }
 
 /* master.c */
-void master_stop(struct master *m, uint64_t grace_ms);       /* graceful; again: at once. UINT64_MAX: no limit */
+/* graceful; again: at once. UINT64_MAX: no limit */
+void master_stop(struct master *m, uint64_t grace_ms);
 void master_die(struct master *m, int code);                 /* ends the loop now */
-char *master_read_fd(int fd, size_t *n);                      /* whole file, NUL behind it; env_free; NULL: cannot */
-int  master_new_segment(struct master *m);                   /* m->cores, m->drain_generations, m->max_objects */
+char *master_read_fd(int fd, size_t *n);     /* whole file, NUL behind it; env_free; NULL: cannot */
+int  master_new_segment(struct master *m);     /* m->cores, m->drain_generations, m->max_objects */
 
 /* generation.c */
-struct generation *generation_new(struct master *m, uint32_t num, int image);    /* image taken; -1: from the source */
+/* image taken; -1: from the source */
+struct generation *generation_new(struct master *m, uint32_t num, int image);
 int  generation_fork_gen(struct generation *g);
-void generation_setup_gen(struct generation *g);             /* listeners, streams, kept state to its gen */
+void generation_setup_gen(struct generation *g);     /* listeners, streams, kept state to its gen */
 int  generation_fork_worker(struct generation *g, unsigned core);
 void generation_worker_ready(struct proc *p);
 void generation_free(struct generation *g);                  /* ends what it still has */
@@ -151,7 +155,7 @@ void reload_start_first(struct master *m, int image);
 void reload_loaded(struct generation *g, struct msg_in *in);      /* its gen reports */
 void reload_ready(struct generation *g);                          /* a worker of it is ready */
 void reload_failed(struct generation *g, const char *why);
-void reload_old_ended(struct master *m);                          /* an old generation may be gone */
+void reload_old_ended(struct master *m);     /* an old generation may be gone */
 void reload_tick(struct master *m);
 
 /* supervise.c */
@@ -168,10 +172,11 @@ void supervise_second(struct master *m);
 /* socks.c */
 int  socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, const char **why);
 struct sock *socks_find(struct master *m, const struct addr *a);
-struct sock *socks_take(struct master *m, const struct man_listen *l);     /* found or new, without descriptors */
-void socks_shut(struct master *m);                           /* no new handshakes where nothing listens from now on */
-void socks_sweep(struct master *m);                          /* closes what no generation listens on */
-int  socks_control(struct master *m, const char *configured);       /* message on stderr; negative */
+/* found or new, without descriptors */
+struct sock *socks_take(struct master *m, const struct man_listen *l);
+void socks_shut(struct master *m);     /* no new handshakes where nothing listens from now on */
+void socks_sweep(struct master *m);     /* closes what no generation listens on */
+int  socks_control(struct master *m, const char *configured);     /* message on stderr; negative */
 int  socks_http(struct master *m, const struct addr *a);
 void socks_close_control(struct master *m);                  /* removes the files */
 
@@ -180,7 +185,7 @@ int  streams_id(struct master *m, const char *path, uint32_t *id);
 int  streams_events(struct master *m, const char *path);
 void streams_send_all(struct master *m);
 void streams_reopen(struct master *m);
-void streams_sweep(struct master *m);                        /* lets go of files that nobody writes to */
+void streams_sweep(struct master *m);     /* lets go of files that nobody writes to */
 
 /* helpers.c */
 int  helper_fork(struct master *m, enum proc_role role);
@@ -192,11 +197,12 @@ void call_received(struct master *m, struct msg_in *in);
 void call_reply(struct master *m, uint64_t call, int rc, const char *text, size_t n);
 
 /* state.c */
-void state_sync(struct master *m);                           /* tells the current gen what to keep */
-void state_forget(struct master *m);                         /* the gen is a new one: it has nothing yet */
-int  state_take(struct master *m, const char *path);         /* 1 adopted, 0 nothing there, negative (message printed) */
+void state_sync(struct master *m);     /* tells the current gen what to keep */
+void state_forget(struct master *m);     /* the gen is a new one: it has nothing yet */
+/* 1 adopted, 0 nothing there, negative (message printed) */
+int  state_take(struct master *m, const char *path);
 void state_exec(struct master *m);                           /* USR2; returns only on failure */
-int  state_inherit(struct master *m);                        /* 1: this process was made by state_exec */
+int  state_inherit(struct master *m);     /* 1: this process was made by state_exec */
 
 /* notify.c */
 void notify_systemd(const char *text);

@@ -35,7 +35,8 @@ struct worker {
 	struct timer       drain_tick, cut, alone;
 	struct chan        to_next;          /* successor of this core */
 	struct list        inflows;          /* where predecessors' idle connections come from */
-	char              *gone;             /* names of listeners that the new generation does not have, one a line */
+	/* names of listeners that the new generation does not have, one a line */
+	char              *gone;
 };
 
 void worker_drain_init(struct worker *w);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stat.h - counters, health, admin state and DNS answers in the shared segment, as their users see them
+ * stat.h - counters, health, admin state and DNS answers in the shared segment, as their users see
+ * them
  *
  * Layout and rules: stat/segment.h. In short: every process writes its own slot only and reads all
  * others; a row id means the same object in every slot; the consolidator folds slots into totals.
- * SUM counters of a slot are never reset: the next owner of a slot goes on from the values it finds, so
- * nothing has to be moved when a worker dies and totals never go backward. LEVEL counters count
- * only while their slot is live (ROBUSTNESS R2, R4).
+ * SUM counters of a slot are never reset: the next owner of a slot goes on from the values it
+ * finds, so nothing has to be moved when a worker dies and totals never go backward. LEVEL counters
+ * count only while their slot is live (ROBUSTNESS R2, R4).
  *
  * Nobody waits on anything here. All readers are bounded.
  */
@@ -27,53 +28,64 @@ struct stat_seg;                     /* this process's view of the segment */
 struct stat_params {
 	uint32_t max_objects, cores, drain_generations;
 };
-/* Who a slot is for. Worker slots: core * (1 + drain_generations) + k; after them control, logd, master. */
+/* Who a slot is for. Worker slots: core * (1 + drain_generations) + k; after them control, logd,
+ * master. */
 enum stat_role { STAT_MASTER, STAT_WORKER, STAT_CONTROL, STAT_LOGD, STAT_READER };
-/* Master: makes all memfds (sealed against resizing), claims its own slot. NULL and *err on failure. A child
- * forked from it (gen) may read everything and hand the segment on to its own children, but write nothing:
- * the read-write maps do not survive fork, and what writes to its own slot does nothing there. */
+/* Master: makes all memfds (sealed against resizing), claims its own slot. NULL and *err on
+ * failure. A child forked from it (gen) may read everything and hand the segment on to its own
+ * children, but write nothing: the read-write maps do not survive fork, and what writes to its own
+ * slot does nothing there. */
 struct stat_seg *stat_create(const struct stat_params *p, int *err);
-/* A new master takes over the descriptors of an old one (n = stat_fd_count() there); checks seals, magic, layout
- * id, sizes and that all are of one segment: FL_ELAYOUT_ else. On success they are the segment's, on failure
- * the caller's. */
+/* A new master takes over the descriptors of an old one (n = stat_fd_count() there); checks seals,
+ * magic, layout id, sizes and that all are of one segment: FL_ELAYOUT_ else. On success they are
+ * the segment's, on failure the caller's. */
 struct stat_seg *stat_adopt(const int *fds, unsigned n, int *err);
 unsigned stat_fd_count(const struct stat_seg *s);
 /* The descriptors, read-write, in the order that stat_adopt wants. Borrowed. */
 const int *stat_fds(const struct stat_seg *s);
 /* After fork: maps what the role may write read-write, everything else read-only, closes the
- * descriptors, and (worker, control, logd) claims `slot`. STAT_READER: claims none. Negative on failure; the
- * process should then exit. The slot's LEVELs count from when the master has set this process's pid
+ * descriptors, and (worker, control, logd) claims `slot`. STAT_READER: claims none. Negative on
+ * failure; the process should then exit. The slot's LEVELs count from when the master has set this
+ * process's pid
  * (stat_proc_set) and the claim is done, whichever is later. */
-int  stat_become(struct stat_seg *s, enum stat_role role, uint32_t slot, uint32_t core, uint32_t generation);
-/* An outsider (fairleadctl --shm): maps everything read-only from descriptors in stat_fds() order, which may be
- * read-only ones (/proc/PID/fd; the names are fairlead-dir, fairlead-totals, fairlead-slot-K); takes them. */
+int  stat_become(struct stat_seg *s, enum stat_role role, uint32_t slot, uint32_t core,
+		 uint32_t generation);
+/* An outsider (fairleadctl --shm): maps everything read-only from descriptors in stat_fds() order,
+ * which may be read-only ones (/proc/PID/fd; the names are fairlead-dir, fairlead-totals,
+ * fairlead-slot-K); takes them. */
 struct stat_seg *stat_open(const int *fds, unsigned n, int *err);
 /* Unmaps and frees everything, closes the descriptors. NULL is fine. */
 void stat_free(struct stat_seg *s);
 uint32_t stat_n_slots(const struct stat_seg *s);
 uint32_t stat_worker_slots(const struct stat_seg *s);
-uint32_t stat_slot_of(const struct stat_seg *s, enum stat_role role);     /* control, logd, master */
+uint32_t stat_slot_of(const struct stat_seg *s, enum stat_role role);    /* control, logd, master */
 uint32_t stat_cores(const struct stat_seg *s);
 uint32_t stat_own_slot(const struct stat_seg *s);
 uint64_t stat_layout_id(void);
 void     stat_dump_layout(struct sb *out);            /* fairlead -x layout */
 
 /* ---------- objects (names -> rows); written by the master ---------- */
-/* Gives the row of (kind, name): the old one when it was known before, else a new one. FL_ELIMIT_ when full. */
-int  stat_obj_assign(struct stat_seg *s, enum tbl_kind kind, struct str name, uint32_t generation, uint32_t *row);
-/* Marks which objects generation `gen` uses: call begin, assign all, commit. Rows that no live generation
- * uses keep their figures until they are needed for others (least recently used first). */
+/* Gives the row of (kind, name): the old one when it was known before, else a new one. FL_ELIMIT_
+ * when full. */
+int  stat_obj_assign(struct stat_seg *s, enum tbl_kind kind, struct str name, uint32_t generation,
+		     uint32_t *row);
+/* Marks which objects generation `gen` uses: call begin, assign all, commit. Rows that no live
+ * generation uses keep their figures until they are needed for others (least recently used
+ * first). */
 void stat_obj_commit(struct stat_seg *s, uint32_t generation, uint32_t oldest_live_generation);
 /* Any process. STAT_NO_ROW when unknown. */
 uint32_t stat_obj_find(const struct stat_seg *s, enum tbl_kind kind, struct str name);
-/* Row -> kind and name; false when the row is free. `current`: used by the newest committed generation. */
-bool stat_obj_get(const struct stat_seg *s, uint32_t row, enum tbl_kind *kind, struct str *name, bool *current);
+/* Row -> kind and name; false when the row is free. `current`: used by the newest committed
+ * generation. */
+bool stat_obj_get(const struct stat_seg *s, uint32_t row, enum tbl_kind *kind, struct str *name,
+		  bool *current);
 uint32_t stat_obj_max(const struct stat_seg *s);      /* highest used row + 1 */
 
 /* ---------- counting (worker, control) ---------- */
 #define STAT_LEVEL_MAX 8             /* LEVEL counters of one kind */
 struct stat_row {
-	uint64_t         v[TBL_CTR_MAX];     /* what this process has counted, on top of what its slot held */
+	/* what this process has counted, on top of what its slot held */
+	uint64_t         v[TBL_CTR_MAX];
 	uint64_t         flushed[TBL_CTR_MAX]; /* values last written to the slot */
 	uint32_t         id;
 	uint8_t          kind;
@@ -83,10 +95,12 @@ struct stat_row {
 	struct stat_seg *seg;
 	uint64_t         tag;                /* of the object, see segment.h */
 	uint64_t         pos;                /* dirty ring position of the last flush */
-	uint64_t         level_in[STAT_LEVEL_MAX]; /* LEVELs as of the last flush known to be folded */
+	/* LEVELs as of the last flush known to be folded */
+	uint64_t         level_in[STAT_LEVEL_MAX];
 };
-/* The process's accumulator of a row, good for the life of the process (made on first use). NULL: no memory,
- * STAT_NO_ROW, the row is not of this kind, or the process owns no slot. One thread of a process counts. */
+/* The process's accumulator of a row, good for the life of the process (made on first use). NULL:
+ * no memory, STAT_NO_ROW, the row is not of this kind, or the process owns no slot. One thread of a
+ * process counts. */
 struct stat_row *stat_row_get(struct stat_seg *s, enum tbl_kind kind, uint32_t row);
 void stat_row_mark(struct stat_row *r);
 static inline void stat_touch(struct stat_row *r)
@@ -103,7 +117,8 @@ static inline void stat_add(struct stat_row *r, unsigned ctr, uint64_t n)
 	}
 }
 static inline void stat_inc(struct stat_row *r, unsigned ctr) { stat_add(r, ctr, 1); }
-static inline void stat_dec(struct stat_row *r, unsigned ctr) { stat_add(r, ctr, (uint64_t)-1); }   /* LEVEL */
+/* LEVEL */
+static inline void stat_dec(struct stat_row *r, unsigned ctr) { stat_add(r, ctr, (uint64_t)-1); }
 static inline void stat_max(struct stat_row *r, unsigned ctr, uint64_t v)
 {
 	if (r && v > r->v[ctr]) {
@@ -111,8 +126,8 @@ static inline void stat_max(struct stat_row *r, unsigned ctr, uint64_t v)
 		stat_touch(r);
 	}
 }
-/* Writes dirty rows into the slot and publishes; true when anything was dirty. The worker calls it once
- * per consolidation interval; cheap when nothing is dirty. */
+/* Writes dirty rows into the slot and publishes; true when anything was dirty. The worker calls it
+ * once per consolidation interval; cheap when nothing is dirty. */
 bool stat_flush(struct stat_seg *s, uint64_t now_ms);
 bool stat_is_dirty(const struct stat_seg *s);
 
@@ -122,8 +137,8 @@ uint64_t stat_total(const struct stat_seg *s, uint32_t row, unsigned ctr);
 /* All of a row at once, consistent (two-slot latch); FL_ETORN_ after bounded retries: out
  * then keeps what it held, so a caller that reads in a loop goes on with its last good copy. */
 int  stat_total_row(const struct stat_seg *s, uint32_t row, uint64_t out[TBL_CTR_MAX]);
-/* What decisions use: others' figure (total less what it contains of mine) plus my own exact one now. Mine
- * stays exact also while the consolidator stands still; LEVELs never fall below 0. */
+/* What decisions use: others' figure (total less what it contains of mine) plus my own exact one
+ * now. Mine stays exact also while the consolidator stands still; LEVELs never fall below 0. */
 uint64_t stat_now(const struct stat_seg *s, const struct stat_row *r, unsigned ctr);
 /* One slot's own figure (per core displays). */
 uint64_t stat_slot_value(const struct stat_seg *s, uint32_t slot, uint32_t row, unsigned ctr);
@@ -131,8 +146,9 @@ uint64_t stat_slot_value(const struct stat_seg *s, uint32_t slot, uint32_t row, 
 void stat_cycle(const struct stat_seg *s, uint64_t *cycle, uint64_t *at_ms);
 
 /* ---------- consolidator (control's thread) ---------- */
-/* One fold: takes the dirty rings of all slots, folds changed rows by their fold kind, publishes. Also notices
- * slots that came or went. Returns rows folded. Single caller, the process attached as STAT_CONTROL. */
+/* One fold: takes the dirty rings of all slots, folds changed rows by their fold kind, publishes.
+ * Also notices slots that came or went. Returns rows folded. Single caller, the process attached as
+ * STAT_CONTROL. */
 unsigned stat_consolidate(struct stat_seg *s, uint64_t now_ms);
 
 /* ---------- process slots ---------- */
@@ -143,23 +159,26 @@ struct stat_proc {                    /* one consistent-enough copy of a slot's 
 	uint64_t log_dropped;
 	uint32_t restarts;                                /* of this core's worker since start */
 };
-/* False for a slot that nobody ever had. heartbeat_ms is 0 until the process has claimed the slot. */
+/* False for a slot that nobody ever had. heartbeat_ms is 0 until the process has claimed the
+ * slot. */
 bool stat_proc_get(const struct stat_seg *s, uint32_t slot, struct stat_proc *out);
-void stat_heartbeat(struct stat_seg *s, uint64_t now_ms);                  /* owner: once per loop turn */
-/* Master only: state and pid of a slot as the master knows them. pid: the process's own getpid(), as its LEVELs
- * and heartbeat count by it (0 until known). Going to STARTING is a restart when the core already had
- * a worker of this generation (control, logd: when there was one before). */
-void stat_proc_set(struct stat_seg *s, uint32_t slot, uint32_t state, uint32_t pid, uint32_t core, uint32_t generation);
+void stat_heartbeat(struct stat_seg *s, uint64_t now_ms);     /* owner: once per loop turn */
+/* Master only: state and pid of a slot as the master knows them. pid: the process's own getpid(),
+ * as its LEVELs and heartbeat count by it (0 until known). Going to STARTING is a restart when the
+ * core already had a worker of this generation (control, logd: when there was one before). */
+void stat_proc_set(struct stat_seg *s, uint32_t slot, uint32_t state, uint32_t pid, uint32_t core,
+		   uint32_t generation);
 
 /* ---------- words that the master writes for all ---------- */
-/* Which core's worker serves the listeners of `core`: core itself normally, another while its worker is dead,
- * hung or backing off. Workers look when stat_board_epoch changed. */
+/* Which core's worker serves the listeners of `core`: core itself normally, another while its
+ * worker is dead, hung or backing off. Workers look when stat_board_epoch changed. */
 uint32_t stat_serving_core(const struct stat_seg *s, uint32_t core);
 void     stat_set_serving_core(struct stat_seg *s, uint32_t core, uint32_t by);
 /* The slot whose worker probes and resolves for all (lowest live core), STAT_NO_SLOT when none. */
 uint32_t stat_prober_slot(const struct stat_seg *s);
 void     stat_set_prober_slot(struct stat_seg *s, uint32_t slot);
-/* Whose health and DNS records are valid now: the prober's, or its predecessor's until it has imported them
+/* Whose health and DNS records are valid now: the prober's, or its predecessor's until it has
+ * imported them
  * (what a new prober hands to stat_health_import). */
 uint32_t stat_prober_source(const struct stat_seg *s);
 /* Changes whenever serving cores, prober or admin states change. */
@@ -181,7 +200,7 @@ struct stat_conf_state {
 	uint64_t loaded_us, last_reload_us;       /* wall */
 	uint32_t last_ok;                         /* 1: last reload was good */
 	char     file[256];
-	char     last_error[512];                 /* first error and count of the last failed reload */
+	char     last_error[512];     /* first error and count of the last failed reload */
 };
 void stat_conf_set(struct stat_seg *s, const struct stat_conf_state *c);
 bool stat_conf_get(const struct stat_seg *s, struct stat_conf_state *out);
@@ -206,38 +225,44 @@ struct stat_health {
 };
 #define STAT_DNS_MAX 16
 struct stat_dns {
-	uint32_t  n, status;                      /* 0 = good; else c-ares status; addresses then are the last good ones */
+	/* 0 = good; else c-ares status; addresses then are the last good ones */
+	uint32_t  n, status;
 	uint64_t  resolved_us, expires_us;        /* wall */
 	struct ip addr[STAT_DNS_MAX];
 	char      text[80];
 };
-void stat_health_set(struct stat_seg *s, uint32_t row, const struct stat_health *h);    /* own slot */
-bool stat_health_get(const struct stat_seg *s, uint32_t row, struct stat_health *out);  /* prober's slot */
+void stat_health_set(struct stat_seg *s, uint32_t row, const struct stat_health *h);  /* own slot */
+/* prober's slot */
+bool stat_health_get(const struct stat_seg *s, uint32_t row, struct stat_health *out);
 /* The state alone, cheap enough for a refresh loop over all services. */
 uint32_t stat_health_state(const struct stat_seg *s, uint32_t row);
-/* A new prober starts from what its predecessor's slot says (records of `from_slot`, STAT_NO_SLOT: none; its own:
- * kept). Until then everybody goes on with the predecessor's; the first stat_health_set() or stat_dns_set()
- * of a new prober does it by itself. */
+/* A new prober starts from what its predecessor's slot says (records of `from_slot`, STAT_NO_SLOT:
+ * none; its own: kept). Until then everybody goes on with the predecessor's; the first
+ * stat_health_set() or stat_dns_set() of a new prober does it by itself. */
 void stat_health_import(struct stat_seg *s, uint32_t from_slot);
 void stat_dns_set(struct stat_seg *s, uint32_t row, const struct stat_dns *d);
 bool stat_dns_get(const struct stat_seg *s, uint32_t row, struct stat_dns *out);
-/* Changes whenever health or DNS answers change (or the prober does): the signal to refresh caches. */
+/* Changes whenever health or DNS answers change (or the prober does): the signal to refresh
+ * caches. */
 uint64_t stat_health_epoch(const struct stat_seg *s);
 
 /* ---------- log rings: this process -> logd ---------- */
-/* Queues one line for logd; `stream` 0 = events, else an access log number of the generation. Never waits;
- * false and counted when the ring is full. n <= 8192. */
-bool stat_log_put(struct stat_seg *s, uint32_t stream, uint32_t level, uint32_t ev, uint64_t wall_us, const char *p, size_t n);
+/* Queues one line for logd; `stream` 0 = events, else an access log number of the generation. Never
+ * waits; false and counted when the ring is full. n <= 8192. */
+bool stat_log_put(struct stat_seg *s, uint32_t stream, uint32_t level, uint32_t ev,
+		  uint64_t wall_us, const char *p, size_t n);
 struct stat_log_rec {
 	uint32_t slot, stream, level, ev, generation;
 	uint64_t wall_us;
 	struct str line;                          /* valid until the next call */
 };
-/* logd: next line of a slot's ring; false when empty. Skips what is damaged and counts it. The line's room is
- * given back by the next call for the same slot: a logd killed in between reads it again. */
+/* logd: next line of a slot's ring; false when empty. Skips what is damaged and counts it. The
+ * line's room is given back by the next call for the same slot: a logd killed in between reads it
+ * again. */
 bool stat_log_next(struct stat_seg *s, uint32_t slot, struct stat_log_rec *out);
-/* logd: wakes up by itself every few ms while there is work; this tells whether any ring has lines. */
+/* logd: wakes up by itself every few ms while there is work; this tells whether any ring has
+ * lines. */
 bool stat_log_pending(const struct stat_seg *s);
-uint64_t stat_log_torn(const struct stat_seg *s);         /* damaged records and rings, since start */
+uint64_t stat_log_torn(const struct stat_seg *s);     /* damaged records and rings, since start */
 
 #endif

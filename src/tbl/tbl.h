@@ -47,7 +47,7 @@ struct tbl_dir_row {
 	const char     *since, *text;
 };
 extern const struct tbl_dir_row tbl_dirs[D__COUNT];     /* by id; [0] is empty */
-const char *tbl_ctx_name(enum tbl_ctx ctx);             /* "vserver", "listen tls", ... for messages */
+const char *tbl_ctx_name(enum tbl_ctx ctx);     /* "vserver", "listen tls", ... for messages */
 
 /* --- counters --- */
 enum tbl_kind { KIND_NONE, KIND_PROC, KIND_LISTENER, KIND_VSERVER, KIND_POOL, KIND_SERVICE, KIND_POLICY, KIND__COUNT };
