@@ -41,7 +41,7 @@ static inline struct list *list_pop(struct list *head)   /* NULL when empty */
 #define LIST_FOREACH(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* The current node may be removed (not its successor). */
 #define LIST_FOREACH_SAFE(it, tmp, head) \
-	for (struct list *it = (head)->next, *tmp = it->next; it != (head); it = tmp,
-	     tmp = it->next)
+	for (struct list *it = (head)->next, *tmp = it->next; it != (head); \
+	     it = tmp, tmp = it->next)
 
 #endif
