@@ -81,7 +81,7 @@ def test_ten_thousand_mixed_requests(fairlead, origins, nginx, certs, tmp_path, 
                         vs='policy up when http.host == "upgrade.example" { use up }'))
     pids = f.workers()
     total, errors = run(port, tmp_path / "files", 10000, certs.ca if tls else "-")
-    assert total >= 10000 and not errors, f"{len(errors)} errors of {total}: {errors[:5]}"
+    assert total >= 10000 and not errors, f"{len(errors)} errors of {total}: {errors[:5]}\n{f.output()[-2000:]}"
     f.wait_stat("vserver", "web", lambda r: r["connections"] == 0 and r["requests_active"] == 0)
     row = f.stat("vserver", "web")
     assert row["requests"] >= 10000 and row["responses_5xx"] == 0 and row["aborts_server"] == 0
