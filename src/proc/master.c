@@ -440,8 +440,10 @@ int proc_run(const struct launch *l)
 	man = scout(&m, &image);
 	if (!man && !m.cur)
 		return 1;
-	if (prepare(&m, man ? man : m.cur->man) != 0)
+	if (prepare(&m, man ? man : m.cur->man) != 0) {
+		manifest_free(&man);
 		return 1;
+	}
 	run(&m, man ? man : m.cur->man, image);
 	manifest_free(&man);
 	return m.exit_code;

@@ -29,6 +29,7 @@
 #define START_MS       10000      /* a worker that is not ready by then is hung */
 #define FORK_MS        1000
 #define ABORT_MS       400
+#define SOON_MS        20         /* two fast ticks: in time, rather than too late */
 #define CONTROL_MS     2000
 #define LOGD_MS        5000
 
@@ -305,7 +306,7 @@ static void check_worker(struct proc *p, uint64_t now)
 	}
 	if (p->foreign || !stat_proc_get(p->m->seg, p->slot, &sp) || !sp.heartbeat_ms)
 		return;
-	if (now > sp.heartbeat_ms + limit)
+	if (now + SOON_MS > sp.heartbeat_ms + limit)
 		hung(p, now - sp.heartbeat_ms, "worker");
 	else if (now > sp.heartbeat_ms + limit / 2)
 		p->m->fast = true;
