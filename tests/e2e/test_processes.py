@@ -71,16 +71,16 @@ def test_200_kills_of_random_workers(appliance, backend, load, goal):
     a = appliance(fl.web(port, o.addr, workers=2))
     watch = chaoslib.Watch(a)
     before = a.descriptors(), sorted(p.role for p in a.processes())
-    x = load(port, new=2000, keep=16, think=50)
+    x = load(port, new=2000 / fl.SLOW, keep=16, think=50)
     fl.wait_for("traffic", lambda: a.total("vserver", "requests") > 500)
     kills, ready = [], []
-    for _ in range(200):
+    for _ in range(int(200 / fl.SLOW)):
         victim = rng.choice(a.serving())
         t = victim.kill()
         kills.append(t)
         a.wait_serving(2, [victim.pid])
         ready.append((time.monotonic() - t) * 1000)
-        time.sleep(max(0, t + 0.06 - time.monotonic()))
+        time.sleep(max(0, t + 0.06 * fl.SLOW - time.monotonic()))
     report = x.stop()
     watch.stop()
     bad = chaoslib.unattributed(report["failures"], kills, slack=0.03)
@@ -89,7 +89,7 @@ def test_200_kills_of_random_workers(appliance, backend, load, goal):
     in_flight = max(8, report["ok"] / report["seconds"] * report["latency_us"]["p90"] / 1e6)
     assert report["failed"] <= len(kills) * in_flight, chaoslib.counts(report)
     assert report["new"]["refused"] == 0
-    assert report["ok"] > 10000
+    assert report["ok"] > 10000 / fl.SLOW ** 2
     assert watch.backward == []
     ready.sort()
     assert goal("G3-ready-p99", ready[int(len(ready) * .99) - 1], 20)
