@@ -193,6 +193,8 @@ static unsigned sweep(void)
 	for (unsigned i = 0; i < STREAMS; i++)
 		if (outs[i] && outs[i]->n)
 			flush(outs[i]);
+	if (n)
+		stat_log_written(seg);
 	return n;
 }
 
@@ -201,6 +203,7 @@ static void run(const struct helper_start *s)
 	uint64_t last_line = 0;
 
 	chan = s->chan_fd;
+	stat_log_batch(seg);
 	while (alive) {
 		uint64_t now = env_now_us() / 1000, seen;
 		struct pollfd p[2] = {

@@ -93,10 +93,25 @@ static void cursor_set(struct stat_seg *s, uint32_t slot, uint64_t at)
 {
 	uint64_t *cursor = (uint64_t *)(void *)(s->own + s->dim.slot.cursor) + slot;
 
-	if (*cursor != at) {
+	if (!s->log_batch && *cursor != at) {
 		st64_rel(cursor, at);
 		FP("stat.log.cursor");
 	}
+}
+
+void stat_log_batch(struct stat_seg *s)
+{
+	s->log_batch = true;
+}
+
+void stat_log_written(struct stat_seg *s)
+{
+	if (!s->log_batch || !s->log_next)
+		return;
+	s->log_batch = false;
+	for (uint32_t k = 0; k < s->dim.n_slots; k++)
+		cursor_set(s, k, s->log_next[k]);
+	s->log_batch = true;
 }
 
 static bool reader_ready(struct stat_seg *s)

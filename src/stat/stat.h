@@ -260,6 +260,10 @@ struct stat_log_rec {
  * line's room is given back by the next call for the same slot: a logd killed in between reads it
  * again. */
 bool stat_log_next(struct stat_seg *s, uint32_t slot, struct stat_log_rec *out);
+/* logd collects lines before it writes them: after stat_log_batch() the room of what was read is given back
+ * only by stat_log_written(), so that a reader killed in between reads lines again rather than losing them. */
+void stat_log_batch(struct stat_seg *s);
+void stat_log_written(struct stat_seg *s);
 /* logd: wakes up by itself every few ms while there is work; this tells whether any ring has
  * lines. */
 bool stat_log_pending(const struct stat_seg *s);

@@ -47,6 +47,7 @@ struct stat_seg {
 
 	/* logging */
 	pthread_mutex_t   log_lock;         /* threads of this process only */
+	bool      log_batch; /* logd: cursors follow only in stat_log_written() */
 	uint64_t *log_next; /* logd: read up to here, [n_slots]; the cursor follows */
 	char             *log_buf;
 };

@@ -98,6 +98,46 @@ START_TEST(test_full_ring_drops_and_counts)
 }
 END_TEST
 
+static void three_lines(struct stat_seg *s, void *arg)
+{
+	(void)arg;
+	for (uint32_t i = 0; i < 3; i++)
+		CHILD(stat_log_put(s, 0, 1, i, 1, "x", 1));
+}
+
+/* Reads all three from the first on; says that they are written when `arg` is set. */
+static void read_batch(struct stat_seg *s, void *arg)
+{
+	struct stat_log_rec r;
+
+	stat_log_batch(s);
+	for (uint32_t i = 0; i < 3; i++)
+		CHILD(stat_log_next(s, 0, &r) && r.ev == i);
+	CHILD(!stat_log_next(s, 0, &r));
+	if (arg)
+		stat_log_written(s);
+}
+
+static void read_nothing(struct stat_seg *s, void *arg)
+{
+	struct stat_log_rec r;
+
+	(void)arg;
+	CHILD(!stat_log_next(s, 0, &r));
+}
+
+START_TEST(test_unwritten_lines_come_again)
+{
+	struct stat_seg *s = seg_make(64, 1, 0);
+
+	seg_run(s, STAT_WORKER, 0, three_lines, NULL);
+	seg_run(s, STAT_LOGD, stat_slot_of(s, STAT_LOGD), read_batch, NULL);
+	seg_run(s, STAT_LOGD, stat_slot_of(s, STAT_LOGD), read_batch, s);
+	seg_run(s, STAT_LOGD, stat_slot_of(s, STAT_LOGD), read_nothing, NULL);
+	stat_free(s);
+}
+END_TEST
+
 static void sizes(struct stat_seg *s, void *arg)
 {
 	static const char big[8193];
@@ -247,4 +287,5 @@ START_TEST(test_damaged_record_is_skipped)
 END_TEST
 
 SEG_MAIN("stat/ring", test_order_and_wrap, test_full_ring_drops_and_counts, test_line_sizes,
+	 test_unwritten_lines_come_again,
 	 test_killed_reader, test_killed_writers, test_damaged_record_is_skipped)
