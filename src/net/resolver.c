@@ -24,7 +24,7 @@
 #define TRY_MS        2000
 #define TRIES         3
 #define TTL_MAX_S     86400
-#define RETRY_MAX_S   60
+#define RETRY_S       4            /* after a failure; up to twice as long */
 
 struct watched {
 	struct engine_watch w;
@@ -112,12 +112,10 @@ static void arm(struct resolver *r)
 
 /* Answers --------------------------------------------------------------------------------- */
 
-static uint32_t retry_delay(int status)
+/* Short for a name that does not exist, too: who starts a service names it a moment later. */
+static uint32_t retry_delay(void)
 {
-	/* a name that does not exist will not soon; a server that is down may be back */
-	uint32_t base = status == ARES_ENOTFOUND || status == ARES_ENODATA ? RETRY_MAX_S / 2 : 4;
-
-	return (uint32_t)(base + env_random_u64() % base);
+	return (uint32_t)(RETRY_S + env_random_u64() % RETRY_S);
 }
 
 static bool have(const struct resolver_answer *a, struct ip ip)
@@ -171,7 +169,7 @@ static void on_answer(void *ctx, int status, int timeouts, struct ares_addrinfo 
 		sb_fmt(&b, "%u address%s", a->n, a->n == 1 ? "" : "es");
 	} else {
 		a->status = FL_EUNRESOLVED_;
-		a->ttl_s = FL_MIN(retry_delay(status), (uint32_t)RETRY_MAX_S);
+		a->ttl_s = retry_delay();
 		sb_c(&b, status == ARES_SUCCESS ? "no address" : ares_strerror(status));
 	}
 	q->done = true;

@@ -14,7 +14,7 @@ struct resolver_answer {
 	int       status;            /* 0 good; FL_EUNRESOLVED_ etc. */
 	unsigned  n;
 	struct ip addr[RESOLVER_MAX];
-	/* least of the set, clamped to 1..86400; on failure the retry delay 1..60 with jitter */
+	/* least of the set, clamped to 1..86400; on failure the retry delay, 4..7 */
 	uint32_t  ttl_s;
 	char      text[80];          /* "NXDOMAIN from ...", "2 addresses" */
 };
