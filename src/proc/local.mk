@@ -17,6 +17,7 @@ libfairlead_a_SOURCES += \
 	src/proc/reload.c \
 	src/proc/sandbox.c src/proc/sandbox.h \
 	src/proc/socks.c \
+	src/proc/starved.c src/proc/starved.h \
 	src/proc/state.c \
 	src/proc/streams.c \
 	src/proc/supervise.c \

@@ -25,6 +25,7 @@
 #include "proc/launch.h"
 #include "proc/manifest.h"
 #include "proc/msg.h"
+#include "proc/starved.h"
 #include "proc/tickets.h"
 #include "stat/stat.h"
 
@@ -47,6 +48,7 @@ struct proc {
 	bool                expected;        /* its end is our will */
 	bool                foreign;         /* its slot is of another segment */
 	bool                stopped;         /* accepts no more */
+	struct starved      starved;         /* while it is silent */
 };
 
 struct respawn {

@@ -29,6 +29,7 @@
 #define START_MS       10000      /* a worker that is not ready by then is hung */
 #define FORK_MS        1000
 #define ABORT_MS       400
+#define STARVED_LIMITS 6          /* times heartbeat-timeout that a worker without CPU is waited for */
 #define SOON_MS        20         /* two fast ticks: in time, rather than too late */
 #define CONTROL_MS     2000
 #define LOGD_MS        5000
@@ -306,10 +307,15 @@ static void check_worker(struct proc *p, uint64_t now)
 	}
 	if (p->foreign || !stat_proc_get(p->m->seg, p->slot, &sp) || !sp.heartbeat_ms)
 		return;
-	if (now + SOON_MS > sp.heartbeat_ms + limit)
+	if (now + SOON_MS <= sp.heartbeat_ms + limit / 2) {
+		p->starved = (struct starved){ 0 };
+		return;
+	}
+	p->m->fast = true;
+	if (now + SOON_MS <= sp.heartbeat_ms + limit)
+		(void)starved_look(&p->starved, p->pid, now);
+	else if (now > sp.heartbeat_ms + STARVED_LIMITS * limit || !starved_look(&p->starved, p->pid, now))
 		hung(p, now - sp.heartbeat_ms, "worker");
-	else if (now > sp.heartbeat_ms + limit / 2)
-		p->m->fast = true;
 }
 
 static void check_helper(struct proc *p, uint64_t now)
