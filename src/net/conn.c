@@ -22,7 +22,6 @@
 #define LINGER_MS     5000     /* without progress */
 #define LINGER_ALL_MS 60000    /* in all, for a peer that reads slowly */
 #define LINGER_MAX    4096     /* lingering conns; the oldest goes */
-#define UPSTREAM_DEAD_MS 10000 /* unacknowledged that long: the host has vanished */
 
 struct conn_mod conn_mod;
 _Static_assert(sizeof(struct conn) <= 256, "a conn has four cache lines (ENGINE section 8)");
@@ -51,6 +50,7 @@ int conn_init(struct engine *e)
 	slab_init(&m->conns, "conn", sizeof(struct conn), 64, 0);
 	slab_init(&m->queues, "conn queues", sizeof(struct conn_q), 64, 0);
 	conn_flush_init();
+	conn_owed_init();
 	return 0;
 }
 
@@ -61,6 +61,7 @@ void conn_fini(void)
 	if (m->e) {
 		pump_fini();
 		conn_flush_fini();
+		conn_owed_fini();
 		slab_fini(&m->conns);
 		slab_fini(&m->queues);
 	}
@@ -129,6 +130,7 @@ static void give_back(void *obj)
 static void forget(struct conn *c)
 {
 	c->flags |= CF_FREED | CF_DEAD;
+	conn_owed_drop(c);
 	conn_forget_output(c);
 	list_del(&c->flush);
 	engine_job_cancel(&c->job);
@@ -210,15 +212,15 @@ void conn_start(struct conn *c, const struct conn_ops *ops, void *owner)
 
 /* Outgoing -------------------------------------------------------------------------------- */
 
-/* What it takes to notice within about ten seconds that the peer's host has vanished. */
+/* What it takes to notice within about ten seconds that the host of a silent peer has vanished. For
+ * output that is not acknowledged see conn_owed.c. */
 static void set_upstream_options(int fd, const struct conn_opts *o)
 {
 	env_setsockopt_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	env_setsockopt_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	env_setsockopt_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, 10);
-	env_setsockopt_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 3);
+	env_setsockopt_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, 5);
+	env_setsockopt_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 2);
 	env_setsockopt_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
-	env_setsockopt_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UPSTREAM_DEAD_MS);
 	if (o && o->congestion)
 		env_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, o->congestion,
 			       (socklen_t)strlen(o->congestion));
@@ -440,7 +442,7 @@ void conn_linger_step(struct conn *c)
 		return;
 	}
 	if (before && conn_pending(c) < before &&
-	    engine_now_ms(conn_mod.e) - c->linger_ms < LINGER_ALL_MS)
+	    (uint32_t)engine_now_ms(conn_mod.e) - c->since_ms < LINGER_ALL_MS)
 		engine_timer(conn_mod.e, &c->timer, LINGER_MS);
 	while ((c->flags & CF_R) && !(c->flags & CF_EOF)) {
 		ssize_t n = env_recv(c->ev.fd, conn_mod.scratch, SCRATCH_LARGE, MSG_TRUNC);
@@ -467,8 +469,9 @@ static void begin_linger(struct conn *c)
 {
 	struct conn_mod *m = &conn_mod;
 
+	conn_owed_drop(c);
 	c->flags |= CF_CLOSING;
-	c->linger_ms = engine_now_ms(m->e);
+	c->since_ms = (uint32_t)engine_now_ms(m->e);
 	if (++m->n_linger > LINGER_MAX && !list_empty(&m->linger))
 		conn_drop_fd(LIST_ENTRY(m->linger.next, struct conn, flush));
 	list_append(&m->linger, &c->flush);

@@ -8,6 +8,10 @@
  * kernel does not take is queued here. No buffer is held while idle. TLS uses memory BIOs, so both
  * kinds behave alike. All upcalls come from the engine's turn, never from inside a down call.
  *
+ * A peer whose host has vanished is noticed on outgoing conns within about ten seconds, by keep-alive
+ * probes while nothing is owed to it and by missing acknowledgements else: error(FL_ETIMEOUT_). A
+ * peer that is there and does not read (closed window) is no error: the owner's deadline judges it.
+ *
  * Life: conn_close() and conn_abort() may be called anywhere, once or more; no upcall comes
  * afterwards; the memory goes at the end of the turn.
  */

@@ -6,6 +6,7 @@
  *   conn_read.c   from the kernel (and TLS) to the owner's data()
  *   conn_write.c  from conn_write() to the kernel: turn arena, queue, flush
  *   conn_pump.c   moving without looking: copy or splice
+ *   conn_owed.c   output that is not acknowledged: has the peer's host vanished?
  *
  * A conn's states, by flags:
  *
@@ -74,9 +75,11 @@ struct conn {
 	struct tls_io         *tls;       /* NULL: clear */
 	struct pump           *src, *sink; /* running pumps that read from, write to this */
 	uint32_t               ent_len;   /* bytes in the arena */
-	uint32_t               linger_ms; /* CLOSING: when it began (low bits of loop time) */
+	/* Low bits of loop time. CLOSING: when that began; else since when output is owed. */
+	uint32_t               since_ms;
 	uint64_t               bytes_in, bytes_out, started_us;
 	struct addr            peer, local;
+	uint32_t               owed;      /* 1 + place in conn_mod.owed; 0: not there */
 };
 
 #define SCRATCH_SMALL (16 * 1024)
@@ -85,6 +88,7 @@ struct conn {
 #define TLS_RAW       (64 * 1024)
 #define TLS_PLAIN     (TLS_RAW + 32 * 1024)
 #define INPUT_MAX     (64 * 1024)         /* untaken input at which reading stops */
+#define UPSTREAM_DEAD_MS 10000            /* unacknowledged and silent: the host has vanished */
 #define READ_BUDGET   (256 * 1024)        /* bytes of one conn in one turn (R19) */
 
 struct conn_mod {                         /* one per process */
@@ -96,6 +100,10 @@ struct conn_mod {                         /* one per process */
 	struct list        flush;         /* conns with output of this turn */
 	struct list        linger;        /* oldest first */
 	unsigned           n_linger;
+	struct conn      **owed;          /* outgoing, output perhaps not acknowledged */
+	unsigned           n_owed, owed_cap;
+	unsigned           dead_ms;       /* UPSTREAM_DEAD_MS; less in tests */
+	struct timer       sweep;
 	struct stat_row   *stat;
 };
 extern struct conn_mod conn_mod;
@@ -134,6 +142,17 @@ void conn_shutdown_tls(struct conn *c);              /* close_notify, once */
 void conn_flush_init(void);
 void conn_flush_fini(void);
 void conn_forget_output(struct conn *c);
+
+/* conn_owed.c */
+void conn_owed_init(void);
+void conn_owed_fini(void);
+void conn_owed_add(struct conn *c);
+void conn_owed_drop(struct conn *c);
+static inline void conn_owes(struct conn *c)         /* the kernel took output */
+{
+	if (!c->owed && !(c->flags & (CF_SERVER | CF_CLOSING)))
+		conn_owed_add(c);
+}
 
 /* conn_pump.c */
 void pump_fini(void);

@@ -324,6 +324,7 @@ static bool drain(struct pump *u, struct conn *to)
 		}
 		u->in_pipe -= (size_t)n;
 		to->bytes_out += (uint64_t)n;
+		conn_owes(to);
 		if (!moved(u, (size_t)n))
 			return false;
 	}

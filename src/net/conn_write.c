@@ -140,6 +140,7 @@ static bool send_runs(struct conn *c, struct runs *v)
 			conn_write_failed(c, r);
 			return false;
 		}
+		conn_owes(c);
 		for (; v->at < v->n && (size_t)r >= v->iov[v->at].iov_len; v->at++)
 			r -= (ssize_t)v->iov[v->at].iov_len;
 		if (v->at < v->n) {

@@ -2,6 +2,7 @@
 # Sources of the room `net`
 libfairlead_a_SOURCES += \
 	src/net/conn.c src/net/conn.h src/net/conn_int.h \
+	src/net/conn_owed.c \
 	src/net/conn_pump.c \
 	src/net/conn_read.c \
 	src/net/conn_write.c \

@@ -4,6 +4,11 @@
  */
 #include "net_unit.h"
 
+#include <linux/filter.h>
+#include <netinet/tcp.h>
+
+#include "net/conn_int.h"
+
 static const char msg[] = "POST /form HTTP/1.1\r\nHost: example.net\r\nContent-Length: 4\r\n\r\nbody";
 
 /* Reading --------------------------------------------------------------------------------- */
@@ -465,6 +470,92 @@ START_TEST(test_slow_reader_bounds_memory)
 }
 END_TEST
 
+/* The peer's host is gone: packets for it arrive no more. */
+static void vanish(int peer)
+{
+	struct sock_filter none = { BPF_RET | BPF_K, 0, 0, 0 };
+	struct sock_fprog prog = { 1, &none };
+
+	ck_assert_int_eq(setsockopt(peer, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)), 0);
+}
+
+START_TEST(test_vanished_service_is_noticed)
+{
+	struct rec idle, busy;
+	int p1 = rec_connect(&idle), p2 = rec_connect(&busy);
+
+	conn_mod.dead_ms = 800;
+	conn_write(idle.c, "x", 1);
+	conn_write(busy.c, "x", 1);
+	RUN(conn_mod.n_owed == 0);               /* both acknowledged */
+	vanish(p2);
+	conn_write(busy.c, "y", 1);
+	RUN(busy.errors == 1);
+	ck_assert_int_eq(busy.err, FL_ETIMEOUT_);
+	ck_assert_uint_eq(idle.errors, 0);
+	ck_assert_uint_eq(conn_mod.n_owed, 0);
+	rec_close(&busy);
+	rec_close(&idle);
+	close(p1);
+	close(p2);
+}
+END_TEST
+
+START_TEST(test_service_that_reads_slowly_lives)
+{
+	static uint8_t junk[1 << 20], buf[1 << 18];
+	struct rec r;
+	int peer = rec_connect(&r), limit = -1;
+	socklen_t n = sizeof(limit);
+	size_t got = 0, want = 0;
+
+	conn_mod.dead_ms = 300;
+	ck_assert_int_eq(getsockopt(conn_fd(r.c), IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, &n), 0);
+	ck_assert_int_eq(limit, 0);              /* it would count a closed window */
+	while (want < 16u << 20 && conn_write(r.c, junk, sizeof(junk)) == 0)
+		want += sizeof(junk);
+	for (uint64_t until = env_now_us() + 1500000; env_now_us() < until; )
+		unit_turns(1);
+	ck_assert_uint_gt(conn_pending(r.c), 0); /* the window is closed, and was for long */
+	ck_assert_uint_eq(conn_mod.n_owed, 1);
+	ck_assert_uint_eq(r.errors, 0);
+	while (got < want) {
+		ssize_t k = recv(peer, buf, sizeof(buf), 0);
+
+		got += k > 0 ? (size_t)k : 0;
+		unit_turns(1);
+		ck_assert_uint_eq(r.errors, 0);
+	}
+	RUN(conn_mod.n_owed == 0);
+	rec_close(&r);
+	close(peer);
+}
+END_TEST
+
+START_TEST(test_owed_list_survives_closing)
+{
+	struct rec r[100];
+	int peer[100];
+
+	for (unsigned i = 0; i < 100; i++) {
+		peer[i] = rec_connect(&r[i]);
+		conn_write(r[i].c, "x", 1);
+	}
+	unit_turns(1);
+	ck_assert_uint_eq(conn_mod.n_owed, 100);
+	for (unsigned i = 0; i < 100; i += 3)
+		conn_abort(&r[i].c);
+	ck_assert_uint_eq(conn_mod.n_owed, 66);
+	for (unsigned i = 0; i < conn_mod.n_owed; i++)
+		ck_assert_uint_eq(conn_mod.owed[i]->owed, i + 1);
+	for (unsigned i = 0; i < 100; i++) {
+		rec_close(&r[i]);
+		close(peer[i]);
+	}
+	ck_assert_uint_eq(conn_mod.n_owed, 0);
+}
+END_TEST
+
 /* Closing ---------------------------------------------------------------------------------- */
 
 START_TEST(test_linger_saves_the_answer)
@@ -610,6 +701,9 @@ static Suite *suite(void)
 	tcase_add_test(t, test_order_of_mixed_sizes);
 	tcase_add_test(t, test_arena_overflow_keeps_order);
 	tcase_add_test(t, test_slow_reader_bounds_memory);
+	tcase_add_test(t, test_vanished_service_is_noticed);
+	tcase_add_test(t, test_service_that_reads_slowly_lives);
+	tcase_add_test(t, test_owed_list_survives_closing);
 	tcase_add_test(t, test_linger_saves_the_answer);
 	tcase_add_test(t, test_close_inside_data);
 	tcase_add_test(t, test_abort_resets);
