@@ -39,7 +39,8 @@ struct conn_ops {
 	 * called at once by conn_start(). */
 	void   (*ready)(struct conn *c);
 	/* Broken: reset, refused, TLS failure, unreachable (err negative). The owner must close.
-	 * Once, last. Not called when a pump of this conn told it by done(). */
+	 * Once, last. Not called when a pump that reads from this conn told it by
+	 * done(). */
 	void   (*error)(struct conn *c, int err);
 	/* The deadline set by conn_deadline() passed. The owner decides. */
 	void   (*timeout)(struct conn *c);
@@ -139,7 +140,7 @@ uint64_t conn_started_us(const struct conn *c);
  * EOF) from `from` to `to`, by splice when both are clear and n >= splice_min, else by copy.
  * Back-pressure is internal. progress() tells bytes moved (for counters and idle deadlines); done()
  * comes once with 0 (n moved, or EOF when n was UINT64_MAX), FL_ECLOSED_
- * (EOF before n) or an error of either side (`side` says whose: 0 from, 1 to). Upcalls data/eof of
+ * (EOF before n), FL_ERESET_ (EOF that may be a cut, see conn_eof_clean()) or an error of either side (`side` says whose: 0 from, 1 to). Upcalls data/eof of
  * `from` and drained of `to` are withheld meanwhile. Untaken input of `from` goes first. */
 struct conn_pump {
 	struct conn *from, *to;

@@ -195,6 +195,16 @@ bool pump_error(struct conn *c, int err)
 	return told;
 }
 
+/* A TLS source ended without close_notify. What came before that goes out, as far as the kernel takes it
+ * now; then the owner hears of a cut. */
+static bool owes_before_cut(struct pump *u)
+{
+	struct conn *to = u->p->to;
+
+	conn_flush(to);
+	return conn_up(to) && conn_pending(to);
+}
+
 /* Done when all is moved, or the source has ended and nothing of it is under way. */
 void pump_check(struct conn *c)
 {
@@ -205,8 +215,12 @@ void pump_check(struct conn *c)
 	if (!u->endless && u->left == 0) {
 		finish(u, 0, 0);
 	} else if ((c->flags & CF_EOF) && conn_in_len(c) == 0) {
+		bool cut = u->endless && !(c->flags & CF_EOF_CLEAN);
+
+		if (cut && owes_before_cut(u))
+			return;                /* pump_writable() comes back */
 		c->flags |= CF_EOF_TOLD;
-		finish(u, u->endless ? 0 : FL_ECLOSED_, 0);
+		finish(u, cut ? FL_ERESET_ : u->endless ? 0 : FL_ECLOSED_, 0);
 	}
 }
 

@@ -3,9 +3,11 @@
  * relay.c - layer 4: two endless pumps (see relay.h)
  *
  *   both open --EOF of one side--> FIN to the other, half open --EOF of that--> closed (0)
- *        \--error, idle timeout--------------------------------------------> closed (err)
+ *        \--error----------------------------------------------------------> reset (err)
+ *        \--idle timeout---------------------------------------------------> closed (err)
  *
- * A reset of one side becomes a reset of the other: a FIN would tell it that the stream is whole.
+ * Whatever breaks one side becomes a reset of both: a FIN would tell that the stream is whole. So does a
+ * TLS stream that ends without close_notify. An idle relay owes nothing and ends in order.
  */
 #include "config.h"
 
@@ -32,12 +34,12 @@ static void free_relay(void *obj)
 	env_free(obj);
 }
 
-static void end(struct relay *r, int err, int side)
+static void end(struct relay *r, int err, int side, bool broken)
 {
 	void (*done)(void *, int, int) = r->cb.done;
 
 	timer_stop(&r->idle);
-	if (err == FL_ERESET_) {
+	if (broken) {
 		conn_abort(&r->a);
 		conn_abort(&r->b);
 	} else {
@@ -56,7 +58,7 @@ static void on_done(struct conn_pump *p, int err, int side)
 
 	if (err < 0) {
 		/* side counts from the pump's source */
-		end(r, err, is_ab ? side : 1 - side);
+		end(r, err, is_ab ? side : 1 - side, true);
 		return;
 	}
 	if (is_ab)
@@ -64,7 +66,7 @@ static void on_done(struct conn_pump *p, int err, int side)
 	else
 		r->ba_done = true;
 	if (r->ab_done && r->ba_done)
-		end(r, 0, -1);
+		end(r, 0, -1, false);
 	else
 		conn_shutdown(p->to);
 }
@@ -81,7 +83,7 @@ static void on_progress(struct conn_pump *p, size_t n)
 
 static void on_idle(struct timer *t)
 {
-	end(FL_CONTAINER_OF(t, struct relay, idle), FL_ETIMEOUT_, -1);
+	end(FL_CONTAINER_OF(t, struct relay, idle), FL_ETIMEOUT_, -1, false);
 }
 
 /* Direct upcalls come only when no pump is left to tell: one direction is done and its conn breaks. */
@@ -89,7 +91,7 @@ static void on_error(struct conn *c, int err)
 {
 	struct relay *r = conn_owner(c);
 
-	end(r, err, c == r->b);
+	end(r, err, c == r->b, true);
 }
 
 static size_t on_data(struct conn *c, const uint8_t *p, size_t n)
