@@ -15,7 +15,7 @@
 
 #define SMALL_SIZE 4096u
 #define LARGE_SIZE 16384u
-#define PULL_MAX   65536u
+#define PULL_MAX   (96u * 1024)
 #define SPARE_MAX  (4u << 20)
 
 struct buf_page {

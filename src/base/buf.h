@@ -26,7 +26,7 @@ void   bufq_clear(struct bufq *q);
 struct str bufq_front(const struct bufq *q);
 /* Up to `max` runs as iovecs; returns how many. */
 unsigned bufq_iov(const struct bufq *q, struct iovec *iov, unsigned max);
-/* Makes the first `n` bytes (<= 64 KiB, <= len) contiguous, returns them; .p NULL: no memory. */
+/* Makes the first `n` bytes (<= 96 KiB, <= len) contiguous, returns them; .p NULL: no memory. */
 struct str bufq_pull(struct bufq *q, size_t n);
 void   bufq_move(struct bufq *to, struct bufq *from);   /* appends all of `from` */
 

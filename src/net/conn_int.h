@@ -87,7 +87,9 @@ struct conn {
 #define SCRATCH_SLACK 64                  /* readable bytes behind a scratch, for wide loads */
 #define TLS_RAW       (64 * 1024)
 #define TLS_PLAIN     (TLS_RAW + 32 * 1024)
-#define INPUT_MAX     (64 * 1024)         /* untaken input at which reading stops */
+/* Untaken input at which reading stops. More than the largest head that owners accept (64 KiB), so
+ * that they see that one is too large instead of waiting for its end. */
+#define INPUT_MAX     (80 * 1024)
 #define UPSTREAM_DEAD_MS 10000            /* unacknowledged and silent: the host has vanished */
 #define READ_BUDGET   (256 * 1024)        /* bytes of one conn in one turn (R19) */
 
