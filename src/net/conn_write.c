@@ -92,11 +92,18 @@ static uint8_t *arena_room(struct conn *c, size_t n)
 	return ent->mem;
 }
 
+/* A lingering conn's link belongs to the list of those. */
+static void leave_flush(struct conn *c)
+{
+	if (!(c->flags & CF_CLOSING))
+		list_del(&c->flush);
+}
+
 void conn_forget_output(struct conn *c)
 {
 	c->ent = c->ent_last = NULL;
 	c->ent_len = 0;
-	list_del(&c->flush);
+	leave_flush(c);
 	if (c->q)
 		bufq_clear(&c->q->out);
 }
@@ -173,7 +180,7 @@ static int send_or_queue(struct conn *c, const void *p, size_t n)
 
 	c->ent = c->ent_last = NULL;
 	c->ent_len = 0;
-	list_del(&c->flush);
+	leave_flush(c);
 	while (ent || n) {
 		struct runs v = { .n = 0 };
 
@@ -218,7 +225,7 @@ void conn_flush(struct conn *c)
 {
 	size_t before = conn_pending(c);
 
-	list_del(&c->flush);
+	leave_flush(c);
 	if (c->ev.fd < 0 || (c->flags & (CF_CONNECTING | CF_FREED | CF_WFAIL)))
 		return;
 	if (c->ent)
