@@ -305,12 +305,15 @@ void conn_read(struct conn *c)
 }
 
 /* The peer is gone, or a write failed, while input waits that nobody wants now. An accepted peer's reset
- * is told at once; what a service sent before its reset is worth reading first. */
+ * is told at once; what a service sent before its reset is worth reading first, and what we keep of it is
+ * worth delivering: the next read behind that, or on_job(), comes upon the error again. */
 void conn_input_stuck(struct conn *c)
 {
 	uint8_t one;
 	ssize_t r;
 
+	if (!(c->flags & CF_SERVER) && conn_in_len(c))
+		return;
 	if ((c->flags & CF_SERVER) || (c->flags & CF_EOF)) {
 		r = env_so_error(c->ev.fd);
 		if (r < 0 || (c->flags & CF_WFAIL))

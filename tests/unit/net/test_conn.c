@@ -142,6 +142,27 @@ START_TEST(test_byte_by_byte)
 }
 END_TEST
 
+/* A parser refuses a head above its limit, 64 KiB at most, only when it sees more than that. */
+START_TEST(test_more_than_the_largest_head_is_shown)
+{
+	static uint8_t head[70 * 1024];
+	struct rec r;
+	int peer = rec_open(&r);
+	size_t sent = 0;
+
+	r.take = 0;
+	while (sent < sizeof(head)) {
+		ssize_t n = send(peer, head + sent, FL_MIN(sizeof(head) - sent, (size_t)8000), MSG_NOSIGNAL);
+
+		sent += n > 0 ? (size_t)n : 0;
+		unit_turns(1);
+	}
+	RUN(r.seen > 65536);
+	close(peer);
+	rec_close(&r);
+}
+END_TEST
+
 START_TEST(test_untaken_input_is_bounded)
 {
 	static uint8_t junk[65536];
@@ -260,6 +281,34 @@ START_TEST(test_service_bytes_before_reset_are_read)
 	RUN(r.errors == 1);
 	ck_assert_uint_eq(r.n, 26);
 	ck_assert_int_eq(r.err, FL_ERESET_);
+	rec_close(&r);
+}
+END_TEST
+
+/* The owner waits for a slow client; the service has sent all and resets. */
+START_TEST(test_kept_service_bytes_survive_its_reset)
+{
+	struct rec r;
+	int peer = rec_connect(&r);
+
+	conn_write(r.c, "request", 7);
+	unit_turns(3);
+	r.take = 10;
+	r.on_data = pause_in_data;
+	peer_send(peer, "a whole answer");
+	RUN(r.calls == 1);
+	peer_reset(peer);
+	unit_turns(5);
+	ck_assert_uint_eq(r.errors, 0);
+	conn_write(r.c, "more", 4);              /* and a write that fails */
+	unit_turns(3);
+	ck_assert_uint_eq(r.errors, 0);
+	r.take = SIZE_MAX;
+	r.on_data = NULL;
+	conn_resume(r.c);
+	RUN(r.errors == 1);
+	ck_assert_uint_eq(r.n, 14);
+	ck_assert_mem_eq(r.got, "a whole answer", 14);
 	rec_close(&r);
 }
 END_TEST
@@ -604,6 +653,37 @@ START_TEST(test_linger_saves_the_answer)
 }
 END_TEST
 
+START_TEST(test_linger_owes_until_all_is_out)
+{
+	static char answer[8 << 20];
+	static char buf[100000];
+	struct rec r;
+	int peer = rec_open(&r);
+	size_t got = 0;
+
+	conn_write(r.c, answer, sizeof(answer));
+	conn_close(&r.c);
+	while (got < sizeof(answer)) {
+		ssize_t n;
+
+		/* more than the kernel's buffers hold is left: a process that ends now cuts it */
+		if (sizeof(answer) - got > 7u << 20)
+			ck_assert(conn_linger_owes());
+		n = recv(peer, buf, sizeof(buf), 0);
+		ck_assert_int_ne(n, 0);
+		got += n > 0 ? (size_t)n : 0;
+		unit_turns(1);
+		if (sizeof(answer) - got > 0 && conn_mod.n_linger)
+			ck_assert(!list_empty(&conn_mod.linger));
+	}
+	ck_assert_uint_eq(conn_lingering(), 1);  /* for the peer's end */
+	close(peer);
+	RUN(conn_lingering() == 0);
+	ck_assert(list_empty(&conn_mod.linger));
+	free(r.got);
+}
+END_TEST
+
 static void close_in_data(struct rec *r)
 {
 	conn_close(&r->c);
@@ -688,12 +768,14 @@ static Suite *suite(void)
 	tcase_add_test(t, test_pause_inside_data);
 	tcase_add_test(t, test_every_split);
 	tcase_add_test(t, test_byte_by_byte);
+	tcase_add_test(t, test_more_than_the_largest_head_is_shown);
 	tcase_add_test(t, test_untaken_input_is_bounded);
 	tcase_add_test(t, test_half_close_by_peer);
 	tcase_add_test(t, test_half_close_by_us);
 	tcase_add_test(t, test_reset_is_an_error_not_an_end);
 	tcase_add_test(t, test_client_reset_is_told_while_paused);
 	tcase_add_test(t, test_service_bytes_before_reset_are_read);
+	tcase_add_test(t, test_kept_service_bytes_survive_its_reset);
 	tcase_add_test(t, test_connect_refused);
 	tcase_add_test(t, test_connect_timeout);
 	tcase_add_test(t, test_deadline);
@@ -705,6 +787,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_service_that_reads_slowly_lives);
 	tcase_add_test(t, test_owed_list_survives_closing);
 	tcase_add_test(t, test_linger_saves_the_answer);
+	tcase_add_test(t, test_linger_owes_until_all_is_out);
 	tcase_add_test(t, test_close_inside_data);
 	tcase_add_test(t, test_abort_resets);
 	tcase_add_test(t, test_idle_check_and_detach);
