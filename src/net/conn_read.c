@@ -36,11 +36,16 @@ bool conn_wants_input(const struct conn *c)
 
 void conn_tell_error(struct conn *c)
 {
+	bool is_source;
+
 	if (c->flags & (CF_ERR_TOLD | CF_CLOSING | CF_FREED))
 		return;
 	c->flags |= CF_ERR_TOLD | CF_DEAD;
 	timer_stop(&c->timer);
-	if (!pump_error(c, c->err) && !(c->flags & (CF_CLOSING | CF_FREED)) && c->ops->error)
+	/* Who pumps into c is not c's owner: the owner is told, too, unless it has closed c by then. */
+	is_source = c->src != NULL;
+	(void)pump_error(c, c->err);
+	if (!is_source && !(c->flags & (CF_CLOSING | CF_FREED)) && c->ops->error)
 		c->ops->error(c, c->err);
 }
 
