@@ -29,6 +29,7 @@
 #define START_MS       10000      /* a worker that is not ready by then is hung */
 #define FORK_MS        1000
 #define ABORT_MS       400
+#define UNKNOWN_MS     60000      /* silence of a worker whose configuration is not known */
 #define STARVED_LIMITS 6          /* times heartbeat-timeout that a worker without CPU is waited for */
 #define SOON_MS        20         /* two fast ticks: in time, rather than too late */
 #define CONTROL_MS     2000
@@ -295,9 +296,18 @@ static void hung(struct proc *p, uint64_t silent_ms, const char *who)
 	proc_kill(p, SIGABRT);
 }
 
+/* A worker beats as its own configuration says, also after a reload to a shorter time. */
+static uint64_t silence_limit(const struct proc *p)
+{
+	const struct generation *g = p->g ? p->g : p->m->cur;
+	uint64_t limit = g && g->man ? g->man->heartbeat_us / 1000 : 500;
+
+	return p->g ? limit : FL_MAX(limit, (uint64_t)UNKNOWN_MS);
+}
+
 static void check_worker(struct proc *p, uint64_t now)
 {
-	uint64_t limit = p->m->cur ? p->m->cur->man->heartbeat_us / 1000 : 500;
+	uint64_t limit = silence_limit(p);
 	struct stat_proc sp;
 
 	if (p->state == ST_PROC_STARTING) {
