@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/env.h"
@@ -38,6 +39,10 @@ FL_NORETURN static void child(struct master *m, enum proc_role role, int fd)
 	};
 
 	log_set_sink(NULL, NULL);
+	/* not theirs, and they talk to people */
+	explicit_bzero(&m->tickets, sizeof(m->tickets));
+	if (m->cur && m->cur->man)
+		explicit_bzero(m->cur->man->keys, sizeof(m->cur->man->keys));
 	if (role == PROC_CONTROL)
 		control_main(&s);
 	logd_main(&s);
