@@ -351,12 +351,16 @@ void generation_worker_ready(struct proc *p)
 {
 	struct generation *g = p->g;
 
+	/* forked just before its time was over: nobody will tell it to serve, or to retire */
+	if (p->m->stopping || !g || g->phase == PHASE_DRAINING) {
+		p->expected = true;
+		proc_kill(p, SIGKILL);
+		return;
+	}
 	p->state = ST_PROC_RUNNING;
 	if (!p->foreign)
 		stat_proc_set(p->m->seg, p->slot, ST_PROC_RUNNING, (uint32_t)p->pid, p->core, p->generation);
 	log_ev(EV_WORKER_READY, "worker@%u pid %d generation %u", p->core, (int)p->pid, p->generation);
-	if (!g)
-		return;
 	if (g->phase == PHASE_CURRENT) {
 		(void)chan_send_simple(&p->chan, MSG_GO);
 		supervise_board(p->m);
