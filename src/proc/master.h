@@ -105,6 +105,7 @@ struct master {
 	struct stream *streams;
 	unsigned       n_streams;
 	int            ctl_fd, adopt_fd, http_fd;
+	int            next_http_fd;         /* of the generation that loads or starts; -1 */
 	struct addr    http_addr;
 	char           ctl_path[108], adopt_path[108];
 	int            wake_control, wake_logd;
@@ -179,12 +180,15 @@ struct sock *socks_take(struct master *m, const struct man_listen *l);
 void socks_shut(struct master *m);     /* no new handshakes where nothing listens from now on */
 void socks_sweep(struct master *m);     /* closes what no generation listens on */
 int  socks_control(struct master *m, const char *configured);     /* message on stderr; negative */
-int  socks_http(struct master *m, const struct addr *a);
+int  socks_http(struct master *m, const struct addr *a);     /* opens what is new, changes nothing */
+void socks_http_commit(struct master *m, const struct addr *a);
+void socks_http_forget(struct master *m);     /* the reload failed */
 void socks_close_control(struct master *m);                  /* removes the files */
 
 /* streams.c */
 int  streams_id(struct master *m, const char *path, uint32_t *id);
 int  streams_events(struct master *m, const char *path);
+void streams_take(struct master *m, uint32_t id, const char *path);     /* as a master before had it */
 void streams_send_all(struct master *m);
 void streams_reopen(struct master *m);
 void streams_sweep(struct master *m);     /* lets go of files that nobody writes to */

@@ -9,7 +9,7 @@
  *	+image GEN  +public GEN  +manifest GEN                        of the current generation
  *	+worker SLOT CORE GEN PID STATE                               our end of its channel
  *	+gen GEN PID   +control PID   +logd PID                       likewise
- *	+ctl PATH  +adopt PATH  +wake-control  +wake-logd  +tickets MADE-MS
+ *	+ctl PATH  +adopt PATH  +wake-control  +wake-logd  +tickets MADE-MS  -stream ID PATH
  *
  * Two uses: the current gen keeps a copy of all (MSG_KEEP) for the day this process dies, and hands it to the
  * next master through adopt.sock; and a binary upgrade passes it to its own next image through exec. Either way the new
@@ -100,11 +100,23 @@ static void each_socket(struct master *m, line_fn *fn, void *ctx)
 	fn(ctx, "+wake-logd", m->wake_logd);
 }
 
-static void each_line(struct master *m, line_fn *fn, void *ctx, bool with_gen)
+/* Workers of before write to the ids that they were given. */
+static void each_streams(struct master *m, line_fn *fn, void *ctx)
+{
+	char line[LINE_MAX_];
+
+	for (unsigned i = 0; i < m->n_streams; i++) {
+		const struct stream *s = &m->streams[i];
+
+		if (s->fd >= 0 && snprintf(line, sizeof(line), "-stream %u %s", i, s->path) < (int)sizeof(line))
+			fn(ctx, line, -1);
+	}
+}
+
+static void each_line(struct master *m, line_fn *fn, void *ctx, bool with_gen, int keys)
 {
 	const struct generation *g = m->cur;
 	char line[LINE_MAX_];
-	int fd;
 
 	snprintf(line, sizeof(line), "-master %u %u %u %u %u %u", m->last_generation, m->n_reloads, m->n_failures,
 		 m->drain_generations, m->cores, m->max_objects);
@@ -120,13 +132,11 @@ static void each_line(struct master *m, line_fn *fn, void *ctx, bool with_gen)
 	snprintf(line, sizeof(line), "+manifest %u", g->num);
 	fn(ctx, line, g->man_fd);
 	each_socket(m, fn, ctx);
+	each_streams(m, fn, ctx);
 	each_proc(m, fn, ctx, with_gen);
-	fd = tickets_fd(m);
-	if (fd >= 0) {
+	if (keys >= 0) {
 		snprintf(line, sizeof(line), "+tickets %llu", (unsigned long long)m->tickets.made_ms);
-		fn(ctx, line, fd);
-		if (!with_gen)           /* exec needs it open */
-			env_close(fd);
+		fn(ctx, line, keys);
 	}
 }
 
@@ -181,13 +191,17 @@ void state_forget(struct master *m)
 void state_sync(struct master *m)
 {
 	struct sync s = { .m = m };
+	int keys;
 
 	if (!m->cur || !m->cur->gen || !m->cur->gen_ready || m->stopping)
 		return;
 	s.now = map_new(NULL, false);
 	if (!s.now)
 		return;
-	each_line(m, sync_line, &s, false);
+	keys = tickets_fd(m);
+	each_line(m, sync_line, &s, false, keys);
+	if (keys >= 0)
+		env_close(keys);
 	drop_rest(m, &m->cur->gen->chan);
 	m->kept = s.now;
 }
@@ -312,6 +326,15 @@ static void take_socket(struct master *m, struct entry *e)
 		s->fd[v[CORE]] = entry_fd(e);
 }
 
+static void take_stream(struct master *m, struct entry *e)
+{
+	struct str path;
+	unsigned id;
+
+	if (read_numbers(e, &id, 1, &path) && path.n)
+		streams_take(m, id, path.p);
+}
+
 static void take_worker(struct master *m, struct entry *e, bool foreign)
 {
 	enum { SLOT, CORE, GEN, PID, STATE, N };
@@ -339,6 +362,8 @@ static void take_worker(struct master *m, struct entry *e, bool foreign)
 		m->cur->n_workers = FL_MAX(m->cur->n_workers, p->core + 1);
 	} else {
 		p->expected = true;
+		if (p->state != ST_PROC_DRAINING)        /* of a reload that nobody will end */
+			proc_kill(p, SIGKILL);
 	}
 }
 
@@ -462,6 +487,8 @@ static bool build(struct master *m, struct taken *t)
 		e = &t->e[i];
 		if (strncmp(e->line, "+listen ", 8) == 0)
 			take_socket(m, e);
+		else if (strncmp(e->line, "-stream ", 8) == 0)
+			take_stream(m, e);
 		else if (strncmp(e->line, "+worker ", 8) == 0)
 			take_worker(m, e, foreign);
 		else if (strncmp(e->line, "+gen ", 5) == 0)
@@ -573,14 +600,15 @@ void state_exec(struct master *m)
 	sigset_t all, before;
 	char number[16];
 	struct sb text;
-	int fd;
+	int fd, keys;
 
 	if (m->next) {
 		log_ev(EV_RELOAD_FAILED, "binary upgrade: a reload is under way; try again");
 		return;
 	}
 	sb_init_heap(&text);
-	each_line(m, keep_open, &text, true);
+	keys = tickets_fd(m);
+	each_line(m, keep_open, &text, true, keys);
 	fd = env_memfd("fairlead-state", false);
 	if (fd >= 0 && !text.over && env_write(fd, text.p, text.n) == (ssize_t)text.n) {
 		(void)fcntl(fd, F_SETFD, 0);
@@ -595,7 +623,9 @@ void state_exec(struct master *m)
 		log_ev(EV_RELOAD_FAILED, "binary upgrade: %s: %s; this program goes on", m->launch->argv[0], fl_err_text(-errno));
 		(void)unsetenv(STATE_ENV);
 	}
-	each_line(m, close_again, NULL, true);
+	each_line(m, close_again, NULL, true, -1);
+	if (keys >= 0)
+		env_close(keys);
 	if (fd >= 0)
 		env_close(fd);
 	sb_free(&text);

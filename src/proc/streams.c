@@ -10,19 +10,35 @@
 #include "proc/master.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/env.h"
 #include "base/err.h"
 
+#define STREAMS_MAX 4096u        /* as logd has it */
+
+/* A pipe or terminal that nobody reads must not stop logd, and with it all other logs. Whether writing waits belongs to
+ * the opened file, which we share with whoever started us: so it is opened once more. */
+static int open_std(int std)
+{
+	char path[32];
+	struct stat st;
+	int fd = -ENOTSUP;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", std);
+	if (env_fstat(std, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
+		fd = env_open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0);
+	if (fd < 0)
+		fd = fcntl(std, F_DUPFD_CLOEXEC, 3);
+	return fd < 0 ? -errno : fd;
+}
+
 static int open_path(const char *path)
 {
-	if (strcmp(path, "stderr") == 0 || strcmp(path, "stdout") == 0) {
-		int fd = fcntl(path[3] == 'e' ? STDERR_FILENO : STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-
-		return fd < 0 ? -errno : fd;
-	}
+	if (strcmp(path, "stderr") == 0 || strcmp(path, "stdout") == 0)
+		return open_std(path[3] == 'e' ? STDERR_FILENO : STDOUT_FILENO);
 	/* O_NONBLOCK: a FIFO that nobody reads is refused instead of waited for */
 	return env_open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0640);
 }
@@ -108,6 +124,20 @@ int streams_events(struct master *m, const char *path)
 	if (m->streams[0].path && m->streams[0].fd >= 0 && strcmp(m->streams[0].path, path) == 0)
 		return 0;
 	return set_path(m, 0, path);
+}
+
+/* Opened anew: a descriptor that was kept might be of a file that has been renamed since. */
+void streams_take(struct master *m, uint32_t id, const char *path)
+{
+	uint32_t last;
+
+	if (id >= STREAMS_MAX)
+		return;
+	while (m->n_streams <= id)
+		if (add(m, &last) < 0)
+			return;
+	if (!m->streams[id].path)
+		(void)set_path(m, id, path);
 }
 
 static bool logs_to(const struct generation *g, const char *path)
