@@ -420,7 +420,7 @@ static void run(struct master *m, const struct manifest *man, int image)
 int proc_run(const struct launch *l)
 {
 	static struct master m = {
-		.ctl_fd = -1, .adopt_fd = -1, .http_fd = -1, .wake_control = -1, .wake_logd = -1, .tick_ms = 125,
+		.ctl_fd = -1, .adopt_fd = -1, .http_fd = -1, .next_http_fd = -1, .wake_control = -1, .wake_logd = -1, .tick_ms = 125,
 	};
 	struct manifest *man;
 	uint64_t seed[2];

@@ -89,7 +89,11 @@ static void failed(struct generation *g, const char *all)
 	first_error(all, line, sizeof(line));
 	m->next = NULL;
 	generation_free(g);
+	socks_http_forget(m);
 	socks_sweep(m);
+	/* events may have been told to go to the file of the refused one */
+	if (m->cur)
+		(void)streams_events(m, m->cur->man->error_log);
 	streams_sweep(m);
 	if (!m->cur) {
 		fprintf(stderr, "%s%s", all, *all && all[strlen(all) - 1] == '\n' ? "" : "\n");
@@ -436,6 +440,13 @@ static uint32_t oldest_live(const struct master *m)
 
 	LIST_FOREACH(it, &m->old)
 		n = FL_MIN(n, LIST_ENTRY(it, struct generation, link)->num);
+	/* adopted ones that drain have no generation here, but still write to its rows */
+	LIST_FOREACH(it, &m->procs) {
+		const struct proc *p = LIST_ENTRY(it, struct proc, link);
+
+		if (p->role == PROC_WORKER && !p->g && !p->foreign)
+			n = FL_MIN(n, p->generation);
+	}
 	return n;
 }
 
@@ -459,6 +470,7 @@ static void commit(struct generation *g)
 	if (old)
 		retire_all(m, old);
 	publish(m, true, NULL);
+	socks_http_commit(m, &g->man->admin_http);
 	helper_send_config(m);
 	state_forget(m);
 	state_sync(m);

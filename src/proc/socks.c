@@ -200,25 +200,39 @@ int socks_http(struct master *m, const struct addr *a)
 {
 	struct listener_opts o = { .backlog = 128, .v6only = !addr_is_any(a) };
 	struct man_listen l = { .addr = *a, .v6only = o.v6only };
-	int fd;
+	int fd = 0;
 
-	if (a->sa.sa_family == 0 || (m->http_fd >= 0 && addr_eq(a, &m->http_addr))) {
-		if (a->sa.sa_family == 0 && m->http_fd >= 0) {
-			env_close(m->http_fd);
-			m->http_fd = -1;
-		}
+	if (a->sa.sa_family == 0 || (m->http_fd >= 0 && addr_eq(a, &m->http_addr)))
 		return 0;
-	}
-	fd = trial(m, &l);
+	/* our own on the same port may be among what a trial would find */
+	if (m->http_fd < 0 || addr_port(a) != addr_port(&m->http_addr))
+		fd = trial(m, &l);
 	if (fd == 0)
 		fd = listener_open(a, &o);
 	if (fd < 0)
 		return fd;
+	m->next_http_fd = fd;
+	return 0;
+}
+
+void socks_http_commit(struct master *m, const struct addr *a)
+{
+	bool stays = a->sa.sa_family && m->next_http_fd < 0;
+
+	if (stays)
+		return;
 	if (m->http_fd >= 0)
 		env_close(m->http_fd);
-	m->http_fd = fd;
+	m->http_fd = m->next_http_fd;
+	m->next_http_fd = -1;
 	m->http_addr = *a;
-	return 0;
+}
+
+void socks_http_forget(struct master *m)
+{
+	if (m->next_http_fd >= 0)
+		env_close(m->next_http_fd);
+	m->next_http_fd = -1;
 }
 
 /* The control socket ------------------------------------------------------------------------ */
@@ -251,12 +265,15 @@ static int unix_listen(const char *path, int type)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	int fd = env_socket(AF_UNIX, type, 0), err;
+	struct stat st;
 	mode_t mask;
 
 	if (fd < 0)
 		return fd;
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
-	(void)env_unlink(path);
+	/* what a crash left goes; anything else there is not ours to remove: bind says so */
+	if (env_lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		(void)env_unlink(path);
 	mask = umask(0177);
 	err = env_bind(fd, (struct sockaddr *)&un, sizeof(un));
 	umask(mask);
