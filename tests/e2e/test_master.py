@@ -2,6 +2,7 @@
 """The master's death and its successor, signals, the service manager, exit codes."""
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -267,6 +268,34 @@ def test_usr2_replaces_the_program(appliance, backend, load):
     assert a.ask("reload")[0] == 0
 
 
+def test_a_refused_file_does_not_stop_the_logs_of_the_adopted(appliance, backend):
+    port, o = fl.free_port(), backend()
+    a = appliance(fl.web(port, o.addr, workers=2, top="access-log @DIR@/access.log combined"))
+    access = a.dir / "access.log"
+    assert fl.get(port, "/one").status == 200
+    fl.wait_for("it is written", lambda: "/one" in access.read_text())
+    logd = {p.pid for p in a.processes("logd")}
+    a.write("nonsense {")
+    a.signal(signal.SIGUSR2)
+    fl.wait_for("another logd", lambda: {p.pid for p in a.processes("logd")} - logd)
+    assert fl.get(port, "/two").status == 200
+    fl.wait_for("that too", lambda: "/two" in access.read_text())
+
+
+def test_an_upgrade_without_a_program_leaks_nothing(appliance, backend, tmp_path):
+    program = tmp_path / "copy"
+    shutil.copy(fl.FAIRLEAD, program)
+    a = appliance(fl.web(fl.free_port(), backend().addr, workers=1,
+                         top="error-log @DIR@/error.log info"), program=str(program))
+    program.unlink()
+    before = None
+    for i in range(4):
+        a.signal(signal.SIGUSR2)
+        fl.wait_for("it failed", lambda: (a.dir / "error.log").read_text().count("this program goes on") > i)
+        before = before or len(os.listdir(f"/proc/{a.proc.pid}/fd"))
+    assert len(os.listdir(f"/proc/{a.proc.pid}/fd")) == before
+
+
 # The service manager ------------------------------------------------------------------------------
 
 class Notify:
@@ -329,6 +358,15 @@ def test_port_in_use(tmp_path):
         p = run(tmp_path, fl.web(port, "127.0.0.1:1", workers=2))
     assert p.returncode == 1
     assert f"127.0.0.1:{port}" in p.stderr and "in use" in p.stderr and "hint" in p.stderr, p.stderr
+
+
+def test_a_file_in_the_place_of_the_socket_stays(tmp_path):
+    (tmp_path / "run").mkdir(mode=0o700)
+    precious = tmp_path / "run" / "ctl.sock"
+    precious.write_text("words")
+    p = run(tmp_path, fl.web(fl.free_port(), "127.0.0.1:1", workers=1))
+    assert p.returncode == 1 and str(precious) in p.stderr, p.stderr
+    assert precious.read_text() == "words"
 
 
 def test_exit_codes(tmp_path):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reload: new worker processes under traffic, and nobody notices."""
 import contextlib
+import os
 import signal
 import socket
 import ssl
@@ -275,6 +276,42 @@ def test_a_port_of_somebody_else_refuses_the_reload(appliance, backend):
         assert fl.get(port).status == 200
     reload_ok(a)
     assert fl.get(taken).status == 200
+
+
+def test_a_refused_reload_leaves_http_admin_and_events_where_they_are(appliance, backend):
+    port, old, new, o = fl.free_port(), fl.free_port(), fl.free_port(), backend()
+    config = "admin {{ socket @SOCKET@; http 127.0.0.1:{} }}\nerror-log @DIR@/{} info\n{}"
+    a = appliance(fl.web(port, o.addr, workers=2, top=config.format(old, "events", "")))
+    refused = config.format(new, "other", "access-log /nonexistent/log combined")
+    a.write(fl.web(port, o.addr, workers=2, top=refused))
+    assert a.ask("reload")[0] == 1
+    control = {p.pid for p in a.processes("control")}
+    for pid in control:
+        os.kill(pid, signal.SIGKILL)
+    fl.wait_for("another control", lambda: {p.pid for p in a.processes("control")} - control)
+    fl.wait_for("it answers", lambda: not refuses(old) and fl.get(old, "/ready").status == 200)
+    assert refuses(new)
+    fl.wait_for("the event", lambda: "control pid" in (a.dir / "events").read_text())
+
+
+def test_http_admin_opens_to_all_addresses_on_its_port(appliance, backend):
+    port, http, o = fl.free_port(), fl.free_port(), backend()
+    config = "admin {{ socket @SOCKET@; http {}:{} }}"
+    a = appliance(fl.web(port, o.addr, workers=1, top=config.format("127.0.0.1", http)))
+    reload_ok(a, fl.web(port, o.addr, workers=1, top=config.format("0.0.0.0", http)))
+    fl.wait_for("it answers", lambda: not refuses(http) and fl.get(http, "/ready").status == 200)
+
+
+def test_a_shorter_heartbeat_is_for_the_new_workers(appliance, backend):
+    port, o = fl.free_port(), backend()
+    config = "heartbeat-timeout {}\nerror-log @DIR@/events info"
+    a = appliance(fl.web(port, o.addr, workers=2, top=config.format("8s")))
+    with fl.Client(port) as slow:
+        slow.send("GET /?d=1500&n=1000 HTTP/1.1\r\nHost: test\r\n\r\n")
+        fl.wait_for("the request is under way", lambda: a.total("vserver", "requests_active") == 1)
+        reload_ok(a, fl.web(port, o.addr, workers=2, top=config.format("100ms")))
+        assert slow.response().status == 200       # though its worker beats every 2 s
+    assert "worker-hung" not in (a.dir / "events").read_text()
 
 
 def test_many_reloads_leave_nothing_behind(appliance, backend):
