@@ -149,6 +149,7 @@ static const struct bad {
 	{ TCP("policy a { reject 403 }"), 3, 19, "closed", NULL },
 	{ TCP("default respond 200"), 3, 9, "protocol http", NULL },
 	{ TCP("max-body 1k"), 3, 1, "protocol http", NULL },
+	{ TCP("access-log /var/log/x combined"), 3, 1, "protocol http", NULL },
 	{ TCP("via off"), 3, 1, "protocol http", NULL },
 	{ P
 	  "vserver v { listen :80; default use vserver w }\nvserver w { protocol tcp; default use p }",
