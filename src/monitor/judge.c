@@ -10,6 +10,8 @@ bool judge_result(struct stat_mon *m, bool ok, unsigned rise, unsigned fall)
 {
 	uint32_t was = m->state;
 
+	if (!ok && m->check == ST_CHECK_SOCKERR)
+		return false;
 	m->history = (uint16_t)(m->history << 1 | ok);
 	if (ok) {
 		m->passed++;

@@ -7,8 +7,9 @@
 
 #include "stat/stat.h"
 
-/* Takes one result into m's runs, history and state. The first result of all decides alone. True
- * when the state changed. */
+/* Takes one result into m's runs, history and state. The first result of all decides alone. A failure
+ * of our own (m->check is SOCKERR: no descriptor, no memory) says nothing of the service and changes
+ * nothing. True when the state changed. */
 bool judge_result(struct stat_mon *m, bool ok, unsigned rise, unsigned fall);
 /* State of a service from its monitors: DOWN when any is DOWN, UNKNOWN while any is, else UP. */
 uint32_t judge_service(const struct stat_mon *mon, unsigned n);

@@ -45,7 +45,8 @@ struct probe {
 void probe_finish(const struct probe_args *a, uint64_t started_us, bool ok, uint32_t check,
 		  uint32_t http_status,
 		  const char *fmt, ...) FL_PRINTF(6, 7);
-/* The check code and text of a connection error; connected says whether TCP was up. */
+/* The check code of a connection error; connected says whether TCP was up. SOCKERR when the error is
+ * ours (memory, descriptors, ports), not the service's. */
 uint32_t probe_error_check(int err, bool connected, bool tls);
 
 /* ping: replies arrive on shared sockets; the engine starts and stops listening to them. */

@@ -143,6 +143,7 @@ static void on_ready(struct conn *c)
 	char mem[2048], host[ADDR_TEXT_MAX];
 	struct str target = a->mon->send, method = str_cut(&target, ' ');
 	struct sb sb;
+	int err;
 
 	h->connected = true;
 	h->method = http_method_id(method);
@@ -150,8 +151,9 @@ static void on_ready(struct conn *c)
 	sb_fmt(&sb, STR_FMT " " STR_FMT " HTTP/1.1\r\nHost: %s\r\nUser-Agent: fairlead-monitor\r\nAccept: */*\r\n"
 	       "Connection: close\r\n\r\n", STR_ARG(method), STR_ARG(target.n ? target : STR("/")),
 	       a->mon->host ? a->mon->host : a->service->host ? a->service->host : addr_text(&a->to, host));
-	if (sb.over || conn_write(c, mem, sb.n) < 0) {
-		http_end(h, false, ST_CHECK_SOCKERR, "cannot send the request");
+	err = sb.over ? FL_EPROTO_ : conn_write(c, mem, sb.n);
+	if (err < 0) {
+		http_end(h, false, probe_error_check(err, true, a->mon->tls), "cannot send the request");
 		return;
 	}
 	conn_deadline(c, a->mon->timeout_us / 1000);

@@ -6,6 +6,8 @@
 
 #include "monitor/probe.h"
 
+#include <errno.h>
+
 #include "base/env.h"
 #include "base/err.h"
 #include "net/conn.h"
@@ -43,6 +45,8 @@ void probe_finish(const struct probe_args *a, uint64_t started_us, bool ok, uint
 
 uint32_t probe_error_check(int err, bool connected, bool tls)
 {
+	if (err == FL_ENOMEM_ || err == -EMFILE || err == -ENFILE || err == -EADDRNOTAVAIL)
+		return ST_CHECK_SOCKERR;
 	if (err == FL_ETLS_)
 		return ST_CHECK_L6RSP;
 	if (err == FL_ETIMEOUT_)
@@ -111,10 +115,12 @@ static void on_ready(struct conn *c)
 {
 	struct probe_tcp *t = conn_owner(c);
 	const struct lb_monitor *m = t->base.a.mon;
+	int err;
 
 	t->connected = true;
-	if (m->send.n && conn_write(c, m->send.p, m->send.n) < 0) {
-		tcp_end(t, false, ST_CHECK_SOCKERR, "cannot send");
+	err = m->send.n ? conn_write(c, m->send.p, m->send.n) : 0;
+	if (err < 0) {
+		tcp_end(t, false, probe_error_check(err, true, m->tls), "cannot send");
 		return;
 	}
 	if (!m->expect.n)

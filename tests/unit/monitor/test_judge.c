@@ -39,6 +39,24 @@ START_TEST(follows_script)
 }
 END_TEST
 
+/* We had no descriptor: whatever the state is, it stays, and so do the runs towards another. */
+START_TEST(own_failures_are_not_judged)
+{
+	static const uint32_t states[] = { ST_HEALTH_UNKNOWN, ST_HEALTH_UP, ST_HEALTH_DOWN };
+	struct stat_mon m = { .state = states[_i], .check = ST_CHECK_SOCKERR, .passed = 1, .failed = 1, .history = 5 };
+
+	for (int i = 0; i < 5; i++)
+		ck_assert(!judge_result(&m, false, 2, 2));
+	ck_assert_uint_eq(m.state, states[_i]);
+	ck_assert_uint_eq(m.passed, 1);
+	ck_assert_uint_eq(m.failed, 1);
+	ck_assert_uint_eq(m.history, 5);
+	m.check = ST_CHECK_L4CON;
+	judge_result(&m, false, 2, 2);
+	ck_assert_uint_eq(m.state, ST_HEALTH_DOWN);
+}
+END_TEST
+
 START_TEST(any_down_is_down_and_unknown_waits)
 {
 	struct stat_mon m[3] = { { .state = ST_HEALTH_UP }, { .state = ST_HEALTH_UP }, { .state = ST_HEALTH_UP } };
@@ -60,6 +78,7 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(tc, follows_script, 0, sizeof(cases) / sizeof(cases[0]));
+	tcase_add_loop_test(tc, own_failures_are_not_judged, 0, 3);
 	tcase_add_test(tc, any_down_is_down_and_unknown_waits);
 	suite_add_tcase(s, tc);
 	r = srunner_create(s);
