@@ -391,7 +391,8 @@ static void *up_raw(struct txn *t)
 {
 	struct exchange *x = t->up;
 
-	return x->m && x->head_sent && !x->m->chunked && !conn_is_tls(x->m->c) ? x->m->c : NULL;
+	/* Only behind a part that came this way: it is what forbids repeating and our own 100. */
+	return x->m && x->body_used && !x->m->chunked && !conn_is_tls(x->m->c) ? x->m->c : NULL;
 }
 
 static void *up_yield(struct txn *t)

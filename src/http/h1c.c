@@ -162,6 +162,7 @@ int h1c_send_head(struct h1c *m, const struct http_head *h, struct pool *pool)
 	m->seen = 0;
 	m->trailers = NULL;
 	m->t_first_us = 0;
+	m->last_acked = UINT64_MAX;
 	m->t_sent_us = room_now_us();
 	m->out_base = conn_bytes_out(m->c);
 	conn_deadline(m->c, m->response_ms);
@@ -434,13 +435,21 @@ static void on_error(struct conn *c, int err)
 		       fl_err_name(err));
 }
 
-static bool is_client_slow(const struct h1c *m)
+/* The request is still on its way: is it the service that takes nothing of it? */
+static bool is_client_slow(struct h1c *m)
 {
-	uint64_t acked;
+	uint64_t acked = 0;
+	bool moves;
 
 	if (m->pumping)
 		return m->pump.to && room_peer_owes(m->pump.to, &acked);
-	return m->blocked || (m->state == H1C_HEAD && !m->sent_all);
+	if (m->blocked)
+		return true;
+	if (m->state != H1C_HEAD || m->sent_all)
+		return false;
+	moves = !room_peer_owes(m->c, &acked) || acked != m->last_acked;
+	m->last_acked = acked;
+	return moves;
 }
 
 static void on_timeout(struct conn *c)

@@ -327,9 +327,12 @@ static void pump_done(struct conn_pump *p, int err, int side)
 		txn_end(s->t, NULL);
 	} else if (side == 0) {
 		txn_abort(s->t, TXN_CLIENT_ABORT);
-	} else if (!s->resp_head) {
+	} else if (conn_is_dead(p->to)) {
 		s->keep = false;
-		s->blocked = true;      /* the service's mux reads on to its answer or its end */
+		s->blocked = true;      /* the service's mux is told next */
+	} else {
+		s->keep = false;
+		txn_fail(s->t, TXN_NO_MEMORY);
 	}
 }
 

@@ -58,6 +58,7 @@ struct h1c {
 	struct h1_body     body;
 	struct http_head  *trailers;
 	uint64_t           in_counted, out_base, out_counted;
+	uint64_t           last_acked;  /* by the service, at the last deadline */
 	uint64_t           t_connect_us, t_sent_us, t_first_us;
 	struct engine_job  job;         /* start of a pump */
 	struct conn_pump   pump;

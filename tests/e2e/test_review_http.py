@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Uploads that go wrong, clients that take nothing, and what a service must not be made to believe."""
+import socket
+import struct
+import threading
+import time
+
+import fl
+
+MANY = 40_000_000
+
+
+def reset(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def upload(port, method="POST", n=MANY):
+    """A client inside a long body that is moved unseen by now."""
+    c = fl.Client(port)
+    c.send(f"{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: {n}\r\n\r\n" + "x" * 1000)
+    return c
+
+
+def no_request_is_left(f):
+    f.wait_stat("vserver", "web", lambda r: r["requests_active"] == 0)
+    f.wait_stat("service", "app/a1", lambda r: r["requests_active"] == 0)
+
+
+def test_service_resets_an_upload(fairlead, origins):
+    o, port = origins(), fl.free_port()
+    begun, go = threading.Event(), threading.Event()
+
+    def hook(conn, head):
+        conn.exact(1)
+        begun.set()
+        go.wait(10)
+        reset(conn.sock)
+        raise EOFError
+
+    o.hook = hook
+    f = fairlead(fl.web(port, o.addr, vs="body-timeout 20s", pool="response-timeout 20s"))
+    with upload(port) as c:
+        assert begun.wait(10)
+        c.send("y" * 1000)
+        time.sleep(0.2)         # let it become a pump
+        go.set()
+        r = c.response("POST")
+        assert r.status == 502
+    no_request_is_left(f)
+
+
+def test_client_stops_inside_an_upload(fairlead, origins):
+    o, port = origins(), fl.free_port()
+    o.hook = lambda conn, head: conn.exact(MANY)
+    f = fairlead(fl.web(port, o.addr, vs="body-timeout 500ms", pool="response-timeout 500ms"))
+    with upload(port) as c:
+        time.sleep(0.2)
+        c.send("y" * 1000)
+        assert c.response("POST").status == 408
+    no_request_is_left(f)
+
+
+def test_service_takes_nothing_of_an_upload(fairlead, origins):
+    o, port = origins(), fl.free_port()
+    over = threading.Event()
+    o.hook = lambda conn, head: over.wait(30)
+    f = fairlead(fl.web(port, o.addr, vs="body-timeout 500ms", pool="response-timeout 500ms"))
+    try:
+        for framing in ("length", "chunked"):
+            with fl.Client(port) as c:
+                if framing == "length":
+                    c.send(f"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {MANY}\r\n\r\n")
+                else:
+                    c.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+                piece = b"z" * 65536 if framing == "length" else b"10000\r\n" + b"z" * 65536 + b"\r\n"
+
+                def send():
+                    try:
+                        for _ in range(600):
+                            c.send(piece)
+                    except OSError:
+                        pass
+
+                t = threading.Thread(target=send)
+                t.start()
+                assert c.response("POST").status == 504, framing
+                c.sock.shutdown(socket.SHUT_RDWR)
+                t.join()
+        no_request_is_left(f)
+    finally:
+        over.set()
+
+
+def test_part_of_an_upload_is_never_repeated(fairlead, origins):
+    o, port = origins(), fl.free_port()
+    heads = []
+
+    def hook(conn, head):
+        if head.method != "PUT":
+            conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            return True
+        heads.append(head)
+        if len(heads) == 1:
+            conn.exact(300000)
+            raise EOFError
+        conn.exact(1000)
+        conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        raise EOFError
+
+    o.hook = hook
+    fairlead(fl.web(port, o.addr, pool="retries 2"))
+    with fl.Client(port) as c:
+        assert c.get("/").status == 200
+        c.send(f"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {MANY}\r\n\r\n")
+        time.sleep(0.2)
+
+        def send():
+            try:
+                for _ in range(MANY // 65536):
+                    c.send(b"z" * 65536)
+            except OSError:
+                pass
+
+        t = threading.Thread(target=send)
+        t.start()
+        assert c.response("PUT").status == 502
+        c.sock.shutdown(socket.SHUT_RDWR)
+        t.join()
+    assert len(heads) == 1
+
+
+def test_expected_100_comes_before_a_long_body(fairlead, origins):
+    o, port = origins(), fl.free_port()
+    n = 3_000_000
+
+    def hook(conn, head):
+        conn.exact(n)
+        conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        return True
+
+    o.hook = hook
+    fairlead(fl.web(port, o.addr))
+    with fl.Client(port) as c:
+        c.send(f"PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {n}\r\n\r\n")
+        assert c.head().status == 100
+        c.send(b"z" * n)
+        assert c.response("PUT").status == 200
+
+
+def test_pipelining_without_reading_is_bounded(fairlead):
+    port = fl.free_port()
+    f = fairlead(fl.web(port, "127.0.0.1:1", vs="body-timeout 1s\n    policy r { respond 200 \"%s\" }" % ("r" * 1500)))
+    worker = f.workers()[0]
+    before = fl.rss(worker)
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.connect(("127.0.0.1", port))
+    s.settimeout(0.5)
+    requests = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2000
+    sent = 0
+    try:
+        while sent < 6_000_000:
+            sent += s.send(requests)
+    except socket.timeout:
+        pass                    # it stopped reading us, as it should
+    assert sent < 6_000_000
+    assert fl.rss(worker) - before < 8 << 20
+
+    def is_cut():
+        row = f.stat("vserver", "web")
+        return row["connections"] == 0
+
+    fl.wait_for("the client that takes nothing is cut", is_cut, 10)
+    s.close()
+
+
+def test_pipelining_goes_on_when_the_client_reads(fairlead):
+    port = fl.free_port()
+    fairlead(fl.web(port, "127.0.0.1:1", vs="policy r { respond 200 \"%s\" }" % ("r" * 1500)))
+    with fl.Client(port) as c:
+        n = 4000
+        t = threading.Thread(target=lambda: c.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * n))
+        t.start()
+        time.sleep(0.3)
+        for _ in range(n):
+            assert c.response().status == 200
+        t.join()
