@@ -109,6 +109,27 @@ void h1s_closed(struct txn *t)
 
 /* From the connection ------------------------------------------------------------------------- */
 
+/* Answers wait that the client does not take: no request is begun before it does. */
+static void wait_for_peer(struct h1s *s)
+{
+	s->stalled = true;
+	s->last_acked = UINT64_MAX;
+	conn_pause(s->c);
+	conn_deadline(s->c, s->vs->body_timeout_ms);
+}
+
+static void stalled_timeout(struct h1s *s)
+{
+	uint64_t acked = 0;
+
+	if (room_peer_owes(s->c, &acked) && acked == s->last_acked) {
+		h1s_close(s, true);
+		return;
+	}
+	s->last_acked = acked;
+	conn_deadline(s->c, s->vs->body_timeout_ms);
+}
+
 static size_t take_input(struct h1s *s, const uint8_t *p, size_t n)
 {
 	size_t done = 0;
@@ -117,6 +138,10 @@ static size_t take_input(struct h1s *s, const uint8_t *p, size_t n)
 	while (done < n) {
 		size_t used = 0;
 
+		if (s->state == S_IDLE && conn_pending(s->c) >= HTTP_WRITE_MAX) {
+			wait_for_peer(s);
+			return done;
+		}
 		if (s->state == S_IDLE) {
 			if (turns++ == TURN_REQUESTS) {
 				engine_defer(http_room.w.engine, &s->again);
@@ -197,14 +222,30 @@ static void on_drained(struct conn *c)
 {
 	struct h1s *s = conn_owner(c);
 
-	if (s->state == S_BUSY && s->t)
+	if (s->state == S_BUSY && s->t) {
 		txn_credit(s->t);
+	} else if (s->stalled) {
+		s->stalled = false;
+		conn_deadline(c, s->vs->idle_timeout_ms);
+		conn_resume(c);
+	}
+}
+
+/* Is it the client that the request's body waits for? A service that is slow to take it is a
+ * matter of its mux. */
+static bool takes_more(const struct h1s *s)
+{
+	uint64_t acked;
+
+	if (s->pumping)
+		return s->pump.priv && !room_peer_owes(s->pump.to, &acked);
+	return !s->pump_wanted && txn_room(s->t) > 0;
 }
 
 static void busy_timeout(struct h1s *s)
 {
 	uint64_t acked = 0;
-	bool waits_for_body = !s->req_ended && !s->blocked && !s->pump_wanted && txn_room(s->t) > 0;
+	bool waits_for_body = !s->req_ended && !s->blocked && takes_more(s);
 
 	if (waits_for_body) {
 		s->keep = false;
@@ -238,7 +279,10 @@ static void on_timeout(struct conn *c)
 			busy_timeout(s);
 		break;
 	default:
-		h1s_close(s, false);
+		if (s->stalled)
+			stalled_timeout(s);
+		else
+			h1s_close(s, false);
 	}
 }
 

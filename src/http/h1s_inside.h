@@ -38,6 +38,7 @@ struct h1s {
 	struct engine_job  job, again;
 	struct conn_pump   pump;
 	bool               pump_wanted, pumping;
+	bool               stalled;                     /* IDLE: the peer does not take its answers */
 	struct tunnel     *tunnel;
 };
 
