@@ -5,16 +5,20 @@
  * Each served socket is one level-triggered watch, so what the budget leaves is found in the next turn, after
  * other listeners had theirs. When descriptors or memory are short, all listeners of the process pause
  * and come back after a delay that doubles (10 ms .. 1 s): a level-triggered socket would spin
- * otherwise. One descriptor is held in reserve: it is given up to accept and close one
- * waiting client, so that clients hear of the shortage instead of hanging (ROBUSTNESS F14).
+ * otherwise. The last descriptors are not for clients: the kernel gives the lowest free number, so an
+ * accepted one near the limit says that all below are in use. Should the rest run out, too, one more
+ * is held to accept and close one waiting client, so that clients hear of the shortage instead of
+ * hanging (ROBUSTNESS F14).
  */
 #include "config.h"
 
 #include "net/listener.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/env.h"
 #include "base/err.h"
@@ -25,6 +29,8 @@
 #define BACKOFF_MIN_MS 10
 #define BACKOFF_MAX_MS 1000
 #define CLIENT_KEEPIDLE_S 60
+#define RESERVE_MIN 16
+#define RESERVE_MAX 256
 
 struct served {
 	struct engine_watch w;
@@ -47,6 +53,8 @@ static struct {
 	bool           waiting;          /* paused by shortage */
 	bool           paused;           /* paused by listener_pause_all() */
 	int            reserve;          /* -1: none */
+	int            edge;             /* descriptors from here on are not for clients */
+	void         (*on_shortage)(void);
 } acc = { .reserve = -1 };
 
 /* The master's part ------------------------------------------------------------------------ */
@@ -100,30 +108,55 @@ static void apply_all(void)
 	}
 }
 
+static void find_edge(void)
+{
+	struct rlimit r;
+	rlim_t keep;
+
+	acc.edge = INT_MAX;
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur > INT_MAX)
+		return;
+	keep = r.rlim_cur / 20;
+	keep = FL_MIN(FL_MAX(keep, (rlim_t)RESERVE_MIN), (rlim_t)RESERVE_MAX);
+	acc.edge = (int)(r.rlim_cur - FL_MIN(keep, r.rlim_cur / 2));
+}
+
+void listener_on_shortage(void (*fn)(void))
+{
+	acc.on_shortage = fn;
+}
+
 static void on_back(struct timer *t)
 {
 	(void)t;
+	find_edge();
 	acc.waiting = false;
 	apply_all();
+}
+
+static void refuse(int c)
+{
+	struct linger now = { .l_onoff = 1 };
+
+	env_setsockopt(c, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	env_close(c);
 }
 
 /* One client is accepted with the reserved descriptor and reset, so that it can go elsewhere. */
 static void refuse_one(int fd)
 {
-	struct linger now = { .l_onoff = 1 };
 	int c;
 
 	if (acc.reserve < 0)
 		return;
 	env_close(acc.reserve);
 	c = env_accept(fd, NULL, NULL);
-	if (c >= 0) {
-		env_setsockopt(c, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-		env_close(c);
-	}
+	if (c >= 0)
+		refuse(c);
 	acc.reserve = env_open("/dev/null", O_RDONLY | O_CLOEXEC, 0);
 }
 
+/* fd: where one waiting client shall be refused; -1: one was. */
 static void shortage(struct listener *l, int fd, int err)
 {
 	char text[ADDR_TEXT_MAX];
@@ -131,7 +164,7 @@ static void shortage(struct listener *l, int fd, int err)
 
 	if (conn_mod.stat)
 		stat_inc(conn_mod.stat, CTR_PROC_ACCEPT_ERRS);
-	if (err == -EMFILE || err == -ENFILE)
+	if (fd >= 0 && (err == -EMFILE || err == -ENFILE))
 		refuse_one(fd);
 	acc.backoff_ms = acc.backoff_ms ? FL_MIN(acc.backoff_ms * 2, (unsigned)BACKOFF_MAX_MS)
 					: BACKOFF_MIN_MS;
@@ -140,6 +173,8 @@ static void shortage(struct listener *l, int fd, int err)
 		   where, fl_err_text(err), acc.backoff_ms);
 	apply_all();
 	engine_timer(acc.e, &acc.back, acc.backoff_ms);
+	if (err != -ENOMEM && acc.on_shortage)
+		acc.on_shortage();
 }
 
 void listener_pause_all(bool on)
@@ -207,10 +242,14 @@ static void on_acceptable(struct engine_watch *w, unsigned events)
 
 		if (fd == -EAGAIN)
 			return;
-		if (fd >= 0)
+		if (fd >= acc.edge) {
+			refuse(fd);
+			shortage(s->l, -1, -EMFILE);
+		} else if (fd >= 0) {
 			take(s, fd, &peer);
-		else if (!is_the_peers(fd))
+		} else if (!is_the_peers(fd)) {
 			shortage(s->l, w->fd, fd);
+		}
 	}
 }
 
@@ -229,6 +268,7 @@ int listener_start(struct engine *e, struct listener *l, unsigned core)
 		acc.waiting = acc.paused = false;
 		acc.backoff_ms = 0;
 	}
+	find_edge();
 	if (acc.reserve < 0)
 		acc.reserve = env_open("/dev/null", O_RDONLY | O_CLOEXEC, 0);
 	p->core = core;

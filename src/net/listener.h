@@ -33,10 +33,14 @@ struct listener {
 	void                    *priv;  /* listener.c's */
 };
 /* Starts accepting on fds[core]; at most 64 accepts a turn per socket, fair between listeners.
- * EMFILE/ENFILE/ENOMEM: pauses with back-off, counts, answers later. */
+ * EMFILE/ENFILE/ENOMEM and below the reserve: pauses with back-off, counts, answers later. */
 int  listener_start(struct engine *e, struct listener *l, unsigned core);
 void listener_serve(struct listener *l, unsigned core, bool on);      /* adopt, give back */
 void listener_stop(struct listener *l);     /* EPOLL_CTL_DEL everywhere; fds stay open */
 void listener_pause_all(bool on);     /* connection limit of the process */
+/* Accepting stops while fewer than a reserve of descriptors is free (5 % of RLIMIT_NOFILE, 16..256), so
+ * that checks, connections to services and files still get theirs. fn (NULL: none) is told each time,
+ * from the loop: it may close idle clients. One per process. */
+void listener_on_shortage(void (*fn)(void));
 
 #endif

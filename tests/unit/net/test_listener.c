@@ -130,6 +130,70 @@ START_TEST(test_descriptors_run_out)
 }
 END_TEST
 
+static struct conn *kept[64];
+static unsigned n_kept, told;
+static void on_kept(struct listener *x, struct conn *c)
+{
+	static const struct conn_ops ops = { 0 };
+
+	(void)x;
+	kept[n_kept++] = c;
+	conn_start(c, &ops, NULL);
+}
+static void on_short(void)
+{
+	told++;
+}
+/* Closes the oldest, as http does with idle clients. */
+static void close_four(void)
+{
+	told++;
+	for (unsigned i = 0; i < 4; i++)
+		conn_abort(&kept[i]);
+}
+
+/* Clients never get the last descriptors: who owns the rest (checks, services) still finds some. */
+START_TEST(test_reserve_is_not_for_clients)
+{
+	struct rlimit was, few;
+	int mine[40], more[64], n = 0, fd;
+
+	for (int i = 0; i < 40; i++)
+		mine[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	getrlimit(RLIMIT_NOFILE, &was);
+	fd = open("/dev/null", O_RDONLY);
+	few = was;
+	few.rlim_cur = (rlim_t)fd + 30;
+	ck_assert_uint_lt(few.rlim_cur, 320);    /* the reserve is 16 */
+	setrlimit(RLIMIT_NOFILE, &few);
+	n_kept = told = 0;
+	l.accepted = on_kept;
+	listener_on_shortage(on_short);
+	ck_assert_int_eq(listener_start(E, &l, 0), 0);
+	listener_serve(&l, 1, true);
+	for (int i = 0; i < 40; i++)
+		ck_assert_int_eq(connect(mine[i], &l.addr.sa, sizeof(l.addr.in)), 0);
+	RUN(told >= 3);
+	ck_assert_uint_le(n_kept, 14);
+	ck_assert_uint_ge(n_kept, 10);
+	while (n < 64 && (more[n] = open("/dev/null", O_RDONLY)) >= 0)
+		n++;
+	ck_assert_int_ge(n, 16);
+	while (n)
+		close(more[--n]);
+	/* room is made: the next get in, as many as were closed */
+	fd = (int)n_kept;
+	listener_on_shortage(close_four);
+	RUN(n_kept == (unsigned)fd + 4);
+	listener_on_shortage(NULL);
+	setrlimit(RLIMIT_NOFILE, &was);
+	for (unsigned i = 0; i < n_kept; i++)
+		conn_abort(&kept[i]);
+	for (int i = 0; i < 40; i++)
+		close(mine[i]);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("net/listener");
@@ -142,6 +206,7 @@ int main(void)
 	tcase_add_test(t, test_adoption);
 	tcase_add_test(t, test_pause_all);
 	tcase_add_test(t, test_descriptors_run_out);
+	tcase_add_test(t, test_reserve_is_not_for_clients);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);
