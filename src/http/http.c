@@ -22,9 +22,29 @@
 #include "http/module.h"
 #include "http/upstream.h"
 
-#define SWEEP_MS 20u
+#define SWEEP_MS  20u
+#define EVICT_MAX 32u      /* idle clients closed each time descriptors are short */
 
 struct http_room http_room;
+
+/* Descriptors are short: idle clients go, the oldest first. Without a successor to give them to, handing
+ * over is closing; while draining the sweep does it. */
+static void close_idle(void)
+{
+	struct http_room *r = &http_room;
+	unsigned enough = r->n_clients - FL_MIN(r->n_clients, EVICT_MAX);
+
+	if (r->draining)
+		return;
+	LIST_FOREACH_SAFE(it, next, &r->clients) {
+		struct http_client *cl = LIST_ENTRY(it, struct http_client, link);
+
+		if (cl->hand_over)
+			(void)cl->hand_over(cl);
+		if (r->n_clients <= enough)
+			break;
+	}
+}
 
 int http_init(struct http_worker *w)
 {
@@ -47,6 +67,7 @@ int http_init(struct http_worker *w)
 	tunnel_slab(&r->s_tunnel);
 	slab_init(&r->s_h1c, "h1c", sizeof(struct h1c), 32, 0);
 	r->buffer_limit = w->lc ? (size_t)(w->lc->buffer_memory / 10 * 9) : 0;
+	listener_on_shortage(close_idle);
 	err = module_worker_init(w);
 	if (err < 0)
 		http_fini();
@@ -59,6 +80,7 @@ void http_fini(void)
 
 	if (!r->on)
 		return;
+	listener_on_shortage(NULL);
 	http_cut();
 	module_worker_fini();
 	upstream_fini();
