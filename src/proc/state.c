@@ -571,6 +571,11 @@ int state_take(struct master *m, const char *path)
 	if (r == 1 && !build(m, &t))
 		r = FL_EPROTO_;
 	taken_free(&t);
+	if (r == FL_ETIMEOUT_) {
+		fprintf(stderr, "fairlead: another master holds %s and does not answer: it is stopping, or starts just now; "
+			"try again when it is gone\n", path);
+		return -EADDRINUSE;
+	}
 	if (r < 0 && r != -EADDRINUSE)
 		fprintf(stderr, "fairlead: %s: what is there cannot be adopted: %s\n", path, fl_err_text(r));
 	return r;
