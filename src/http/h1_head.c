@@ -353,6 +353,10 @@ static enum h1_reason make_response(struct meaning *m, const struct h1_lex *x,
 		return why;
 	if (h->status < 200 || h->status == 204 || h->status == 304 || method == HM_HEAD ||
 	    (method == HM_CONNECT && h->status < 300)) {
+		/* It may well send the content that 204 cannot have: in front of the next answer. */
+		if (h->status == 204 &&
+		    (h->body == HB_CHUNKED || (h->body == HB_LENGTH && h->length)))
+			m->opt_close = true;
 		h->body = HB_NONE;
 		h->length = 0;
 	}

@@ -284,7 +284,9 @@ static bool read_head(struct h1c *m, const uint8_t *p, size_t n, size_t *used)
 	}
 	*used = (size_t)r;
 	m->seen = 0;
-	if (h.status == 101 && m->upgrade) {
+	/* The only protocol we ask for, see decide_request_upgrade(). */
+	if (h.status == 101 && m->upgrade && h.upgrade &&
+	    str_ieq(h.upgrade_proto, STR("websocket"))) {
 		m->ops->head(m, &h);
 		return false;
 	}
