@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "http/answer.h"
+#include "http/h1_inside.h"
 #include "http/inside.h"
 
 #define VALUE_MAX 8192u
@@ -25,6 +26,18 @@ static bool is_trusted(const struct lb_vserver *vs, const struct addr *client)
 	return false;
 }
 
+/* Many services take '_' for '-' (RFC 3875 section 4.1.18 turns both into one), so do we here. */
+static bool says(struct str name, struct str what, bool whole)
+{
+	if (name.n < what.n || (whole && name.n != what.n))
+		return false;
+	for (size_t i = 0; i < what.n; i++)
+		if (name.p[i] != what.p[i] && !(what.p[i] == '-' && name.p[i] == '_') &&
+		    !str_ieq(str_n(name.p + i, 1), str_n(what.p + i, 1)))
+			return false;
+	return true;
+}
+
 static bool is_about_client(const struct http_field *f)
 {
 	switch (f->id) {
@@ -34,7 +47,8 @@ static bool is_about_client(const struct http_field *f)
 	case HF_X_FORWARDED_HOST:
 		return true;
 	case HF_OTHER:
-		return str_istarts(f->name, STR("X-Forwarded-"));
+		return says(f->name, STR("X-Forwarded-"), false) ||
+		       says(f->name, STR("X-Real-IP"), true);
 	default:
 		return false;
 	}
@@ -140,7 +154,7 @@ static int apply_mod(struct txn *t, struct http_head *h, const struct pol_hdr_mo
 		     const struct pol_facts *f)
 {
 	char mem[VALUE_MAX];
-	struct str v = STR_NULL;
+	struct str v = STR_NULL, host = STR_NULL, authority = STR_NULL;
 	struct sb b;
 	int r;
 
@@ -155,7 +169,13 @@ static int apply_mod(struct txn *t, struct http_head *h, const struct pol_hdr_mo
 	if (!v.p)
 		return FL_ENOMEM_;
 	if (!h->is_response && http_field_id(m->name) == HF_HOST) {
-		h->authority = v;
+		/* what is no host is left out, as any other bad value */
+		enum h1_reason why = h1_authority_normalise(t->pool, v, t->tls, &host, &authority);
+
+		if (why == H1_NOMEM)
+			return FL_ENOMEM_;
+		if (why == H1_OK && host.n)
+			h->authority = v;
 		return 0;
 	}
 	r = m->op == POL_HDR_SET ? head_set(t->pool, h, m->name, v)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Uploads that go wrong, clients that take nothing, and what a service must not be made to believe."""
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -186,3 +187,83 @@ def test_pipelining_goes_on_when_the_client_reads(fairlead):
         for _ in range(n):
             assert c.response().status == 200
         t.join()
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def test_old_client_without_a_host(fairlead, origins):
+    o, port = origins(), fl.free_port()
+    fairlead(fl.web(port, o.addr))
+    with fl.Client(port) as c:
+        c.send("GET /head HTTP/1.0\r\n\r\n")
+        assert f"\r\nHost: {o.addr}\r\n".encode() in c.response().body + b"\r\n"
+
+
+def test_what_untrusted_clients_say_about_themselves_is_dropped(fairlead, origins):
+    o, port = origins(), fl.free_port()
+    fairlead(fl.web(port, o.addr, vs="forwarded off"))
+    said = "".join(f"{n}: 6.6.6.6\r\n" for n in ("X_Forwarded_For", "x-forwarded_for", "X-Real-IP", "X_REAL_IP",
+                                                  "X_Forwarded_Host", "X-Forwarded-Port"))
+    with fl.Client(port) as c:
+        body = c.get("/head", fields=said + "X-Real-IPs: kept\r\nX-Real: kept\r\n").body
+    assert b"6.6.6.6" not in body and body.count(b"kept") == 2
+
+
+def test_set_host_is_a_host_or_nothing(fairlead, origins):
+    o, port = origins(), fl.free_port()
+    fairlead(fl.web(port, o.addr, vs=r'policy h { set-header Host "{http.request.headers[\"x-h\"]}" }'))
+    with fl.Client(port) as c:
+        assert b"\r\nHost: Good.test:81" in c.get("/head", fields="X-H: Good.test:81\r\n").body
+        for bad in ("a b", "a/b", "a@b", "a,b", ""):
+            assert b"\r\nHost: test\r\n" in c.get("/head", fields=f"X-H: {bad}\r\n").body + b"\r\n", bad
+
+
+def test_only_a_true_101_becomes_a_tunnel(fairlead, origins):
+    o, port = origins(), fl.free_port()
+    fairlead(fl.web(port, o.addr))
+    for fields in ("", "Connection: upgrade\r\n", "Upgrade: websocket\r\n", "Connection: upgrade\r\nUpgrade: h2c\r\n"):
+        def hook(conn, head, fields=fields):
+            conn.send(f"HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n".encode())
+            return False
+
+        o.hook = hook
+        with fl.Client(port) as c:
+            assert c.get("/", fields="Connection: upgrade\r\nUpgrade: websocket\r\n").status == 502, fields
+
+
+def test_204_that_claims_a_body_is_not_reused(fairlead, origins):
+    o, port = origins(), fl.free_port()
+    claims = ["Content-Length: 5\r\n"]
+
+    def hook(conn, head):
+        if head.path == "/204":
+            conn.send(f"HTTP/1.1 204 No\r\n{claims[0]}\r\n".encode())
+        else:
+            conn.send(OK)
+        return True
+
+    o.hook = hook
+    fairlead(fl.web(port, o.addr))
+    with fl.Client(port) as c:
+        assert c.get("/204").status == 204
+        assert c.get("/").status == 200
+        assert o.accepted == 2
+        claims[0] = "Content-Length: 0\r\n"
+        assert c.get("/204").status == 204
+        assert c.get("/").status == 200
+        assert o.accepted == 2
+
+
+def test_backup_pool_has_its_own_tls_name(fairlead, origins, certs):
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ctx.load_cert_chain(certs.make("back.test"))
+    names = []
+    ctx.sni_callback = lambda sock, name, context: names.append(name)
+    o, port = origins(tls=ctx), fl.free_port()
+    f = fairlead(fl.web(port, f"127.0.0.1:{fl.free_port()}", pool="backup back",
+                        top=f"pool back {{ monitor none; tls {{ ca {certs.ca} }}; service b {o.addr} }}"))
+    f.ctl("disable", "service", "app/a1")
+    f.wait_service("app/a1", "MAINT")
+    with fl.Client(port) as c:
+        assert c.get("/", host="back.test").status == 200
+    assert names == ["back.test"]
