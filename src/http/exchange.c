@@ -30,6 +30,7 @@ struct exchange {
 	unsigned           n_avoid, retries;
 	bool               req_ended;   /* by the client */
 	bool               body_used;   /* some of the body went out */
+	bool               no_host;     /* the client gave none */
 	bool               head_sent, resp_begun, fresh_only, in_try, waits_continue;
 	enum txn_code      failed;      /* a try failed inside try_service() */
 	struct timer       wait;        /* for 100 */
@@ -168,6 +169,10 @@ static void send_request(struct exchange *x)
 	x->head_sent = true;
 	if (r == 0 && x->req_ended)
 		r = h1c_send_end(x->m, NULL);
+	if (r == FL_ECLOSED_) {         /* its end was not told yet; nothing went out */
+		try_failed(x, TXN_SERVICE_CLOSED, NULL);
+		return;
+	}
 	if (r < 0) {
 		stat_inc(http_room.w.proc, CTR_PROC_NOMEM);
 		give_up(x, r == FL_ELIMIT_ ? TXN_HEAD_SIZE : TXN_NO_MEMORY);
@@ -187,6 +192,34 @@ static void on_ready(struct h1c *m)
 	send_request(x);
 }
 
+/* The name to ask for in TLS: its pool's, else the request's host without brackets. */
+static const char *tls_name(struct txn *t, const struct lb_pool *p, const struct http_head *h)
+{
+	if (!p->tls)
+		return NULL;
+	if (p->sni)
+		return p->sni;
+	return h->host.n && h->host.p[0] != '[' ? pool_strndup(t->pool, h->host.p, h->host.n)
+						: NULL;
+}
+
+/* HTTP/1.0 may come without a host, HTTP/1.1 may not go without: the service is asked by its own
+ * name (RFC 9112 section 3.2). */
+static bool name_host(struct exchange *x)
+{
+	const struct lb_service *s = x->service;
+	char text[ADDR_TEXT_MAX];
+
+	if (x->head->authority.n && !x->no_host)
+		return true;
+	x->no_host = true;
+	if (s->host)
+		x->head->authority = str_c(pool_fmt(x->t->pool, "%s:%u", s->host, s->port));
+	else
+		x->head->authority = pool_str(x->t->pool, str_c(addr_text(&s->addr, text)));
+	return x->head->authority.n > 0;
+}
+
 static struct h1c *take_idle(struct exchange *x)
 {
 	bool safe = http_method_idempotent(x->head->method) && x->head->body == HB_NONE &&
@@ -202,6 +235,11 @@ static void try_once(struct exchange *x)
 {
 	int err = 0;
 
+	if (!name_host(x)) {
+		try_failed(x, TXN_NO_MEMORY, NULL);
+		return;
+	}
+	x->sni = tls_name(x->t, x->service->pool, x->head);
 	x->m = take_idle(x);
 	if (x->m) {
 		h1c_attach(x->m, &user_ops, x);
@@ -348,14 +386,20 @@ static void up_head(struct txn *t, struct http_head *h)
 	try_service(x);
 }
 
+/* A service that takes no more may have said why: its answer or its end comes from the mux. */
+static void sent(struct exchange *x, int r)
+{
+	if (r < 0 && r != FL_ECLOSED_)
+		give_up(x, TXN_NO_MEMORY);
+}
+
 static void up_data(struct txn *t, struct str s)
 {
 	struct exchange *x = t->up;
 
 	x->body_used = true;
 	timer_stop(&x->wait);
-	if (h1c_send_data(x->m, s) < 0)
-		give_up(x, TXN_NO_MEMORY);
+	sent(x, h1c_send_data(x->m, s));
 }
 
 static void up_end(struct txn *t, const struct http_head *trailers)
@@ -368,8 +412,7 @@ static void up_end(struct txn *t, const struct http_head *trailers)
 	if (!x->head_sent)
 		return;             /* an empty body: told when the head goes out */
 	x->body_used = true;
-	if (h1c_send_end(x->m, trailers) < 0)
-		give_up(x, TXN_NO_MEMORY);
+	sent(x, h1c_send_end(x->m, trailers));
 }
 
 static size_t up_room(struct txn *t)
@@ -415,17 +458,6 @@ static const struct txn_up_ops up_ops = {
 	.reset = up_reset,
 };
 
-/* The name to ask for in TLS: the pool's, else the request's host without brackets. */
-static const char *tls_name(struct txn *t, const struct lb_pool *p, const struct http_head *h)
-{
-	if (!p->tls)
-		return NULL;
-	if (p->sni)
-		return p->sni;
-	return h->host.n && h->host.p[0] != '[' ? pool_strndup(t->pool, h->host.p, h->host.n)
-						: NULL;
-}
-
 void exchange_start(struct txn *t, struct lb_pool *pool, struct http_head *fwd)
 {
 	struct exchange *x = slab_get(&http_room.s_exchange);
@@ -437,7 +469,6 @@ void exchange_start(struct txn *t, struct lb_pool *pool, struct http_head *fwd)
 	}
 	x->t = t;
 	x->pool = pool;
-	x->sni = tls_name(t, pool, fwd);
 	timer_init(&x->wait, on_wait_over);
 	txn_forward(t, fwd, &up_ops, x);
 }
