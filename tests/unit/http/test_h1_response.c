@@ -40,6 +40,8 @@ static const struct row accepted[] = {
 	ROW("HEAD and chunked", HEAD, OK "Transfer-Encoding: chunked" E, "200 OK - 1k"),
 	ROW("204", GET, "HTTP/1.1 204 No Content" E, "204 No Content - 1k"),
 	ROW("204 with length", GET, "HTTP/1.1 204 No Content\r\nContent-Length: 5" E,
+	    "204 No Content - 1"),
+	ROW("204 with no length", GET, "HTTP/1.1 204 No Content\r\nContent-Length: 0" E,
 	    "204 No Content - 1k"),
 	ROW("304 keeps the length as a field", GET,
 	    "HTTP/1.1 304 Not Modified\r\nContent-Length: 5" E,
