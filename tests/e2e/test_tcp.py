@@ -232,6 +232,7 @@ def test_reset_of_either_side_ends_the_other(fairlead, server):
             ends.append(b"")
 
     def tear(sock):
+        sock.recv(1)            # a reset before connect() has returned would be its error
         sock.sendall(b"x")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, rst)
     f = fairlead(tcp(port, server(note).addr))
@@ -244,6 +245,7 @@ def test_reset_of_either_side_ends_the_other(fairlead, server):
     port = fl.free_port()
     f = fairlead(tcp(port, server(tear).addr))
     with fl.Client(port) as c:
+        c.sock.sendall(b"g")
         try:
             c.sock.recv(1)
         except OSError:
