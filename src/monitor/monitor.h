@@ -24,7 +24,7 @@ struct monitor_env {
 	struct lb_config *lc;               /* attached */
 	struct stat_seg  *seg;
 	struct stat_row  *proc;
-	/* raw ICMP sockets opened before privileges went; -1: ping fails with SOCKERR */
+	/* raw ICMP sockets opened before privileges went; -1: ping ends with SOCKERR (not judged) */
 	int               ping4_fd, ping6_fd;
 };
 struct monitor;
