@@ -15,13 +15,27 @@
 #include "http/inside.h"
 
 #define LINE_MAX_ 8192u
-#define FIELD_MAX 2048u           /* bytes of one peer's value */
 
-/* As sb_escape(), and the double quote too; "-" for nothing. */
-static void put_quoted(struct sb *b, struct str s)
+/* Largest values, as they are written. Together with what has its length from us they fit into a
+ * line, so that none is ever cut inside a quoted value. */
+#define TARGET_MAX 3072u
+#define PATH_MAX_  2000u
+#define FIELD_MAX  1700u
+#define NAME_MAX_  256u
+
+/* As sb_escape(), and the double quote too; "-" for nothing. At most `max` bytes. */
+static void put_quoted(struct sb *b, struct str s, size_t max)
 {
 	static const char hex[] = "0123456789abcdef";
-	size_t n = FL_MIN(s.n, (size_t)FIELD_MAX), from = 0;
+	size_t n = 0, from = 0;
+
+	for (size_t all = 0; n < s.n; n++) {
+		unsigned char c = (unsigned char)s.p[n];
+
+		all += c >= 0x20 && c < 0x7f && c != '"' && c != '\\' ? 1 : 4;
+		if (all > max)
+			break;
+	}
 
 	if (!s.n) {
 		sb_ch(b, '-');
@@ -40,14 +54,13 @@ static void put_quoted(struct sb *b, struct str s)
 	sb_add(b, s.p + from, n - from);
 }
 
-static void put_target(struct sb *b, const struct http_head *r,
-		       void (*put)(struct sb *, struct str))
+static void put_target(struct sb *b, const struct http_head *r)
 {
-	put(b, r->path);
+	put_quoted(b, r->path, PATH_MAX_);
 	if (r->query.p) {
 		sb_ch(b, '?');
 		if (r->query.n)
-			put(b, r->query);
+			put_quoted(b, r->query, PATH_MAX_);
 	}
 }
 
@@ -95,9 +108,9 @@ static void put_combined(struct sb *b, const struct txn *t, uint64_t wall_us)
 	sb_c(b, " - - [");
 	sb_c(b, clf_time(wall_us));
 	sb_c(b, "] \"");
-	put_quoted(b, r->method_s);
+	put_quoted(b, r->method_s, NAME_MAX_);
 	sb_ch(b, ' ');
-	put_target(b, r, put_quoted);
+	put_target(b, r);
 	sb_ch(b, ' ');
 	sb_c(b, proto_of(r));
 	sb_c(b, "\" ");
@@ -105,19 +118,59 @@ static void put_combined(struct sb *b, const struct txn *t, uint64_t wall_us)
 	sb_ch(b, ' ');
 	sb_u64(b, t->flow[TXN_RESP].bytes);
 	sb_c(b, " \"");
-	put_quoted(b, field_of(r, HF_REFERER));
+	put_quoted(b, field_of(r, HF_REFERER), FIELD_MAX);
 	sb_c(b, "\" \"");
-	put_quoted(b, field_of(r, HF_USER_AGENT));
+	put_quoted(b, field_of(r, HF_USER_AGENT), FIELD_MAX);
 	sb_ch(b, '"');
+}
+
+/* Bytes at the start of s that belong together, if it is UTF-8. */
+static size_t char_len(struct str s)
+{
+	size_t n = 1;
+
+	if ((unsigned char)s.p[0] >= 0xc0)
+		while (n < s.n && n < 4 && ((unsigned char)s.p[n] & 0xc0) == 0x80)
+			n++;
+	return n;
+}
+
+/* A string of at most `max` bytes between its quotes, cut between characters. */
+static void json_str_max(struct sb *b, struct str v, size_t max)
+{
+	char mem[64];
+
+	if (v.n * 6 <= max) {           /* the longest escape has six */
+		sb_json_str(b, v.p ? v : STR(""));
+		return;
+	}
+	sb_ch(b, '"');
+	for (size_t at = 0, k; at < v.n; at += k) {
+		struct str c = str_n(v.p + at, v.n - at);
+		struct sb one;
+
+		k = c.n = char_len(c);
+		sb_init(&one, mem, sizeof(mem));
+		sb_json_str(&one, c);
+		if (one.n - 2 > max)
+			break;
+		max -= one.n - 2;
+		sb_add(b, one.p + 1, one.n - 2);
+	}
+	sb_ch(b, '"');
+}
+
+static void json_value(struct sb *b, const char *name, struct str v, size_t max)
+{
+	sb_c(b, ",\"");
+	sb_c(b, name);
+	sb_c(b, "\":");
+	json_str_max(b, v, max);
 }
 
 static void json_str(struct sb *b, const char *name, struct str v)
 {
-	v.n = FL_MIN(v.n, (size_t)FIELD_MAX);
-	sb_c(b, ",\"");
-	sb_c(b, name);
-	sb_c(b, "\":");
-	sb_json_str(b, v.p ? v : STR(""));
+	json_value(b, name, v, NAME_MAX_);
 }
 
 static void json_u64(struct sb *b, const char *name, uint64_t v)
@@ -149,14 +202,15 @@ static void put_json(struct sb *b, const struct txn *t, uint64_t wall_us)
 {
 	const struct http_head *r = t->req;
 	const struct pol_rule *rule = t->route.v.final;
-	char ip[ADDR_TEXT_MAX], target_mem[FIELD_MAX];
+	char ip[ADDR_TEXT_MAX], target_mem[TARGET_MAX];
 	struct sb target;
 
 	sb_init(&target, target_mem, sizeof(target_mem));
-	sb_str(&target, r->path);
+	sb_str(&target, str_n(r->path.p, FL_MIN(r->path.n, (size_t)TARGET_MAX - 2)));
 	if (r->query.p) {
 		sb_ch(&target, '?');
-		sb_str(&target, r->query);
+		sb_str(&target, str_n(r->query.p,
+				      FL_MIN(r->query.n, (size_t)TARGET_MAX - 1 - target.n)));
 	}
 	json_time(b, wall_us);
 	json_str(b, "client", str_c(addr_text(&t->client, ip)));
@@ -166,7 +220,7 @@ static void put_json(struct sb *b, const struct txn *t, uint64_t wall_us)
 	json_str(b, "service", str_c(t->service ? t->service->full_name : NULL));
 	json_str(b, "method", r->method_s);
 	json_str(b, "host", r->host);
-	json_str(b, "path", sb_get(&target));
+	json_value(b, "path", sb_get(&target), TARGET_MAX);
 	json_str(b, "proto", str_c(proto_of(r)));
 	json_u64(b, "status", t->status);
 	json_u64(b, "bytes", t->flow[TXN_RESP].bytes);
@@ -176,7 +230,7 @@ static void put_json(struct sb *b, const struct txn *t, uint64_t wall_us)
 	json_u64(b, "t_total", since(t->t_start_us, t->t_end_us));
 	json_u64(b, "retries", t->retries);
 	json_str(b, "tls", str_c(t->tls_version));
-	json_str(b, "user_agent", field_of(r, HF_USER_AGENT));
+	json_value(b, "user_agent", field_of(r, HF_USER_AGENT), FIELD_MAX);
 	json_str(b, "reason", str_c(t->reason ? t->reason : txn_code_name(t->code)));
 	sb_ch(b, '}');
 }
