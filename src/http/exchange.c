@@ -31,6 +31,9 @@ struct exchange {
 	bool               req_ended;   /* by the client */
 	bool               body_used;   /* some of the body went out */
 	bool               no_host;     /* the client gave none */
+	bool               tunnel;      /* the connection was given away */
+	size_t             extra;       /* of it, counted already */
+	uint64_t           before[2];   /* content until then */
 	bool               head_sent, resp_begun, fresh_only, in_try, waits_continue;
 	enum txn_code      failed;      /* a try failed inside try_service() */
 	struct timer       wait;        /* for 100 */
@@ -65,12 +68,26 @@ static void give_up(struct exchange *x, enum txn_code why)
 	txn_up_fail(t, why);
 }
 
+/* The service's books of a connection that was given away. */
+static void tunnel_over(struct exchange *x)
+{
+	struct stat_row *row = x->service->stat;
+	uint64_t in = x->t->flow[TXN_REQ].bytes - x->before[TXN_REQ];
+	uint64_t out = x->t->flow[TXN_RESP].bytes - x->before[TXN_RESP];
+
+	stat_add(row, CTR_SERVICE_BYTES_IN, in);
+	stat_add(row, CTR_SERVICE_BYTES_OUT, out - FL_MIN(out, (uint64_t)x->extra));
+	stat_dec(row, CTR_SERVICE_CONN_CUR);
+}
+
 /* The txn is over. */
 static void up_reset(struct txn *t, enum txn_code why)
 {
 	struct exchange *x = t->up;
 
 	t->up = NULL;
+	if (x->tunnel)
+		tunnel_over(x);
 	if (x->m && why == TXN_OK)
 		h1c_release(x->m);
 	else if (x->m)
@@ -441,9 +458,12 @@ static void *up_raw(struct txn *t)
 static void *up_yield(struct txn *t)
 {
 	struct exchange *x = t->up;
-	struct conn *c = x->m ? h1c_yield(x->m) : NULL;
+	struct conn *c = x->m ? h1c_yield(x->m, &x->extra) : NULL;
 
 	x->m = NULL;
+	x->tunnel = c != NULL;
+	x->before[TXN_REQ] = t->flow[TXN_REQ].bytes;
+	x->before[TXN_RESP] = t->flow[TXN_RESP].bytes;
 	return c;
 }
 

@@ -82,12 +82,14 @@ void h1c_drop(struct h1c *m)
 	forget(m);
 }
 
-struct conn *h1c_yield(struct h1c *m)
+struct conn *h1c_yield(struct h1c *m, size_t *extra)
 {
 	struct conn *c = m->c;
 
 	h1c_count_bytes(m);
+	*extra = m->extra;
 	m->c = NULL;
+	stat_inc(m->service->stat, CTR_SERVICE_CONN_CUR);       /* forget() takes one away */
 	forget(m);
 	return c;
 }
@@ -287,6 +289,7 @@ static bool read_head(struct h1c *m, const uint8_t *p, size_t n, size_t *used)
 	/* The only protocol we ask for, see decide_request_upgrade(). */
 	if (h.status == 101 && m->upgrade && h.upgrade &&
 	    str_ieq(h.upgrade_proto, STR("websocket"))) {
+		m->extra = n - (size_t)r;
 		m->ops->head(m, &h);
 		return false;
 	}

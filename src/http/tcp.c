@@ -94,6 +94,14 @@ static void drop_service(struct tcp *x)
 
 /* Choosing and connecting -------------------------------------------------------------------- */
 
+/* Both the vserver and the pool limit the silence: the shorter one holds. */
+static uint64_t idle_ms(const struct tcp *x)
+{
+	uint64_t vs = x->vs->idle_timeout_ms, pool = x->s->pool->idle_timeout_ms;
+
+	return vs && pool ? FL_MIN(vs, pool) : FL_MAX(vs, pool);
+}
+
 static void on_service_ready(struct conn *c)
 {
 	struct tcp *x = conn_owner(c);
@@ -101,7 +109,7 @@ static void on_service_ready(struct conn *c)
 
 	stat_add(x->s->stat, CTR_SERVICE_CONNECT_US, room_now_us() - x->t_connect_us);
 	x->client = x->service = NULL;
-	x->tunnel = tunnel_start(a, b, x->vs->idle_timeout_ms, relay_over, x);
+	x->tunnel = tunnel_start(a, b, idle_ms(x), relay_over, x);
 	if (!x->tunnel) {
 		leave_service(x, true);
 		end(x);

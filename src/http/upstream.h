@@ -55,6 +55,7 @@ struct h1c {
 		counted;
 	unsigned           n_info;
 	size_t             seen;
+	size_t             extra;       /* input behind the head of a 101 */
 	struct h1_body     body;
 	struct http_head  *trailers;
 	uint64_t           in_counted, out_base, out_counted;
@@ -94,8 +95,10 @@ bool h1c_unsent(const struct h1c *m);
 void h1c_release(struct h1c *m);
 /* The user gives up: closed at once. */
 void h1c_drop(struct h1c *m);
-/* Gives the connection away (tunnel); m is gone afterwards. */
-struct conn *h1c_yield(struct h1c *m);
+/* Gives the connection away (tunnel); m is gone afterwards. In the service's books it stays open:
+ * the caller counts its further bytes and its end. *extra: bytes behind the head that are counted
+ * already. */
+struct conn *h1c_yield(struct h1c *m, size_t *extra);
 void h1c_count_bytes(struct h1c *m);
 struct h1c *h1c_new(struct lb_service *s);
 extern const struct conn_ops h1c_conn_ops;

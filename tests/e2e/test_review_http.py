@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Uploads that go wrong, clients that take nothing, and what a service must not be made to believe."""
+import json
 import socket
 import ssl
 import struct
@@ -267,3 +268,48 @@ def test_backup_pool_has_its_own_tls_name(fairlead, origins, certs):
     with fl.Client(port) as c:
         assert c.get("/", host="back.test").status == 200
     assert names == ["back.test"]
+
+
+def test_a_tunnel_is_in_the_services_books(fairlead, origins):
+    o, port = origins(), fl.free_port()
+    f = fairlead(fl.web(port, o.addr))
+    with fl.Client(port) as c:
+        assert c.get("/upgrade", fields="Connection: upgrade\r\nUpgrade: websocket\r\n").status == 101
+        c.send(b"u" * 100_000)
+        assert c.read_exact(100_006)[:6] == b"hello\n"
+        f.wait_stat("vserver", "web", lambda r: r["upgrades"] == 1)
+        assert f.stat("service", "app/a1")["connections"] == 1
+    f.wait_stat("service", "app/a1", lambda r: r["connections"] == 0 and r["bytes_out"] > 100_000)
+    row = f.stat("service", "app/a1")
+    assert 100_000 < row["bytes_in"] < 101_000 and 100_006 < row["bytes_out"] < 100_500
+
+
+def test_tcp_obeys_the_pools_idle_timeout(fairlead, origins):
+    o, port = origins(), fl.free_port()
+    fairlead(fl.web(port, o.addr, vs="protocol tcp\n    idle-timeout 60s", pool="idle-timeout 500ms"))
+    with fl.Client(port) as c:
+        assert c.get("/").status == 200
+        begin = time.monotonic()
+        assert c.is_closed(8)
+        assert time.monotonic() - begin > 0.4
+
+
+def test_log_lines_are_whole_whatever_the_values(fairlead, origins, tmp_path):
+    o, port = origins(), fl.free_port()
+    folder = tmp_path / "log"
+    folder.mkdir()
+    folder.chmod(0o777)
+    logs = {kind: folder / f"{kind}.log" for kind in ("json", "combined")}
+    fairlead(f"access-log {logs['combined']} combined\n" + fl.web(port, o.addr, vs=f"max-head 64k\n    access-log {logs['json']} json"))
+    agents = ["\x80" * 5000, '"' * 5000, "\\" * 7000, "é" * 3000, "a" * 7000, "short"]
+    for agent in agents:
+        with fl.Client(port) as c:
+            value = agent.encode("utf-8" if "é" in agent else "latin-1")
+            c.send(f"GET /{'p' * 3000}?{'%22' * 1500} HTTP/1.1\r\nHost: {'h' * 60}\r\n".encode() +
+                   b"Referer: " + value + b"\r\nUser-Agent: " + value + b"\r\n\r\n")
+            assert c.response().status == 200
+    fl.wait_for("all lines", lambda: logs["json"].read_bytes().count(b"\n") == len(agents))
+    for line, agent in zip(logs["json"].read_bytes().splitlines(), agents):
+        row = json.loads(line.decode())
+        assert row["host"] == "h" * 60 and row["path"].startswith("/ppp") and "reason" in row
+        assert "\x80" in agent or agent.startswith(row["user_agent"]) and row["user_agent"]
