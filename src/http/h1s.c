@@ -324,7 +324,8 @@ static bool hand_over(struct http_client *cl)
 	fd = conn_detach(&s->c);
 	if (fd < 0)
 		return true;
-	if (http_room.give(http_room.give_ctx, fd, cl->listen_name, &peer)) {
+	if (http_room.give(http_room.give_ctx, fd, room_listen_name(cl->listener, s->vs),
+			   &peer)) {
 		stat_inc(http_room.w.proc, CTR_PROC_HANDED_OVER);
 		h1s_gone(s);
 		return true;

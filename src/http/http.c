@@ -127,7 +127,7 @@ bool room_client_add(struct http_client *cl, struct lb_vserver *vs, struct liste
 
 	cl->vs = vs;
 	cl->lrow = l ? l->stat : NULL;
-	cl->listen_name = room_listen_name(l, vs);
+	cl->listener = l;
 	list_init(&cl->link);
 	if ((vs->max_connections && vs->n_conns >= vs->max_connections) ||
 	    (all && r->n_clients >= all)) {

@@ -28,7 +28,7 @@ struct http_client {
 	struct list        link;
 	struct lb_vserver *vs;
 	struct stat_row   *lrow;                /* of the listener */
-	const char        *listen_name;
+	const struct listener *listener;        /* NULL: none; lives as long as the worker */
 	/* Draining: an idle clear one gives its descriptor away. False: not now. */
 	bool             (*hand_over)(struct http_client *cl);
 	void             (*cut)(struct http_client *cl);
