@@ -19,7 +19,7 @@
 #include "base/err.h"
 #include "base/log.h"
 
-#define BEAT_MS     250u
+#define BEAT_MS     2000u
 #define LOADING_MS 60000u /* a configuration may take this long to load before we count as hung */
 
 struct loaded {

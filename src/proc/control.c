@@ -24,8 +24,8 @@
 #include "base/log.h"
 #include "proc/msg.h"
 
-#define QUIET_CYCLES 8u       /* folds without a row before it sleeps */
-#define IDLE_MS      200
+#define QUIET_CYCLES 3u       /* folds without a row before it sleeps */
+#define IDLE_MS      900      /* below half of what the master waits for */
 #define KICK_MS      50
 #define ADMIN_MS     10000     /* an admin thread that is silent for so long takes the process down */
 

@@ -213,7 +213,7 @@ static void greet(struct master *m)
 static void on_tick(struct timer *t)
 {
 	struct master *m = FL_CONTAINER_OF(t, struct master, tick);
-	uint64_t beat = m->cur ? m->cur->man->heartbeat_us / 4000 : 125;
+	uint64_t beat = m->cur ? m->cur->man->heartbeat_us * 2 / 5000 : 125;
 
 	m->tick_ms = m->stopping ? 20 : FL_MIN(FL_MAX(beat, (uint64_t)FAST_MS), (uint64_t)250);
 	stat_heartbeat(m->seg, env_now_us() / 1000);
