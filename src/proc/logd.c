@@ -28,7 +28,7 @@
 
 struct out {
 	int      fd;                   /* -1: none */
-	bool     events;
+	bool     events, is_socket;
 	char    *buf;
 	size_t   n;
 	char     path[128];
@@ -83,7 +83,9 @@ static void flush(struct out *o)
 		return;
 	}
 	while (done < o->n) {
-		ssize_t w = env_write(o->fd, o->buf + done, o->n - done);
+		/* journald's socket cannot be opened anew without waiting, as pipes and terminals are. */
+		ssize_t w = o->is_socket ? env_send(o->fd, o->buf + done, o->n - done, MSG_DONTWAIT) :
+					   env_write(o->fd, o->buf + done, o->n - done);
 
 		if (w <= 0) {
 			o->err = w < 0 ? (int)w : -EIO;
@@ -129,6 +131,7 @@ static void set_stream(struct msg_in *in)
 {
 	uint32_t id = in->m.slot;
 	int fd = msg_take_fd(in, 0);
+	struct stat st;
 	struct out *o;
 
 	if (id == STAT_NO_SLOT) {
@@ -154,6 +157,7 @@ static void set_stream(struct msg_in *in)
 	if (o->fd >= 0)
 		env_close(o->fd);
 	o->fd = fd;
+	o->is_socket = fd >= 0 && env_fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 	o->events = in->m.arg != 0;
 	snprintf(o->path, sizeof(o->path), "%.127s", in->text);
 }
