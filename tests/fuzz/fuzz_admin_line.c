@@ -3,9 +3,8 @@
  * fuzz_admin_line.c - any bytes as a line of the control socket
  *
  * A line is cut into commands, words and a call. Words that came out must go in again quoted and
- * come out the same;
- * a call that fits its row must fit it again when its words are written anew; a refusal must say
- * something printable.
+ * come out the same; a call that fits its row must fit it again when its words are written anew; a
+ * refusal must say something printable.
  */
 #include "config.h"
 
