@@ -97,7 +97,7 @@ static void drop_service(struct tcp *x)
 /* Both the vserver and the pool limit the silence: the shorter one holds. */
 static uint64_t idle_ms(const struct tcp *x)
 {
-	uint64_t vs = x->vs->idle_timeout_ms, pool = x->s->pool->idle_timeout_ms;
+	uint64_t vs = x->vs->idle_timeout_ms, pool = x->s->pool->tcp_idle_ms;
 
 	return vs && pool ? FL_MIN(vs, pool) : FL_MAX(vs, pool);
 }

@@ -213,6 +213,8 @@ static void build_pool(struct lb_builder *b, struct lb_pool *p, const struct con
 	p->method = methods[FL_MIN((uint64_t)method->i, FL_ARRAY_LEN(methods) - 1)];
 	p->connect_timeout_ms = (uint64_t)conf_opt_int(n, D_POOL_CONNECT_TIMEOUT) / 1000;
 	p->response_timeout_ms = (uint64_t)conf_opt_int(n, D_POOL_RESPONSE_TIMEOUT) / 1000;
+	/* Only when it is written: the default is about pooled connections and would be short for a relay. */
+	p->tcp_idle_ms = conf_child(n, D_POOL_IDLE_TIMEOUT) ? (uint64_t)conf_opt_int(n, D_POOL_IDLE_TIMEOUT) / 1000 : 0;
 	p->idle_timeout_ms = (uint64_t)conf_opt_int(n, D_POOL_IDLE_TIMEOUT) / 1000;
 	p->idle_max = (unsigned)conf_opt_int(n, D_POOL_IDLE_MAX);
 	p->retries = (unsigned)conf_opt_int(n, D_POOL_RETRIES);

@@ -82,6 +82,7 @@ struct lb_pool {
 	struct tls_client  *tls;               /* NULL: clear, or built without TLS */
 	const char         *sni;
 	uint64_t            connect_timeout_ms, response_timeout_ms, idle_timeout_ms;
+	uint64_t            tcp_idle_ms;       /* longest silence of an L4 connection here; 0: the vserver's rules */
 	unsigned            idle_max, retries;
 	const char         *congestion;
 	/* run time */
