@@ -71,14 +71,15 @@ def test_second_head_has_the_whole_time(site):
 
 
 def test_idle_connection_is_closed_without_a_word(site):
-    f, _, port = site("idle-timeout 300ms")
+    """Between requests by idle-timeout; before the first one head-timeout counts."""
+    f, _, port = site("idle-timeout 300ms; head-timeout 1s")
     with fl.Client(port) as c:
         assert c.get("/").status == 200
         data, s = took(c.read_to_end)
         assert data == b"" and 0.2 < s < 3 * fl.SLOW
     with fl.Client(port) as c:
         data, s = took(c.read_to_end)
-        assert data == b""
+        assert data == b"" and 0.9 < s < 3 * fl.SLOW
     assert f.stat("vserver", "web")["timeouts_client"] == 0
 
 
