@@ -83,7 +83,7 @@ def test_200_kills_of_random_workers(appliance, backend, load, goal):
         time.sleep(max(0, t + 0.06 * fl.SLOW - time.monotonic()))
     report = x.stop()
     watch.stop()
-    bad = chaoslib.unattributed(report["failures"], kills, slack=0.03)
+    bad = chaoslib.unattributed(report["failures"], kills, slack=0.05)
     assert bad == [], f"{len(bad)} of {chaoslib.counts(report)}: {bad[:5]}"
     # in flight on one of two workers: the rate times the time of a request, and those just accepted
     in_flight = max(8, report["ok"] / report["seconds"] * report["latency_us"]["p90"] / 1e6)

@@ -349,7 +349,7 @@ class Watch(threading.Thread):
 ABRUPT = {"rst", "eof", "cut", "tls"}
 
 
-def unattributed(failures, kills, slack=0.15):
+def unattributed(failures, kills, slack=0.3):
     """Failures that no kill explains. A request on a worker that was killed at t was begun before t and broke at t;
     slack is for a client and a machine that are late."""
     slack *= fl.SLOW
