@@ -19,6 +19,7 @@
 #include "proc/tickets.h"
 
 #define LOG_KICK_MS    50
+#define CONTROL_KICK_MS 20
 #define ALONE_MS       10000
 
 /* Figures and logs ------------------------------------------------------------------------ */
@@ -43,6 +44,18 @@ static void count_load(struct worker *w)
 	w->last_busy = busy;
 }
 
+/* The consolidator sleeps when some folds in a row found nothing, which a late tick of ours can cause at any
+ * time: so it is woken behind what was flushed, now and then while we tick, and behind the last. */
+static void kick_control(struct worker *w, bool always)
+{
+	uint64_t now = engine_now_ms(w->engine);
+
+	if (!always && now - w->control_kicked_ms < CONTROL_KICK_MS)
+		return;
+	w->control_kicked_ms = now;
+	kick(w->start->gen->start->wake_control);
+}
+
 /* Once per consolidation interval while there is something to tell; a clean cycle ends it. */
 static void on_tick(void *ctx)
 {
@@ -51,10 +64,12 @@ static void on_tick(void *ctx)
 	if (stat_is_dirty(w->seg)) {
 		count_load(w);
 		stat_flush(w->seg, engine_now_ms(w->engine));
+		kick_control(w, false);
 		return;
 	}
 	w->ticking = false;
 	(void)engine_tick(w->engine, 0, NULL, NULL);
+	kick_control(w, true);
 }
 
 static void on_flush(struct engine_hook *h)
@@ -65,7 +80,6 @@ static void on_flush(struct engine_hook *h)
 		return;
 	w->ticking = true;
 	(void)engine_tick(w->engine, w->lc->consolidate_us, on_tick, w);
-	kick(w->start->gen->start->wake_control);
 }
 
 static void put_log(struct worker *w, uint32_t stream, enum log_level lvl, uint32_t ev, const char *line, size_t n)

@@ -26,7 +26,7 @@ struct worker {
 	uint64_t           beat_ms;
 	uint64_t           seen_board;
 	uint64_t           last_turns, last_busy;
-	uint64_t           log_kicked_ms;
+	uint64_t           log_kicked_ms, control_kicked_ms;
 	bool               ticking, serving, prober;
 	/* draining */
 	bool               retired, stopped;
