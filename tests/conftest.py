@@ -6,6 +6,9 @@ Environment (all set by ./dev, none needed by hand):
   FL_SLOW=N          everything may take N times as long (sanitizers)
   FL_STRICT_SKIPS=1  a skip must be listed in tests/skips
   FL_TEST_REPORT     file to write "PASSED FAILED SKIPPED" to
+
+A test that failed because something was late (a wait of the harness ran out) is tried again, best of 3: a
+duration is not a count. Whatever else fails, fails at once. Each repeat is listed at the end.
 """
 import contextlib
 import fnmatch
@@ -15,13 +18,18 @@ import re
 import signal
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 HERE = pathlib.Path(__file__).resolve().parent
 SLOW = float(os.environ.get("FL_SLOW") or 1)
 LIMIT_S = 120
 SANITIZER = re.compile(rb"ERROR: (?:Address|Leak)Sanitizer|: runtime error: |: bug: .*ASSERT\(")
 
+TRIES = 3
+LATE = re.compile(r"not (?:so|done) after [\d.]+ s")
+
 skips = []          # (test id, reason)
+late = []           # (test id, what was late)
 broken = []         # lines that fail the run without being a test
 
 
@@ -54,6 +62,30 @@ def pytest_runtest_setup(item):
 def pytest_runtest_call(item):
     with time_limit(item):
         yield
+
+
+# Lateness
+
+def was_late(reports):
+    """What was late, when that is all that failed."""
+    failed = [r for r in reports if r.failed]
+    words = [LATE.search(str(getattr(r.longrepr, "reprcrash", None) or r.longrepr)) for r in failed]
+    return words[0].group() if failed and all(words) else None
+
+
+def pytest_runtest_protocol(item, nextitem):
+    for attempt in range(1, TRIES + 1):
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        words = was_late(reports)
+        if words and attempt < TRIES:
+            late.append((item.nodeid, words))
+            item._initrequest()
+            continue
+        for report in reports:
+            item.ihook.pytest_runtest_logreport(report=report)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        return True
 
 
 # Skips
@@ -108,6 +140,8 @@ def pytest_sessionfinish(session, exitstatus):
 def pytest_terminal_summary(terminalreporter):
     for nodeid, reason in skips:
         terminalreporter.write_line(f"SKIPPED {nodeid}: {reason}")
+    for nodeid, words in late:
+        terminalreporter.write_line(f"LATE {nodeid}: {words}; tried again")
     for line in broken:
         terminalreporter.write_line(f"error: {line}", red=True)
     report = os.environ.get("FL_TEST_REPORT")
