@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Tests of the room `policy`
 check_PROGRAMS += tests/unit/policy/test_eval
-tests_unit_policy_test_eval_SOURCES = tests/unit/policy/test_eval.c tests/unit/policy/facts.h
+tests_unit_policy_test_eval_SOURCES = tests/unit/policy/test_eval.c tests/unit/policy/facts.h tests/unit/heapcount.h
 tests_unit_policy_test_eval_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_policy_test_eval_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 check_PROGRAMS += tests/unit/policy/test_errors
