@@ -77,8 +77,26 @@ bool ip_eq(struct ip a, struct ip b)
 	return ip_cmp(a, b) == 0;
 }
 
+/* inet_ntop() goes through printf: on the request path that is felt. */
+static const char *ip4_text(const uint8_t b[4], char *out)
+{
+	char *at = out;
+
+	for (unsigned i = 0; i < 4; i++) {
+		if (b[i] >= 100)
+			*at++ = (char)('0' + b[i] / 100);
+		if (b[i] >= 10)
+			*at++ = (char)('0' + b[i] / 10 % 10);
+		*at++ = (char)('0' + b[i] % 10);
+		*at++ = i < 3 ? '.' : '\0';
+	}
+	return out;
+}
+
 const char *ip_text(struct ip ip, char out[ADDR_TEXT_MAX])
 {
+	if (ip.family == AF_INET)
+		return ip4_text(ip.b, out);
 	if (!ip_len(&ip) || !inet_ntop(ip.family, ip.b, out, ADDR_TEXT_MAX))
 		snprintf(out, ADDR_TEXT_MAX, "-");
 	return out;

@@ -62,7 +62,7 @@ static size_t sb_room(struct sb *b, size_t n)
 	return n;
 }
 
-void sb_add(struct sb *b, const void *p, size_t n)
+void sb_add_slow(struct sb *b, const void *p, size_t n)
 {
 	size_t fit = sb_room(b, n);
 
@@ -71,21 +71,6 @@ void sb_add(struct sb *b, const void *p, size_t n)
 	b->n += fit;
 	if (b->cap)
 		b->p[b->n] = '\0';
-}
-
-void sb_str(struct sb *b, struct str s)
-{
-	sb_add(b, s.p, s.n);
-}
-
-void sb_c(struct sb *b, const char *z)
-{
-	sb_str(b, str_c(z));
-}
-
-void sb_ch(struct sb *b, char c)
-{
-	sb_add(b, &c, 1);
 }
 
 void sb_u64(struct sb *b, uint64_t v)

@@ -61,10 +61,21 @@ struct sb {
 void sb_init(struct sb *b, char *mem, size_t cap);
 void sb_init_heap(struct sb *b);                       /* `over` then means out of memory */
 void sb_free(struct sb *b);                            /* no-op on a fixed one */
-void sb_add(struct sb *b, const void *p, size_t n);
-void sb_str(struct sb *b, struct str s);
-void sb_c(struct sb *b, const char *z);
-void sb_ch(struct sb *b, char c);
+void sb_add_slow(struct sb *b, const void *p, size_t n);       /* sb_add() where it may not fit */
+static inline void sb_add(struct sb *b, const void *p, size_t n)
+{
+	if (FL_UNLIKELY(b->over || n >= b->cap - b->n)) {
+		sb_add_slow(b, p, n);
+		return;
+	}
+	if (n)
+		memcpy(b->p + b->n, p, n);
+	b->n += n;
+	b->p[b->n] = '\0';
+}
+static inline void sb_str(struct sb *b, struct str s) { sb_add(b, s.p, s.n); }
+static inline void sb_c(struct sb *b, const char *z) { sb_add(b, z, z ? strlen(z) : 0); }
+static inline void sb_ch(struct sb *b, char c) { sb_add(b, &c, 1); }
 void sb_u64(struct sb *b, uint64_t v);
 void sb_fmt(struct sb *b, const char *fmt, ...) FL_PRINTF(2, 3);
 void sb_vfmt(struct sb *b, const char *fmt, va_list ap) FL_PRINTF(2, 0);

@@ -202,7 +202,7 @@ static void put_json(struct sb *b, const struct txn *t, uint64_t wall_us)
 {
 	const struct http_head *r = t->req;
 	const struct pol_rule *rule = t->route.v.final;
-	char ip[ADDR_TEXT_MAX], target_mem[TARGET_MAX];
+	char ip[ADDR_TEXT_MAX], target_mem[TARGET_MAX] FL_UNINIT;
 	struct sb target;
 
 	sb_init(&target, target_mem, sizeof(target_mem));
@@ -237,8 +237,8 @@ static void put_json(struct sb *b, const struct txn *t, uint64_t wall_us)
 
 static void put_custom(struct sb *b, const struct txn *t)
 {
-	char mem[LINE_MAX_];
-	struct http_facts h;
+	char mem[LINE_MAX_] FL_UNINIT;
+	struct http_facts h FL_UNINIT;
 	struct pol_facts f;
 	struct sb raw;
 
@@ -252,7 +252,7 @@ void access_log_txn(const struct txn *t)
 {
 	const struct http_worker *w = &http_room.w;
 	const struct lb_vserver *vs = t->vs;
-	char line[LINE_MAX_];
+	char line[LINE_MAX_] FL_UNINIT;
 	uint64_t wall_us;
 	struct sb b;
 

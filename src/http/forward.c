@@ -113,12 +113,13 @@ static int add_x_forwarded(struct txn *t, struct http_head *h)
 
 	if (!all.p)
 		return FL_ENOMEM_;
-	r = head_add(t->pool, h, STR("X-Forwarded-For"), all);
+	r = head_put(t->pool, h, HF_X_FORWARDED_FOR, STR("X-Forwarded-For"), all);
 	if (!r && !head_get(h, HF_X_FORWARDED_PROTO))
-		r = head_add(t->pool, h, STR("X-Forwarded-Proto"),
+		r = head_put(t->pool, h, HF_X_FORWARDED_PROTO, STR("X-Forwarded-Proto"),
 			     t->tls ? STR("https") : STR("http"));
 	if (!r && t->req->authority.n && !head_get(h, HF_X_FORWARDED_HOST))
-		r = head_add(t->pool, h, STR("X-Forwarded-Host"), t->req->authority);
+		r = head_put(t->pool, h, HF_X_FORWARDED_HOST, STR("X-Forwarded-Host"),
+			     t->req->authority);
 	return r;
 }
 
@@ -135,17 +136,14 @@ static int add_forwarded(struct txn *t, struct http_head *h)
 			v6 ? "]\"" : "", t->tls ? "https" : "http", host ? ";host=\"" : "",
 			STR_ARG(t->req->authority), host ? "\"" : "");
 	all = mine ? join(t, h, HF_FORWARDED, STR("Forwarded"), str_c(mine)) : STR_NULL;
-	return all.p ? head_add(t->pool, h, STR("Forwarded"), all) : FL_ENOMEM_;
+	return all.p ? head_put(t->pool, h, HF_FORWARDED, STR("Forwarded"), all) : FL_ENOMEM_;
 }
 
 static int add_via(struct txn *t, struct http_head *h, unsigned minor)
 {
-	char *v;
+	struct str v = t->vs->via[minor != 0];
 
-	if (!t->vs->via)
-		return 0;
-	v = pool_fmt(t->pool, "1.%u %s", minor, t->vs->via);
-	return v ? head_add(t->pool, h, STR("Via"), str_c(v)) : FL_ENOMEM_;
+	return v.n ? head_put(t->pool, h, HF_VIA, STR("Via"), v) : 0;
 }
 
 /* Rules' changes ------------------------------------------------------------------------------ */
@@ -153,7 +151,7 @@ static int add_via(struct txn *t, struct http_head *h, unsigned minor)
 static int apply_mod(struct txn *t, struct http_head *h, const struct pol_hdr_mod *m,
 		     const struct pol_facts *f)
 {
-	char mem[VALUE_MAX];
+	char mem[VALUE_MAX] FL_UNINIT;
 	struct str v = STR_NULL, host = STR_NULL, authority = STR_NULL;
 	struct sb b;
 	int r;
@@ -226,7 +224,7 @@ void forward_response(struct txn *t, struct http_head *h, const struct pol_facts
 
 	if (!t->answered) {
 		if (!head_get(h, HF_DATE))
-			r = head_add(t->pool, h, STR("Date"), answer_date());
+			r = head_put(t->pool, h, HF_DATE, STR("Date"), answer_date());
 		if (!r && h->status != 101)
 			r = add_via(t, h, h->minor);
 	}

@@ -274,6 +274,12 @@ int head_add(struct pool *p, struct http_head *h, struct str name, struct str va
 	value = str_trim(value);
 	if (!is_token(name) || !is_value(value))
 		return FL_ESYNTAX_;
+	return head_put(p, h, http_field_id(name), name, value);
+}
+
+int head_put(struct pool *p, struct http_head *h, enum http_fid id, struct str name,
+	     struct str value)
+{
 	if (h->n_fields >= HEAD_FIELDS_MAX)
 		return FL_ELIMIT_;
 	if (h->n_fields >= h->cap_fields) {
@@ -282,7 +288,7 @@ int head_add(struct pool *p, struct http_head *h, struct str name, struct str va
 		if (rc)
 			return rc;
 	}
-	h->fields[h->n_fields++] = (struct http_field){ name, value, http_field_id(name) };
+	h->fields[h->n_fields++] = (struct http_field){ name, value, id };
 	return 0;
 }
 

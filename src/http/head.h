@@ -115,6 +115,9 @@ const struct http_field *head_find(const struct http_head *h, struct str name);
 /* Appends (slices are borrowed; copy first if they do not live as long). FL_ELIMIT_ when full.
  * Grows from `p`. */
 int  head_add(struct pool *p, struct http_head *h, struct str name, struct str value);
+/* The same for a field of ours, or one that was parsed: name and value are known to be good. */
+int  head_put(struct pool *p, struct http_head *h, enum http_fid id, struct str name,
+	      struct str value);
 /* Removes all fields of that name. Returns how many. */
 unsigned head_remove(struct http_head *h, struct str name);
 int  head_set(struct pool *p, struct http_head *h, struct str name, struct str value);

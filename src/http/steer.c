@@ -44,7 +44,7 @@ static void forward(struct txn *t, const struct pol_facts *f, uint64_t hops_left
 
 static void decide(struct txn *t)
 {
-	struct http_facts h;
+	struct http_facts h FL_UNINIT;
 	struct pol_facts f;
 	uint64_t hops_left;
 
@@ -79,7 +79,7 @@ static void decide(struct txn *t)
 
 static void response(struct txn *t, struct http_head *head)
 {
-	struct http_facts h;
+	struct http_facts h FL_UNINIT;
 	struct pol_facts f;
 
 	module_on_response(t, head);

@@ -121,7 +121,7 @@ struct lb_vserver {
 	uint64_t            head_timeout_ms, idle_timeout_ms, body_timeout_ms;
 	uint64_t            body_rate, max_head, max_request_line, max_body;
 	unsigned            max_fields, keepalive_max, max_connections;
-	const char         *via;               /* NULL: none */
+	struct str          via[2];            /* the Via entry by minor version; n 0: none */
 	enum lb_forwarded   forwarded;
 	struct cidr        *trust;
 	unsigned            n_trust;

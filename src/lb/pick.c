@@ -70,8 +70,8 @@ static void tell_candidates(struct lb_view *v, const struct lb_pick_in *in, bool
 static struct lb_service *pick_class(struct lb_pool *p, const struct lb_pick_in *in, bool backup, bool avoiding,
 				     bool dry, const struct lb_pick_trace *t)
 {
-	struct lb_service *on_stack[PICK_ON_STACK], **list = on_stack;
-	uint64_t values_on_stack[PICK_ON_STACK], *value = values_on_stack;
+	struct lb_service *on_stack[PICK_ON_STACK] FL_UNINIT, **list = on_stack;
+	uint64_t values_on_stack[PICK_ON_STACK] FL_UNINIT, *value = values_on_stack;
 	struct lb_view v = { .lc = p->lc, .pool = p, .client = in->client, .dry = dry };
 	struct lb_service *s = NULL;
 

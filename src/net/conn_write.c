@@ -159,6 +159,24 @@ static bool send_runs(struct conn *c, struct runs *v)
 	return true;
 }
 
+/* The usual case: one run, and nothing older. What is left of it is queued; 0, or why the stream has ended. */
+static int queue(struct conn *c, const void *p, size_t n);
+static int send_one(struct conn *c, const void *p, size_t n)
+{
+	struct runs v FL_UNINIT;
+	int err;
+
+	v.at = 0;
+	v.n = 1;
+	v.iov[0] = (struct iovec){ (void *)(uintptr_t)p, n };
+	if (!send_runs(c, &v) || v.at == v.n)
+		return 0;              /* broken: error() says so later */
+	err = queue(c, v.iov[0].iov_base, v.iov[0].iov_len);
+	if (err)
+		conn_fail(c, err);
+	return err;
+}
+
 static int queue(struct conn *c, const void *p, size_t n)
 {
 	struct conn_q *q = conn_queue(c);
@@ -181,8 +199,12 @@ static int send_or_queue(struct conn *c, const void *p, size_t n)
 	c->ent = c->ent_last = NULL;
 	c->ent_len = 0;
 	leave_flush(c);
+	if (!conn_out_len(c) && ent && !ent->next && !n)
+		return send_one(c, ent->mem, ent->n);
 	while (ent || n) {
-		struct runs v = { .n = 0 };
+		struct runs v FL_UNINIT;
+
+		v.at = v.n = 0;
 
 		for (; ent && v.n < IOV_MAX_; ent = ent->next)
 			v.iov[v.n++] = (struct iovec){ ent->mem, ent->n };
@@ -207,9 +229,10 @@ static int send_or_queue(struct conn *c, const void *p, size_t n)
 static void send_queue(struct conn *c)
 {
 	while (conn_out_len(c) && (c->flags & CF_W)) {
-		struct runs v = { .n = 0 };
+		struct runs v FL_UNINIT;
 		size_t all = 0, left = 0;
 
+		v.at = 0;
 		v.n = bufq_iov(&c->q->out, v.iov, IOV_MAX_);
 		for (unsigned i = 0; i < v.n; i++)
 			all += v.iov[i].iov_len;

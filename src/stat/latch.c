@@ -46,7 +46,7 @@ void latch_write(void *rec, uint64_t tag, const void *payload, size_t n)
 
 bool latch_read(const void *rec, uint64_t tag, void *out, size_t n)
 {
-	uint64_t tmp[LATCH_PAYLOAD_MAX / 8], crc = 0, got = 0;
+	uint64_t tmp[LATCH_PAYLOAD_MAX / 8] FL_UNINIT, crc = 0, got = 0;
 	const uint64_t *seq = rec;
 
 	ASSERT(n % 8 == 0 && n <= LATCH_PAYLOAD_MAX);
