@@ -145,9 +145,13 @@ void conn_drop_fd(struct conn *c)
 	if (c->flags & CF_FREED)
 		return;
 	if (c->ev.fd >= 0) {
-		engine_del(conn_mod.e, &c->ev);
-		env_close(c->ev.fd);
-		c->ev.fd = -1;
+		if ((c->flags & (CF_ADDED | CF_SHARED)) == CF_ADDED) {
+			engine_close(conn_mod.e, &c->ev);
+		} else {
+			engine_del(conn_mod.e, &c->ev);
+			env_close(c->ev.fd);
+			c->ev.fd = -1;
+		}
 	}
 	if (c->flags & CF_CLOSING)
 		conn_mod.n_linger--;
@@ -204,23 +208,26 @@ void conn_start(struct conn *c, const struct conn_ops *ops, void *owner)
 	c->ops = ops;
 	c->owner = owner;
 	err = engine_add(conn_mod.e, &c->ev);
-	if (err)
+	if (err) {
 		conn_fail(c, conn_err_of(err));
-	else if (!c->tls && ops->ready)
+		return;
+	}
+	c->flags |= CF_ADDED;
+	if (!c->tls && ops->ready)
 		ops->ready(c);
 }
 
 /* Outgoing -------------------------------------------------------------------------------- */
 
-/* What it takes to notice within about ten seconds that the host of a silent peer has vanished. For
- * output that is not acknowledged see conn_owed.c. */
+void conn_nodelay(struct conn *c)
+{
+	c->flags |= CF_NODELAY;
+	env_setsockopt_int(c->ev.fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+/* Other options wait until the connection has lived for a moment (conn_owed.c): many do not. */
 static void set_upstream_options(int fd, const struct conn_opts *o)
 {
-	env_setsockopt_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	env_setsockopt_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	env_setsockopt_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, 5);
-	env_setsockopt_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 2);
-	env_setsockopt_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
 	if (o && o->congestion)
 		env_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, o->congestion,
 			       (socklen_t)strlen(o->congestion));
@@ -273,6 +280,7 @@ struct conn *conn_connect(struct engine *e, const struct addr *to, const struct 
 		*err = engine_add(conn_mod.e, &c->ev);
 		if (*err)
 			goto fail;
+		c->flags |= CF_ADDED;
 	} else {
 		conn_fail(c, conn_err_of(*err));
 	}
@@ -301,6 +309,7 @@ static void on_connected(struct conn *c, unsigned events)
 		return;
 	c->flags &= ~CF_CONNECTING;
 	c->started_us = engine_now_us(conn_mod.e);
+	conn_owes(c);
 	if (c->flags & CF_HANDSHAKE) {
 		conn_handshake(c);
 		return;
@@ -339,7 +348,7 @@ static void on_event(struct engine_fd *f, unsigned events)
 		conn_writable(c);
 	if (c->flags & CF_R)
 		conn_read(c);
-	if ((c->flags & CF_HUP) && conn_up(c) && !conn_wants_input(c))
+	if ((events & ENGINE_ERR) && conn_up(c) && !conn_wants_input(c))
 		conn_input_stuck(c);
 }
 
@@ -430,6 +439,27 @@ void conn_read_hint(struct conn *c, uint64_t left)
 
 /* Closing --------------------------------------------------------------------------------- */
 
+/* All is out, and nothing can come in that would turn the close into a reset. */
+static bool is_finished(const struct conn *c)
+{
+	if (conn_pending(c) || (c->flags & CF_WFAIL))
+		return false;
+	if (!(c->flags & CF_SERVER) || (c->flags & CF_EOF))
+		return true;
+	return (c->flags & (CF_NO_MORE | CF_R)) == CF_NO_MORE && !conn_in_len(c);
+}
+
+void conn_expect_no_more(struct conn *c)
+{
+	if (!c->tls)            /* under TLS a close_notify is still to come */
+		c->flags |= CF_NO_MORE;
+}
+
+void conn_set_shared(struct conn *c)
+{
+	c->flags |= CF_SHARED;
+}
+
 void conn_linger_step(struct conn *c)
 {
 	size_t before = conn_pending(c);
@@ -461,7 +491,7 @@ void conn_linger_step(struct conn *c)
 			budget -= (size_t)n;
 		}
 	}
-	if (conn_pending(c) == 0 && (!(c->flags & CF_SERVER) || (c->flags & CF_EOF)))
+	if (is_finished(c))
 		conn_drop_fd(c);
 }
 
@@ -520,13 +550,14 @@ void conn_close(struct conn **cp)
 	c->flags &= ~CF_DEAD;
 	if (c->tls && !(c->flags & CF_HANDSHAKE))
 		conn_shutdown_tls(c);
-	c->flags |= CF_SHUT;
 	conn_flush(c);
-	if (conn_pending(c) == 0 && !(c->flags & CF_WFAIL) &&
-	    (!(c->flags & CF_SERVER) || (c->flags & CF_EOF) || c->bytes_out + c->bytes_in == 0)) {
-		conn_drop_fd(c);
+	if (is_finished(c) || (c->bytes_out + c->bytes_in == 0 && conn_pending(c) == 0 &&
+			       !(c->flags & CF_WFAIL))) {
+		conn_drop_fd(c);        /* close() says FIN */
 		return;
 	}
+	c->flags |= CF_SHUT;
+	conn_flush(c);
 	begin_linger(c);
 }
 

@@ -91,6 +91,11 @@ bool   conn_is_paused(const struct conn *c);
 /* What is still expected, e.g. of a body: above 16 KiB data() gets up to 256 KiB at once (clear
  * connections). 0 after it. */
 void   conn_read_hint(struct conn *c, uint64_t left);
+/* The peer has said that it sends no more (e.g. Connection: close with its last request), so conn_close()
+ * need not wait for what else may come. */
+void   conn_expect_no_more(struct conn *c);
+/* Another process may still have a copy of the descriptor (it was handed over). */
+void   conn_set_shared(struct conn *c);
 /* Orderly: sends what is queued (bounded by 5 s and while the peer reads), FIN, swallows late input
  * so that no reset destroys the answer (lingering close), then frees. Sets *c to NULL. */
 void   conn_close(struct conn **c);

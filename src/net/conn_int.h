@@ -51,6 +51,12 @@ enum conn_flag {
 	CF_EOF_CLEAN  = 1 << 20,  /* TLS: close_notify came; clear: FIN */
 	CF_WFAIL      = 1 << 21,  /* output failed: err says why; input is read to its end first */
 	CF_NOTIFIED   = 1 << 22,  /* TLS close_notify was written */
+	CF_NO_MORE    = 1 << 23,  /* the peer said that it sends no more */
+	CF_SHARED     = 1 << 24,  /* somebody else may have the descriptor, too */
+	CF_ADDED      = 1 << 25,  /* the engine has it */
+	CF_SENT       = 1 << 26,  /* something was sent */
+	CF_NODELAY    = 1 << 27,  /* TCP_NODELAY is set (accepted ones inherit it) */
+	CF_PROBED     = 1 << 28,  /* keep-alive probes are on */
 };
 
 struct conn_ent;                          /* a run of bytes in the turn arena */
@@ -92,6 +98,7 @@ struct conn {
 #define INPUT_MAX     (80 * 1024)
 #define UPSTREAM_DEAD_MS 10000            /* unacknowledged and silent: the host has vanished */
 #define READ_BUDGET   (256 * 1024)        /* bytes of one conn in one turn (R19) */
+#define NAGLE_FREE    500                 /* fits into one segment of any path */
 
 struct conn_mod {                         /* one per process */
 	struct engine     *e;
@@ -154,6 +161,15 @@ static inline void conn_owes(struct conn *c)         /* the kernel took output *
 {
 	if (!c->owed && !(c->flags & (CF_SERVER | CF_CLOSING)))
 		conn_owed_add(c);
+}
+void conn_nodelay(struct conn *c);
+/* Before n bytes go to the kernel: Nagle's algorithm holds back what follows unacknowledged bytes, so a first small
+ * write, often the only one, need not pay for switching it off. */
+static inline void conn_sends(struct conn *c, size_t n)
+{
+	if (FL_UNLIKELY(!(c->flags & (CF_SERVER | CF_NODELAY)) && ((c->flags & CF_SENT) || n > NAGLE_FREE)))
+		conn_nodelay(c);
+	c->flags |= CF_SENT;
 }
 
 /* conn_pump.c */

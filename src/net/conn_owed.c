@@ -7,7 +7,8 @@
  * kernel: all acknowledged: off the list; retransmissions or window probes and no acknowledgement of any kind
  * for UPSTREAM_DEAD_MS: FL_ETIMEOUT_. A peer with a closed window answers the probes and lives.
  *
- * Connections that owe nothing are the keep-alive's business (conn.c). An idle one is on no list.
+ * Connections that owe nothing are the keep-alive's business. An idle one is on no list. The sweep also switches
+ * keep-alive on, for those that have lived until it came by: four system calls that short connections need not pay.
  */
 #include "config.h"
 
@@ -71,12 +72,24 @@ void conn_owed_drop(struct conn *c)
 	c->owed = 0;
 }
 
+/* What it takes to notice within about ten seconds that the host of a silent peer has vanished. */
+static void set_probes(struct conn *c)
+{
+	c->flags |= CF_PROBED;
+	env_setsockopt_int(c->ev.fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	env_setsockopt_int(c->ev.fd, IPPROTO_TCP, TCP_KEEPIDLE, 4);
+	env_setsockopt_int(c->ev.fd, IPPROTO_TCP, TCP_KEEPINTVL, 2);
+	env_setsockopt_int(c->ev.fd, IPPROTO_TCP, TCP_KEEPCNT, 2);
+}
+
 /* since_ms guards a conn that was idle for long: its last acknowledgement is older than what it owes. */
 static void look(struct conn *c)
 {
 	struct tcp_info i = { 0 };
 	socklen_t n = sizeof(i);
 
+	if (conn_up(c) && !(c->flags & CF_PROBED))
+		set_probes(c);
 	if (!conn_up(c) || env_getsockopt(c->ev.fd, IPPROTO_TCP, TCP_INFO, &i, &n) < 0 ||
 	    (i.tcpi_unacked == 0 && i.tcpi_probes == 0 && (c->flags & CF_W))) {
 		conn_owed_drop(c);

@@ -326,6 +326,7 @@ static bool drain(struct pump *u, struct conn *to)
 
 		if (!(to->flags & CF_W))
 			return false;
+		conn_sends(to, u->in_pipe);
 		n = env_splice(u->pipe[0], to->ev.fd, u->in_pipe,
 			       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 		if (n == -EAGAIN) {

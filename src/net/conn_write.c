@@ -135,10 +135,11 @@ static bool send_runs(struct conn *c, struct runs *v)
 	while (v->at < v->n && (c->flags & CF_W)) {
 		struct iovec *first = &v->iov[v->at];
 		struct msghdr m = { .msg_iov = first, .msg_iovlen = v->n - v->at };
-		ssize_t r = m.msg_iovlen == 1
-				    ? env_send(c->ev.fd, first->iov_base, first->iov_len, 0)
-				    : env_sendmsg(c->ev.fd, &m, 0);
+		ssize_t r;
 
+		conn_sends(c, m.msg_iovlen == 1 ? first->iov_len : SIZE_MAX);
+		r = m.msg_iovlen == 1 ? env_send(c->ev.fd, first->iov_base, first->iov_len, 0)
+				      : env_sendmsg(c->ev.fd, &m, 0);
 		if (r == -EAGAIN) {
 			c->flags &= ~CF_W;
 			break;

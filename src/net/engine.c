@@ -144,7 +144,7 @@ static void dispatch(uintptr_t ptr, uint32_t ev)
 	if (ev & EPOLLOUT)
 		what |= ENGINE_WRITE;
 	if (ev & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-		what |= ENGINE_READ | ENGINE_HUP;
+		what |= ENGINE_READ | ENGINE_HUP | (ev & EPOLLERR ? ENGINE_ERR : 0u);
 	if (ptr & WATCH_TAG) {
 		struct watch_ent *ent = (struct watch_ent *)(ptr & ~WATCH_TAG);
 
@@ -209,6 +209,15 @@ void engine_del(struct engine *e, struct engine_fd *f)
 {
 	if (f->fd >= 0 && epoll_ctl(e->inner, EPOLL_CTL_DEL, f->fd, NULL) == 0)
 		e->n_fds--;
+}
+
+void engine_close(struct engine *e, struct engine_fd *f)
+{
+	if (f->fd < 0)
+		return;
+	env_close(f->fd);
+	f->fd = -1;
+	e->n_fds--;
 }
 
 /* Watches --------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@ struct engine;
 #define ENGINE_READ  1u
 #define ENGINE_WRITE 2u
 #define ENGINE_HUP   4u          /* peer closed its side, or error: read on to the end */
+#define ENGINE_ERR   8u          /* with HUP: the descriptor has an error to tell */
 struct engine_fd {
 	int   fd;
 	void (*fn)(struct engine_fd *f, unsigned events);
@@ -33,6 +34,9 @@ int  engine_add(struct engine *e, struct engine_fd *f);
 /* EPOLL_CTL_DEL; the owner closes the descriptor afterwards. Safe to repeat (f->fd is set to -1 by
  * the owner). */
 void engine_del(struct engine *e, struct engine_fd *f);
+/* The same for a descriptor that the owner closes now and that nobody else has a copy of: closing takes it out
+ * of the set, without a system call for that. */
+void engine_close(struct engine *e, struct engine_fd *f);
 /* Level-triggered interest for listeners, control sockets, pipes, eventfds: as long as it is ready,
  * fn is called once a turn. Events 0 takes it out of the set and keeps the watch. fn may
  * unwatch. */

@@ -119,6 +119,8 @@ static void from_old_got(struct chan *ch, struct msg_in *in)
 	memcpy(&peer, in->text, sizeof(peer));
 	addr_norm(&local);
 	c = conn_accept(w->engine, fd, &peer, &local, NULL);
+	if (c)
+		conn_set_shared(c);      /* with the sender, for a moment */
 	if (!c)
 		return;
 	stat_inc(w->proc, CTR_PROC_TAKEN_OVER);
