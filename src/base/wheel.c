@@ -11,7 +11,9 @@
  *   timer = 00 07 40  ->  level 1, slot 7; when time reaches 00 07 00 it moves to level 0
  *
  * A slot is visited at or before the deadline of everything in it. A visit moves a timer
- * whose deadline is still ahead to its new slot, which is all that a deadline moved later costs.
+ * whose deadline is still ahead to its new slot, which is all that a deadline moved later costs. Until
+ * then the timer keeps its place, so one that moves to and fro (a connection that is busy, idle, busy)
+ * touches no neighbours in the list either: those are cold memory when there are many.
  * Fires in tick order; within one tick in no promised order.
  */
 #include "config.h"
@@ -92,6 +94,7 @@ static void link_timer(struct wheel *w, struct timer *t)
 	unsigned level, slot;
 
 	ASSERT(tick > w->tick);
+	t->linked_ms = t->deadline_ms;
 	level = (63u - (unsigned)__builtin_clzll(tick ^ w->tick)) / DIGIT;
 	slot = (unsigned)(tick >> (level * DIGIT)) % SLOTS;
 	list_append(&w->slots[level][slot], &t->link);
@@ -103,17 +106,19 @@ void timer_set(struct wheel *w, struct timer *t, uint64_t deadline_ms)
 	ASSERT(t->fn);
 	if (deadline_ms == 0)
 		deadline_ms = 1;
-	if (t->deadline_ms && deadline_ms >= t->deadline_ms) {
+	if (t->deadline_ms && deadline_ms >= t->linked_ms) {
 		t->deadline_ms = deadline_ms;      /* its slot comes early enough */
 		return;
 	}
 	if (t->deadline_ms)
 		list_del(&t->link);
 	t->deadline_ms = deadline_ms;
-	if (tick_of(deadline_ms) > w->tick)
+	if (tick_of(deadline_ms) > w->tick) {
 		link_timer(w, t);
-	else
+	} else {
+		t->linked_ms = deadline_ms;
 		list_append(&w->late, &t->link);
+	}
 }
 
 void timer_stop(struct timer *t)

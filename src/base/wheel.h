@@ -13,6 +13,7 @@
 struct timer {
 	struct list link;
 	uint64_t    deadline_ms;      /* loop time; 0 = not set */
+	uint64_t    linked_ms;        /* the wheel's: the deadline by which it has its place */
 	void      (*fn)(struct timer *t);
 };
 struct wheel;

@@ -68,7 +68,7 @@ struct conn_q {                           /* from first need until the conn ends
 	struct bufq early;                /* TLS: written before the handshake was done (plain) */
 };
 struct conn {
-	struct engine_fd       ev;        /* -1: closed */
+	struct engine_fd       ev;        /* fd -1: closed; tag: 1 + place in conn_mod.owed, 0: not there */
 	const struct conn_ops *ops;
 	void                  *owner;
 	uint32_t               flags;
@@ -85,7 +85,6 @@ struct conn {
 	uint32_t               since_ms;
 	uint64_t               bytes_in, bytes_out, started_us;
 	struct addr            peer, local;
-	uint32_t               owed;      /* 1 + place in conn_mod.owed; 0: not there */
 };
 
 #define SCRATCH_SMALL (16 * 1024)
@@ -159,7 +158,7 @@ void conn_owed_add(struct conn *c);
 void conn_owed_drop(struct conn *c);
 static inline void conn_owes(struct conn *c)         /* the kernel took output */
 {
-	if (!c->owed && !(c->flags & (CF_SERVER | CF_CLOSING)))
+	if (!c->ev.tag && !(c->flags & (CF_SERVER | CF_CLOSING)))
 		conn_owed_add(c);
 }
 void conn_nodelay(struct conn *c);

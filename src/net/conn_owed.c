@@ -53,7 +53,7 @@ void conn_owed_add(struct conn *c)
 		m->owed_cap = cap;
 	}
 	m->owed[m->n_owed++] = c;
-	c->owed = m->n_owed;
+	c->ev.tag = m->n_owed;
 	c->since_ms = (uint32_t)engine_now_ms(m->e);
 	if (m->n_owed == 1)
 		engine_timer(m->e, &m->sweep, FL_MAX(m->dead_ms / SWEEPS, 1u));
@@ -64,12 +64,12 @@ void conn_owed_drop(struct conn *c)
 	struct conn_mod *m = &conn_mod;
 	struct conn *last;
 
-	if (!c->owed)
+	if (!c->ev.tag)
 		return;
 	last = m->owed[--m->n_owed];
-	m->owed[c->owed - 1] = last;
-	last->owed = c->owed;
-	c->owed = 0;
+	m->owed[c->ev.tag - 1] = last;
+	last->ev.tag = c->ev.tag;
+	c->ev.tag = 0;
 }
 
 /* What it takes to notice within about ten seconds that the host of a silent peer has vanished. */

@@ -23,8 +23,9 @@ struct engine;
 #define ENGINE_HUP   4u          /* peer closed its side, or error: read on to the end */
 #define ENGINE_ERR   8u          /* with HUP: the descriptor has an error to tell */
 struct engine_fd {
-	int   fd;
-	void (*fn)(struct engine_fd *f, unsigned events);
+	int      fd;
+	uint32_t tag;                /* the owner's */
+	void   (*fn)(struct engine_fd *f, unsigned events);
 };
 struct engine *engine_new(void);
 void engine_free(struct engine **e);

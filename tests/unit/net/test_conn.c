@@ -596,7 +596,7 @@ START_TEST(test_owed_list_survives_closing)
 		conn_abort(&r[i].c);
 	ck_assert_uint_eq(conn_mod.n_owed, 66);
 	for (unsigned i = 0; i < conn_mod.n_owed; i++)
-		ck_assert_uint_eq(conn_mod.owed[i]->owed, i + 1);
+		ck_assert_uint_eq(conn_mod.owed[i]->ev.tag, i + 1);
 	for (unsigned i = 0; i < 100; i++) {
 		rec_close(&r[i]);
 		close(peer[i]);
