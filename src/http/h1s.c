@@ -29,14 +29,48 @@ static void give_back(void *obj)
 	slab_put(&http_room.s_h1s, obj);
 }
 
+static void give_back_x(void *obj)
+{
+	slab_put(&http_room.s_h1x, obj);
+}
+
+/* At the end of the turn: whoever called is still inside it. */
+static void drop_x(struct h1s *s)
+{
+	if (!s->x)
+		return;
+	engine_job_cancel(&s->x->job);
+	engine_job_cancel(&s->x->again);
+	engine_free_later(http_room.w.engine, s->x, give_back_x);
+}
+
+static void take_again(struct engine_job *j);
+
+static bool need_x(struct h1s *s)
+{
+	if (s->x)
+		return true;
+	s->x = slab_get(&http_room.s_h1x);
+	if (!s->x) {
+		stat_inc(http_room.w.proc, CTR_PROC_NOMEM);
+		return false;
+	}
+	s->x->s = s;
+	engine_job_init(&s->x->job, h1s_start_pump);
+	engine_job_init(&s->x->again, take_again);
+	return true;
+}
+
 void h1s_count_bytes(struct h1s *s)
 {
 	uint64_t in = s->c ? conn_bytes_in(s->c) : s->in_counted;
 
-	stat_add(s->vs->stat, CTR_VSERVER_BYTES_IN, in - s->in_counted);
-	stat_add(s->vs->stat, CTR_VSERVER_BYTES_OUT, s->written);
+	stat_add(s->cl.vs->stat, CTR_VSERVER_BYTES_IN, in - s->in_counted);
 	s->in_counted = in;
-	s->written = 0;
+	if (!s->x)
+		return;
+	stat_add(s->cl.vs->stat, CTR_VSERVER_BYTES_OUT, s->x->written);
+	s->x->written = 0;
 }
 
 void h1s_gone(struct h1s *s)
@@ -44,8 +78,7 @@ void h1s_gone(struct h1s *s)
 	if (s->state == S_GONE)
 		return;
 	s->state = S_GONE;
-	engine_job_cancel(&s->job);
-	engine_job_cancel(&s->again);
+	drop_x(s);
 	room_client_del(&s->cl);
 	engine_free_later(http_room.w.engine, s, give_back);
 }
@@ -67,28 +100,29 @@ void h1s_close(struct h1s *s, bool reset)
 void h1s_next_request(struct h1s *s)
 {
 	s->state = S_IDLE;
-	s->seen = 0;
-	conn_deadline(s->c, s->vs->idle_timeout_ms);
+	drop_x(s);
+	s->x = NULL;
+	conn_deadline(s->c, s->cl.vs->idle_timeout_ms);
 	if (!s->in_data && conn_has_input(s->c))
 		conn_resume(s->c);
 }
 
 bool h1s_is_discardable(const struct h1s *s)
 {
-	return s->body.kind == HB_LENGTH && s->body.left <= H1S_DISCARD_MAX && !s->pump_wanted;
+	return s->x->body.kind == HB_LENGTH && s->x->body.left <= H1S_DISCARD_MAX && !s->x->pump_wanted;
 }
 
 void h1s_closed(struct txn *t)
 {
 	struct h1s *s = t->down;
 
-	s->written += t->flow[TXN_RESP].bytes - s->data_written;        /* what was moved unseen */
+	s->x->written += t->flow[TXN_RESP].bytes - s->x->data_written;        /* what was moved unseen */
 	s->t = NULL;
 	if (s->state == S_GONE)
 		return;
-	if (s->cut || !s->resp_ended || s->tunnel || s->abandoned) {
+	if (s->cut || !s->x->resp_ended || s->x->tunnel || s->abandoned) {
 		/* A body that only the end delimits looks whole unless the end is a reset. */
-		bool torn = s->resp_head && s->resp_delimited && !s->resp_ended;
+		bool torn = s->x->resp_head && s->x->resp_delimited && !s->x->resp_ended;
 
 		h1s_close(s, s->cut == CUT_RESET || !s->cut || torn);
 		return;
@@ -101,7 +135,7 @@ void h1s_closed(struct txn *t)
 		h1s_close(s, false);
 	} else if (!s->req_ended) {
 		s->state = S_DISCARD;
-		conn_deadline(s->c, s->vs->body_timeout_ms);
+		conn_deadline(s->c, s->cl.vs->body_timeout_ms);
 		if (!s->in_data)
 			conn_resume(s->c);
 	} else {
@@ -115,21 +149,21 @@ void h1s_closed(struct txn *t)
 static void wait_for_peer(struct h1s *s)
 {
 	s->stalled = true;
-	s->last_acked = UINT64_MAX;
+	s->x->last_acked = UINT64_MAX;
 	conn_pause(s->c);
-	conn_deadline(s->c, s->vs->body_timeout_ms);
+	conn_deadline(s->c, s->cl.vs->body_timeout_ms);
 }
 
 static void stalled_timeout(struct h1s *s)
 {
 	uint64_t acked = 0;
 
-	if (room_peer_owes(s->c, &acked) && acked == s->last_acked) {
+	if (room_peer_owes(s->c, &acked) && acked == s->x->last_acked) {
 		h1s_close(s, true);
 		return;
 	}
-	s->last_acked = acked;
-	conn_deadline(s->c, s->vs->body_timeout_ms);
+	s->x->last_acked = acked;
+	conn_deadline(s->c, s->cl.vs->body_timeout_ms);
 }
 
 static size_t take_input(struct h1s *s, const uint8_t *p, size_t n)
@@ -140,26 +174,30 @@ static size_t take_input(struct h1s *s, const uint8_t *p, size_t n)
 	while (done < n) {
 		size_t used = 0;
 
+		if (s->state == S_IDLE && !need_x(s)) {
+			h1s_close(s, true);
+			return n;
+		}
 		if (s->state == S_IDLE && conn_pending(s->c) >= HTTP_WRITE_MAX) {
 			wait_for_peer(s);
 			return done;
 		}
 		if (s->state == S_IDLE) {
 			if (turns++ == TURN_REQUESTS) {
-				engine_defer(http_room.w.engine, &s->again);
+				engine_defer(http_room.w.engine, &s->x->again);
 				return done;
 			}
 			s->state = S_HEAD;
-			s->first_byte_us = room_now_us();
+			s->x->first_byte_us = room_now_us();
 		}
 		if (s->state == S_HEAD) {
-			bool waited = s->seen > 0;
+			bool waited = s->x->seen > 0;
 
 			used = h1s_read_head(s, p + done, n - done);
 			if (s->state == S_HEAD && !waited)
-				conn_deadline(s->c, s->vs->head_timeout_ms);
+				conn_deadline(s->c, s->cl.vs->head_timeout_ms);
 		} else if (s->state == S_BUSY) {
-			used = s->req_ended || s->pump_wanted ? 0 : h1s_feed(s, p + done, n - done);
+			used = s->req_ended || s->x->pump_wanted ? 0 : h1s_feed(s, p + done, n - done);
 		} else if (s->state == S_DISCARD) {
 			used = h1s_discard(s, n - done);
 		}
@@ -177,7 +215,7 @@ static size_t take_input(struct h1s *s, const uint8_t *p, size_t n)
 /* What the turn's budget left is in the conn by now. */
 static void take_again(struct engine_job *j)
 {
-	struct h1s *s = FL_CONTAINER_OF(j, struct h1s, again);
+	struct h1s *s = FL_CONTAINER_OF(j, struct h1x, again)->s;
 
 	if (s->state != S_GONE && s->c)
 		conn_resume(s->c);
@@ -228,7 +266,7 @@ static void on_drained(struct conn *c)
 		txn_credit(s->t);
 	} else if (s->stalled) {
 		s->stalled = false;
-		conn_deadline(c, s->vs->idle_timeout_ms);
+		conn_deadline(c, s->cl.vs->idle_timeout_ms);
 		conn_resume(c);
 	}
 }
@@ -239,24 +277,24 @@ static bool takes_more(const struct h1s *s)
 {
 	uint64_t acked;
 
-	if (s->pumping)
-		return s->pump.priv && !room_peer_owes(s->pump.to, &acked);
-	return !s->pump_wanted && txn_room(s->t) > 0;
+	if (s->x->pumping)
+		return s->x->pump.priv && !room_peer_owes(s->x->pump.to, &acked);
+	return !s->x->pump_wanted && txn_room(s->t) > 0;
 }
 
 static void busy_timeout(struct h1s *s)
 {
 	uint64_t acked = 0;
-	bool waits_for_body = !s->req_ended && !s->blocked && takes_more(s);
+	bool waits_for_body = !s->req_ended && !s->x->blocked && takes_more(s);
 
 	if (waits_for_body) {
 		s->keep = false;
 		txn_fail(s->t, TXN_CLIENT_SLOW);
-	} else if (s->resp_head && room_peer_owes(s->c, &acked) && acked == s->last_acked) {
+	} else if (s->x->resp_head && room_peer_owes(s->c, &acked) && acked == s->x->last_acked) {
 		txn_abort(s->t, TXN_CLIENT_SLOW);
 	} else {
-		s->last_acked = acked;
-		conn_deadline(s->c, s->vs->body_timeout_ms);
+		s->x->last_acked = acked;
+		conn_deadline(s->c, s->cl.vs->body_timeout_ms);
 	}
 }
 
@@ -326,7 +364,7 @@ static bool hand_over(struct http_client *cl)
 	fd = conn_detach(&s->c);
 	if (fd < 0)
 		return true;
-	if (http_room.give(http_room.give_ctx, fd, room_listen_name(cl->listener, s->vs),
+	if (http_room.give(http_room.give_ctx, fd, room_listen_name(cl->listener, s->cl.vs),
 			   &peer)) {
 		stat_inc(http_room.w.proc, CTR_PROC_HANDED_OVER);
 		h1s_gone(s);
@@ -339,7 +377,7 @@ static bool hand_over(struct http_client *cl)
 		return false;
 	}
 	conn_start(s->c, &conn_ops, s);
-	conn_deadline(s->c, s->vs->idle_timeout_ms);
+	conn_deadline(s->c, s->cl.vs->idle_timeout_ms);
 	return false;
 }
 
@@ -348,9 +386,9 @@ static void cut(struct http_client *cl)
 	struct h1s *s = FL_CONTAINER_OF(cl, struct h1s, cl);
 	struct txn *t = s->t;
 
-	if (s->tunnel) {
-		tunnel_cut(s->tunnel);
-		s->tunnel = NULL;
+	if (s->x && s->x->tunnel) {
+		tunnel_cut(s->x->tunnel);
+		s->x->tunnel = NULL;
 		h1s_gone(s);
 	}
 	if (t)
@@ -358,6 +396,8 @@ static void cut(struct http_client *cl)
 	else
 		h1s_close(s, false);
 }
+
+static const struct http_client_ops client_list_ops = { .hand_over = hand_over, .cut = cut };
 
 void h1s_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
 {
@@ -368,12 +408,8 @@ void h1s_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
 		conn_abort(&c);
 		return;
 	}
-	s->vs = vs;
 	s->c = c;
-	s->cl.hand_over = hand_over;
-	s->cl.cut = cut;
-	engine_job_init(&s->job, h1s_start_pump);
-	engine_job_init(&s->again, take_again);
+	s->cl.ops = &client_list_ops;
 	if (!room_client_add(&s->cl, vs, l)) {
 		slab_put(&http_room.s_h1s, s);
 		conn_abort(&c);
@@ -383,7 +419,8 @@ void h1s_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
 	conn_deadline(c, vs->head_timeout_ms);
 }
 
-void h1s_slab(struct slab *s)
+void h1s_slab(struct slab *s, struct slab *x)
 {
 	slab_init(s, "h1s", sizeof(struct h1s), 32, 0);
+	slab_init(x, "h1x", sizeof(struct h1x), 32, 0);
 }

@@ -18,29 +18,35 @@
 enum h1s_state { S_IDLE, S_HEAD, S_BUSY, S_DISCARD, S_GONE };
 enum h1s_cut { CUT_NO, CUT_CLOSE, CUT_RESET };
 
-struct h1s {
-	struct http_client cl;
-	struct conn       *c;
-	struct lb_vserver *vs;
-	struct txn        *t;
-	enum h1s_state     state;
-	enum h1s_cut       cut;
-	bool               http10, keep, req_ended, blocked, in_data, eof, abandoned;
+/* What only a connection with a request needs; from the first byte of a head until it is idle again. */
+struct h1x {
+	bool               http10, blocked, pump_wanted, pumping;
 	bool               resp_head, resp_chunked, resp_delimited, resp_ended;
-	unsigned           n_requests;
 	size_t             seen;
 	struct h1_body     body;
 	struct http_head  *trailers;
 	uint64_t           first_byte_us;
 	uint64_t           body_begin_us, body_bytes;   /* of the request, for body-rate */
 	uint64_t           blocked_us;                  /* since when we take nothing */
-	uint64_t           in_counted, written, data_written, last_acked;
+	uint64_t           written, data_written, last_acked;
 	struct engine_job  job, again;
 	struct conn_pump   pump;
-	bool               pump_wanted, pumping;
-	bool               stalled;                     /* IDLE: the peer does not take its answers */
 	struct tunnel     *tunnel;
+	struct h1s        *s;
 };
+/* All that an idle connection holds beside its conn: two cache lines. */
+struct h1s {
+	struct http_client cl;
+	struct conn       *c;
+	struct txn        *t;
+	struct h1x        *x;
+	uint64_t           in_counted;
+	uint32_t           n_requests;
+	uint8_t            state, cut;                  /* enum h1s_state, h1s_cut */
+	bool               keep, req_ended, in_data, eof, abandoned;
+	bool               stalled;                     /* IDLE: the peer does not take its answers */
+};
+_Static_assert(sizeof(struct h1s) <= 128, "idle connections are many");
 
 /* h1s.c */
 /* the conn and s are gone; not while a txn runs */

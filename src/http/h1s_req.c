@@ -18,13 +18,13 @@
 
 static void fill_facts(struct h1s *s, struct txn *t)
 {
-	t->vs = s->vs;
+	t->vs = s->cl.vs;
 	t->client = *conn_peer(s->c);
 	t->local = *conn_local(s->c);
 	t->tls = conn_is_tls(s->c);
-	t->t_start_us = s->first_byte_us;
+	t->t_start_us = s->x->first_byte_us;
 	t->t_head_us = room_now_us();
-	t->keep_resp = s->vs->log_stream >= 0 && s->vs->log_template;
+	t->keep_resp = s->cl.vs->log_stream >= 0 && s->cl.vs->log_template;
 	if (!t->tls)
 		return;
 	t->sni = conn_tls_sni(s->c);
@@ -39,17 +39,17 @@ static void start_exchange(struct h1s *s, struct txn *t)
 	s->t = t;
 	s->state = S_BUSY;
 	s->cut = CUT_NO;
-	s->resp_head = s->resp_chunked = s->resp_delimited = s->resp_ended = false;
-	s->blocked = s->pump_wanted = s->pumping = false;
-	s->trailers = NULL;
-	s->body_bytes = 0;
-	s->body_begin_us = room_now_us();
-	s->data_written = 0;
-	s->last_acked = UINT64_MAX;
-	stat_inc(s->vs->stat, CTR_VSERVER_REQ_TOT);
-	stat_inc(s->vs->stat, CTR_VSERVER_REQ_CUR);
+	s->x->resp_head = s->x->resp_chunked = s->x->resp_delimited = s->x->resp_ended = false;
+	s->x->blocked = s->x->pump_wanted = s->x->pumping = false;
+	s->x->trailers = NULL;
+	s->x->body_bytes = 0;
+	s->x->body_begin_us = room_now_us();
+	s->x->data_written = 0;
+	s->x->last_acked = UINT64_MAX;
+	stat_inc(s->cl.vs->stat, CTR_VSERVER_REQ_TOT);
+	stat_inc(s->cl.vs->stat, CTR_VSERVER_REQ_CUR);
 	if (s->n_requests)
-		stat_inc(s->vs->stat, CTR_VSERVER_REUSED);
+		stat_inc(s->cl.vs->stat, CTR_VSERVER_REUSED);
 	http_room.n_active++;
 	fill_facts(s, t);
 }
@@ -61,7 +61,7 @@ void h1s_refuse(struct h1s *s, struct txn *t, unsigned status, const char *code,
 
 	s->keep = false;
 	s->req_ended = true;
-	s->http10 = false;
+	s->x->http10 = false;
 	start_exchange(s, t);
 	t->req = &none;
 	t->reason = code;
@@ -80,8 +80,8 @@ static void refuse_head(struct h1s *s, struct txn *t, enum h1_reason why, size_t
 		sb_escape(&b, str_n(p + off, n - off), 32);
 	ip_text(addr_ip(conn_peer(s->c)), peer);
 	log_ev_key(EV_BAD_REQUEST, str_c(peer), "vserver %s: client %s: %s near offset %zu: %s",
-		   s->vs->name, peer, h1_reason_code(why), off, mem);
-	stat_inc(s->vs->stat, CTR_VSERVER_REQ_BAD);
+		   s->cl.vs->name, peer, h1_reason_code(why), off, mem);
+	stat_inc(s->cl.vs->stat, CTR_VSERVER_REQ_BAD);
 	h1s_refuse(s, t, h1_reason_status(why), h1_reason_code(why), h1_reason_text(why));
 }
 
@@ -117,15 +117,15 @@ static bool keep_text(struct txn *t, struct http_head *h, const uint8_t *p, size
 
 static void begin(struct h1s *s, struct txn *t, struct http_head *h)
 {
-	struct lb_vserver *vs = s->vs;
+	struct lb_vserver *vs = s->cl.vs;
 
-	h1_body_init(&s->body, h);
+	h1_body_init(&s->x->body, h);
 	s->req_ended = h->body == HB_NONE || (h->body == HB_LENGTH && h->length == 0);
-	s->http10 = h->minor == 0;
+	s->x->http10 = h->minor == 0;
 	s->keep = h->keepalive && (!vs->keepalive_max || s->n_requests + 1 < vs->keepalive_max);
-	if (s->http10 || s->req_ended)
+	if (s->x->http10 || s->req_ended)
 		h->expect_continue = false;
-	if (s->http10 || !vs->upgrade)
+	if (s->x->http10 || !vs->upgrade)
 		h->upgrade = false;
 	start_exchange(s, t);
 	if (vs->max_body && h->body == HB_LENGTH && h->length > vs->max_body) {
@@ -144,11 +144,11 @@ static void begin(struct h1s *s, struct txn *t, struct http_head *h)
  * */
 size_t h1s_read_head(struct h1s *s, const uint8_t *p, size_t n)
 {
-	const struct h1_limits limits = { .max_request_line = s->vs->max_request_line,
-					  .max_head = s->vs->max_head,
+	const struct h1_limits limits = { .max_request_line = s->cl.vs->max_request_line,
+					  .max_head = s->cl.vs->max_head,
 					  .max_field =
-						  FL_MIN((size_t)8192, (size_t)s->vs->max_head),
-					  .max_fields = s->vs->max_fields };
+						  FL_MIN((size_t)8192, (size_t)s->cl.vs->max_head),
+					  .max_fields = s->cl.vs->max_fields };
 	struct txn *t = txn_new(&steer_host, &h1s_down_ops, s);
 	struct http_head *h = t ? pool_zalloc(t->pool, sizeof(*h)) : NULL;
 	enum h1_reason why = H1_OK;
@@ -162,12 +162,12 @@ size_t h1s_read_head(struct h1s *s, const uint8_t *p, size_t n)
 		h1s_close(s, true);
 		return 0;
 	}
-	r = h1_parse_request(p, n, &s->seen, &limits, conn_is_tls(s->c), t->pool, h, &why, &off);
+	r = h1_parse_request(p, n, &s->x->seen, &limits, conn_is_tls(s->c), t->pool, h, &why, &off);
 	if (r == 0) {
 		txn_discard(&t);
 		return 0;
 	}
-	s->seen = 0;
+	s->x->seen = 0;
 	if (r < 0) {
 		refuse_head(s, t, why, off, p, n);
 		return 0;
@@ -186,11 +186,11 @@ static void bad_body(struct h1s *s, enum h1_reason why)
 {
 	struct txn *t = s->t;
 
-	stat_inc(s->vs->stat, CTR_VSERVER_REQ_BAD);
+	stat_inc(s->cl.vs->stat, CTR_VSERVER_REQ_BAD);
 	s->keep = false;
 	t->reason = h1_reason_code(why);
-	s->abandoned = s->resp_head;
-	if (s->resp_head)
+	s->abandoned = s->x->resp_head;
+	if (s->x->resp_head)
 		txn_abort(t, TXN_CLIENT_ABORT);
 	else
 		answer_error(t, h1_reason_status(why), h1_reason_code(why), h1_reason_text(why));
@@ -198,17 +198,17 @@ static void bad_body(struct h1s *s, enum h1_reason why)
 
 static bool is_too_much(struct h1s *s, size_t n)
 {
-	s->body_bytes += n;
-	return s->vs->max_body && s->body_bytes > s->vs->max_body;
+	s->x->body_bytes += n;
+	return s->cl.vs->max_body && s->x->body_bytes > s->cl.vs->max_body;
 }
 
 static void stop_for_room(struct h1s *s)
 {
-	if (!s->blocked && s->body_bytes)
+	if (!s->x->blocked && s->x->body_bytes)
 		conn_pause(s->c);
-	if (!s->blocked)
-		s->blocked_us = room_now_us();
-	s->blocked = true;
+	if (!s->x->blocked)
+		s->x->blocked_us = room_now_us();
+	s->x->blocked = true;
 }
 
 /* Content from p to the exchange; returns bytes taken. */
@@ -216,7 +216,7 @@ size_t h1s_feed(struct h1s *s, const uint8_t *p, size_t n)
 {
 	size_t taken = 0;
 
-	while (s->t && !s->req_ended && !s->pump_wanted && taken < n) {
+	while (s->t && !s->req_ended && !s->x->pump_wanted && taken < n) {
 		struct str data = STR_NULL;
 		enum h1_reason why = H1_OK;
 		size_t used = 0;
@@ -225,10 +225,10 @@ size_t h1s_feed(struct h1s *s, const uint8_t *p, size_t n)
 			stop_for_room(s);
 			return taken;
 		}
-		if (s->body.kind == HB_CHUNKED && !s->trailers)
-			s->trailers = pool_zalloc(s->t->pool, sizeof(*s->trailers));
-		if (h1_body_next(&s->body, p + taken, n - taken, &used, &data, s->t->pool,
-				 s->trailers, &why) < 0) {
+		if (s->x->body.kind == HB_CHUNKED && !s->x->trailers)
+			s->x->trailers = pool_zalloc(s->t->pool, sizeof(*s->x->trailers));
+		if (h1_body_next(&s->x->body, p + taken, n - taken, &used, &data, s->t->pool,
+				 s->x->trailers, &why) < 0) {
 			bad_body(s, why);
 			return n;
 		}
@@ -238,11 +238,11 @@ size_t h1s_feed(struct h1s *s, const uint8_t *p, size_t n)
 			txn_fail(s->t, TXN_BODY_SIZE);
 			return n;
 		}
-		s->req_ended = s->body.done;
+		s->req_ended = s->x->body.done;
 		if (data.n)
 			txn_data(s->t, data);
 		if (s->req_ended && s->t)
-			txn_end(s->t, s->trailers);
+			txn_end(s->t, s->x->trailers);
 		if (!used && !data.n)
 			break;
 	}
@@ -252,25 +252,25 @@ size_t h1s_feed(struct h1s *s, const uint8_t *p, size_t n)
 uint64_t h1s_body_wait_ms(const struct h1s *s)
 {
 	/* It may wait for our own 100 before it sends anything. */
-	if (s->t && s->t->req->expect_continue && !s->body_bytes)
-		return s->vs->body_timeout_ms + HTTP_CONTINUE_MS;
-	return s->vs->body_timeout_ms;
+	if (s->t && s->t->req->expect_continue && !s->x->body_bytes)
+		return s->cl.vs->body_timeout_ms + HTTP_CONTINUE_MS;
+	return s->cl.vs->body_timeout_ms;
 }
 
 /* Only looked at when bytes come: silence is body-timeout's. */
 static bool is_below_rate(const struct h1s *s)
 {
-	uint64_t us = room_now_us() - s->body_begin_us;
+	uint64_t us = room_now_us() - s->x->body_begin_us;
 
-	return s->vs->body_rate && us > RATE_GRACE_US &&
-	       (__uint128_t)s->body_bytes * 1000000 < (__uint128_t)s->vs->body_rate * us;
+	return s->cl.vs->body_rate && us > RATE_GRACE_US &&
+	       (__uint128_t)s->x->body_bytes * 1000000 < (__uint128_t)s->cl.vs->body_rate * us;
 }
 
 void h1s_after_feed(struct h1s *s, bool all)
 {
-	if (!s->t || s->req_ended || s->pump_wanted)
+	if (!s->t || s->req_ended || s->x->pump_wanted)
 		return;
-	if (s->blocked)
+	if (s->x->blocked)
 		return;
 	if (is_below_rate(s)) {
 		s->keep = false;
@@ -280,22 +280,22 @@ void h1s_after_feed(struct h1s *s, bool all)
 	conn_deadline(s->c, h1s_body_wait_ms(s));
 	if (!all)
 		return;
-	if (s->body.kind == HB_LENGTH && s->body.left >= HTTP_SPLICE_MIN && !conn_is_tls(s->c) &&
-	    !s->vs->body_rate && txn_raw(s->t, TXN_REQ)) {
-		s->pump_wanted = true;
-		engine_defer(http_room.w.engine, &s->job);
+	if (s->x->body.kind == HB_LENGTH && s->x->body.left >= HTTP_SPLICE_MIN && !conn_is_tls(s->c) &&
+	    !s->cl.vs->body_rate && txn_raw(s->t, TXN_REQ)) {
+		s->x->pump_wanted = true;
+		engine_defer(http_room.w.engine, &s->x->job);
 		return;
 	}
-	conn_read_hint(s->c, s->body.kind == HB_LENGTH ? s->body.left : 0);
+	conn_read_hint(s->c, s->x->body.kind == HB_LENGTH ? s->x->body.left : 0);
 }
 
 /* The rest of a request that was answered already. */
 size_t h1s_discard(struct h1s *s, size_t n)
 {
-	size_t take = FL_MIN((uint64_t)n, s->body.left);
+	size_t take = FL_MIN((uint64_t)n, s->x->body.left);
 
-	s->body.left -= take;
-	if (s->body.left == 0)
+	s->x->body.left -= take;
+	if (s->x->body.left == 0)
 		h1s_next_request(s);
 	return take;
 }
@@ -307,11 +307,11 @@ static void pump_progress(struct conn_pump *p, size_t n)
 {
 	struct h1s *s = p->owner;
 
-	s->body.left -= FL_MIN(s->body.left, (uint64_t)n);
-	s->body_bytes += n;
+	s->x->body.left -= FL_MIN(s->x->body.left, (uint64_t)n);
+	s->x->body_bytes += n;
 	if (s->state != S_BUSY || !s->t)
 		return;
-	conn_deadline(s->c, s->vs->body_timeout_ms);
+	conn_deadline(s->c, s->cl.vs->body_timeout_ms);
 	txn_moved(s->t, TXN_REQ, n);
 }
 
@@ -319,17 +319,17 @@ static void pump_done(struct conn_pump *p, int err, int side)
 {
 	struct h1s *s = p->owner;
 
-	s->pumping = s->pump_wanted = false;
+	s->x->pumping = s->x->pump_wanted = false;
 	if (s->state != S_BUSY || !s->t)
 		return;
 	if (!err) {
-		s->req_ended = s->body.done = true;
+		s->req_ended = s->x->body.done = true;
 		txn_end(s->t, NULL);
 	} else if (side == 0) {
 		txn_abort(s->t, TXN_CLIENT_ABORT);
 	} else if (conn_is_dead(p->to)) {
 		s->keep = false;
-		s->blocked = true;      /* the service's mux is told next */
+		s->x->blocked = true;      /* the service's mux is told next */
 	} else {
 		s->keep = false;
 		txn_fail(s->t, TXN_NO_MEMORY);
@@ -338,19 +338,19 @@ static void pump_done(struct conn_pump *p, int err, int side)
 
 void h1s_start_pump(struct engine_job *j)
 {
-	struct h1s *s = FL_CONTAINER_OF(j, struct h1s, job);
+	struct h1s *s = FL_CONTAINER_OF(j, struct h1x, job)->s;
 	struct conn *to;
 
-	if (s->state != S_BUSY || !s->t || !s->pump_wanted || s->req_ended)
+	if (s->state != S_BUSY || !s->t || !s->x->pump_wanted || s->req_ended)
 		return;
 	to = txn_raw(s->t, TXN_REQ);
-	s->pump = (struct conn_pump){
+	s->x->pump = (struct conn_pump){
 		.from = s->c, .to = to, .progress = pump_progress, .done = pump_done, .owner = s
 	};
-	if (to && conn_pump_start(&s->pump, s->body.left, HTTP_SPLICE_MIN) == 0) {
-		s->pumping = true;
+	if (to && conn_pump_start(&s->x->pump, s->x->body.left, HTTP_SPLICE_MIN) == 0) {
+		s->x->pumping = true;
 		return;
 	}
-	s->pump_wanted = false;
+	s->x->pump_wanted = false;
 	conn_resume(s->c);
 }

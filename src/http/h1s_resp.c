@@ -21,7 +21,7 @@ static void write_out(struct h1s *s, const void *p, size_t n)
 		s->cut = CUT_RESET;             /* no memory: the answer cannot be finished */
 		return;
 	}
-	s->written += n;
+	s->x->written += n;
 }
 
 static bool will_keep(const struct h1s *s)
@@ -39,19 +39,19 @@ static void down_head(struct txn *t, const struct http_head *h)
 	struct http_head o = *h;
 	struct sb b;
 
-	s->resp_head = true;
+	s->x->resp_head = true;
 	s->keep = will_keep(s);
 	if (t->req->method == HM_HEAD || h->body != HB_CHUNKED) {
-		s->resp_chunked = false;
-	} else if (s->http10) {
+		s->x->resp_chunked = false;
+	} else if (s->x->http10) {
 		o.body = HB_CLOSE;
-		s->resp_delimited = true;
+		s->x->resp_delimited = true;
 		s->keep = false;
 	} else {
-		s->resp_chunked = true;
+		s->x->resp_chunked = true;
 	}
 	sb_init(&b, http_room.out, HTTP_HEAD_OUT);
-	h1_put_response(&b, &o, !s->keep && h->status != 101, s->http10);
+	h1_put_response(&b, &o, !s->keep && h->status != 101, s->x->http10);
 	if (b.over)
 		s->cut = CUT_CLOSE;
 	else
@@ -63,8 +63,8 @@ static void down_info(struct txn *t, const struct http_head *h)
 	struct h1s *s = t->down;
 	struct sb b;
 
-	stat_inc(s->vs->stat, CTR_VSERVER_R1XX);
-	if (s->http10)
+	stat_inc(s->cl.vs->stat, CTR_VSERVER_R1XX);
+	if (s->x->http10)
 		return;
 	sb_init(&b, http_room.out, HTTP_HEAD_OUT);
 	h1_put_response(&b, h, false, false);
@@ -77,8 +77,8 @@ static void down_data(struct txn *t, struct str d)
 	struct h1s *s = t->down;
 	char size[20];
 
-	s->data_written += d.n;
-	if (s->resp_chunked) {
+	s->x->data_written += d.n;
+	if (s->x->resp_chunked) {
 		write_out(s, size, h1_put_chunk_size(size, d.n));
 		write_out(s, d.p, d.n);
 		write_out(s, "\r\n", 2);
@@ -86,7 +86,7 @@ static void down_data(struct txn *t, struct str d)
 		write_out(s, d.p, d.n);
 	}
 	if (conn_pending(s->c) >= HTTP_WRITE_MAX)
-		conn_deadline(s->c, s->vs->body_timeout_ms);
+		conn_deadline(s->c, s->cl.vs->body_timeout_ms);
 }
 
 static void down_end(struct txn *t, const struct http_head *trailers)
@@ -94,14 +94,14 @@ static void down_end(struct txn *t, const struct http_head *trailers)
 	struct h1s *s = t->down;
 	struct sb b;
 
-	if (s->resp_chunked) {
+	if (s->x->resp_chunked) {
 		sb_init(&b, http_room.out, HTTP_HEAD_OUT);
 		h1_put_last_chunk(&b, trailers);
 		if (b.over)
 			s->cut = CUT_CLOSE;
 		write_out(s, b.p, b.n);
 	}
-	s->resp_ended = !s->cut;
+	s->x->resp_ended = !s->cut;
 }
 
 static void down_reset(struct txn *t, enum txn_code why, bool hard)
@@ -124,10 +124,10 @@ static void down_credit(struct txn *t)
 {
 	struct h1s *s = t->down;
 
-	if (!s->blocked || s->state != S_BUSY)
+	if (!s->x->blocked || s->state != S_BUSY)
 		return;
-	s->blocked = false;
-	s->body_begin_us += room_now_us() - s->blocked_us;      /* our wait is not the client's rate */
+	s->x->blocked = false;
+	s->x->body_begin_us += room_now_us() - s->x->blocked_us;      /* our wait is not the client's rate */
 	conn_resume(s->c);
 	conn_deadline(s->c, h1s_body_wait_ms(s));
 }
@@ -136,10 +136,10 @@ static void *down_raw(struct txn *t)
 {
 	struct h1s *s = t->down;
 
-	if (!s->c || conn_is_tls(s->c) || s->resp_chunked || s->cut || conn_is_dead(s->c))
+	if (!s->c || conn_is_tls(s->c) || s->x->resp_chunked || s->cut || conn_is_dead(s->c))
 		return NULL;
 	/* What is spliced passes unseen: from now on the deadline asks whether the client takes it. */
-	conn_deadline(s->c, s->vs->body_timeout_ms);
+	conn_deadline(s->c, s->cl.vs->body_timeout_ms);
 	return s->c;
 }
 
@@ -147,15 +147,15 @@ static void tunnel_done(void *ctx, uint64_t to_service, uint64_t to_client, int 
 {
 	struct h1s *s = ctx;
 
-	s->tunnel = NULL;
-	stat_add(s->vs->stat, CTR_VSERVER_BYTES_IN, to_service);
+	s->x->tunnel = NULL;
+	stat_add(s->cl.vs->stat, CTR_VSERVER_BYTES_IN, to_service);
 	h1s_gone(s);
 	txn_tunnel_end(s->t, to_service, to_client,
 		       !err        ? TXN_OK
 		       : side == 0 ? TXN_CLIENT_ABORT
 		       : side == 1 ? TXN_SERVICE_CUT
 				   : TXN_CUT);
-	stat_add(s->vs->stat, CTR_VSERVER_BYTES_OUT, s->written);
+	stat_add(s->cl.vs->stat, CTR_VSERVER_BYTES_OUT, s->x->written);
 }
 
 static void down_join(struct txn *t, void *transport)
@@ -163,16 +163,16 @@ static void down_join(struct txn *t, void *transport)
 	struct h1s *s = t->down;
 	struct conn *service = transport;
 
-	stat_inc(s->vs->stat, CTR_VSERVER_UPGRADES);
+	stat_inc(s->cl.vs->stat, CTR_VSERVER_UPGRADES);
 	h1s_count_bytes(s);
 	if (s->cut) {
 		conn_abort(&service);
 		txn_abort(t, TXN_NO_MEMORY);
 		return;
 	}
-	s->tunnel = tunnel_start(s->c, service, s->vs->idle_timeout_ms, tunnel_done, s);
+	s->x->tunnel = tunnel_start(s->c, service, s->cl.vs->idle_timeout_ms, tunnel_done, s);
 	s->c = NULL;
-	if (!s->tunnel) {
+	if (!s->x->tunnel) {
 		h1s_gone(s);
 		txn_abort(t, TXN_NO_MEMORY);
 	}

@@ -39,8 +39,8 @@ static void close_idle(void)
 	LIST_FOREACH_SAFE(it, next, &r->clients) {
 		struct http_client *cl = LIST_ENTRY(it, struct http_client, link);
 
-		if (cl->hand_over)
-			(void)cl->hand_over(cl);
+		if (cl->ops->hand_over)
+			(void)cl->ops->hand_over(cl);
 		if (r->n_clients <= enough)
 			break;
 	}
@@ -61,7 +61,7 @@ int http_init(struct http_worker *w)
 		r->on = false;
 		return FL_ENOMEM_;
 	}
-	h1s_slab(&r->s_h1s);
+	h1s_slab(&r->s_h1s, &r->s_h1x);
 	exchange_slab(&r->s_exchange);
 	tcp_slab(&r->s_tcp);
 	tunnel_slab(&r->s_tunnel);
@@ -182,7 +182,7 @@ static void sweep(struct timer *t)
 	LIST_FOREACH_SAFE(it, next, &r->clients) {
 		struct http_client *cl = LIST_ENTRY(it, struct http_client, link);
 
-		failed |= cl->hand_over && !cl->hand_over(cl);
+		failed |= cl->ops->hand_over && !cl->ops->hand_over(cl);
 	}
 	r->give_failed = failed;
 	if (r->n_clients)
@@ -213,7 +213,7 @@ unsigned http_cut(void)
 	LIST_FOREACH_SAFE(it, next, &r->clients) {
 		struct http_client *cl = LIST_ENTRY(it, struct http_client, link);
 
-		cl->cut(cl);
+		cl->ops->cut(cl);
 	}
 	return active;
 }

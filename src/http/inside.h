@@ -29,7 +29,10 @@ struct http_client {
 	struct lb_vserver *vs;
 	struct stat_row   *lrow;                /* of the listener */
 	const struct listener *listener;        /* NULL: none; lives as long as the worker */
-	/* Draining: an idle clear one gives its descriptor away. False: not now. */
+	const struct http_client_ops *ops;
+};
+struct http_client_ops {
+	/* Draining: an idle clear one gives its descriptor away. False: not now. NULL: never. */
 	bool             (*hand_over)(struct http_client *cl);
 	void             (*cut)(struct http_client *cl);
 };
@@ -47,7 +50,7 @@ struct http_room {
 	struct list        upstreams;           /* all struct upstream */
 	struct list        busy;                /* connections to services that are in use */
 	char              *out;                 /* HTTP_HEAD_OUT bytes */
-	struct slab        s_h1s, s_h1c, s_exchange, s_tcp, s_tunnel;
+	struct slab        s_h1s, s_h1x, s_h1c, s_exchange, s_tcp, s_tunnel;
 };
 extern struct http_room http_room;
 
@@ -89,7 +92,7 @@ struct tunnel *tunnel_start(struct conn *client, struct conn *service, uint64_t 
 void tunnel_cut(struct tunnel *t);              /* done() is not called */
 
 /* Each file knows the size of its own objects. */
-void h1s_slab(struct slab *s);
+void h1s_slab(struct slab *s, struct slab *x);
 void exchange_slab(struct slab *s);
 void tcp_slab(struct slab *s);
 void tunnel_slab(struct slab *s);

@@ -275,6 +275,8 @@ static void cut(struct http_client *cl)
 	refuse(x, true);
 }
 
+static const struct http_client_ops client_list_ops = { .cut = cut };
+
 void tcp_slab(struct slab *s)
 {
 	slab_init(s, "tcp", sizeof(struct tcp), 32, 0);
@@ -291,7 +293,7 @@ void tcp_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
 	}
 	x->vs = vs;
 	x->client = c;
-	x->cl.cut = cut;
+	x->cl.ops = &client_list_ops;
 	if (!room_client_add(&x->cl, vs, l)) {
 		slab_put(&http_room.s_tcp, x);
 		conn_abort(&c);
