@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "http/respbuf.h"
 #include "http/upstream.h"
 
 #define FRESH_MS  1000u
@@ -36,6 +37,7 @@ struct exchange {
 	uint64_t           before[2];   /* content until then */
 	bool               head_sent, resp_begun, fresh_only, in_try, waits_continue;
 	enum txn_code      failed;      /* a try failed inside try_service() */
+	struct respbuf     buf;         /* of the response, where the pool asks for it */
 	struct timer       wait;        /* for 100 */
 };
 
@@ -55,6 +57,7 @@ static void free_exchange(struct exchange *x)
 {
 	timer_stop(&x->wait);
 	leave_service(x);
+	bufq_clear(&x->buf.kept);
 	slab_put(&http_room.s_exchange, x);
 }
 
@@ -329,21 +332,41 @@ static size_t on_room(struct h1c *m)
 {
 	struct exchange *x = m->user;
 
-	return txn_up_room(x->t);
+	return x->buf.max ? respbuf_room(&x->buf, x->t) : txn_up_room(x->t);
 }
 
 static void on_data(struct h1c *m, struct str s)
 {
 	struct exchange *x = m->user;
+	struct txn *t = x->t;
 
-	txn_up_data(x->t, s);
+	if (!x->buf.max) {
+		txn_up_data(t, s);
+		return;
+	}
+	txn_hold(t);
+	if (respbuf_take(&x->buf, t, s) < 0 && !t->over) {
+		stat_inc(http_room.w.proc, CTR_PROC_NOMEM);
+		give_up(x, TXN_NO_MEMORY);
+	}
+	txn_release(t);
 }
 
 static void on_end(struct h1c *m, const struct http_head *trailers)
 {
 	struct exchange *x = m->user;
 
-	txn_up_end(x->t, trailers);
+	if (!x->buf.kept.len) {
+		txn_up_end(x->t, trailers);
+		return;
+	}
+	x->buf.ended = true;
+	x->buf.trailers = trailers;
+	if (!x->req_ended)
+		return;             /* an early answer: it still takes the request */
+	x->m = NULL;
+	h1c_release(m);
+	leave_service(x);
 }
 
 static void on_broken(struct h1c *m, enum txn_code why, const char *reason)
@@ -368,7 +391,7 @@ static void *on_sink(struct h1c *m)
 {
 	struct exchange *x = m->user;
 
-	return txn_raw(x->t, TXN_RESP);
+	return x->buf.max ? NULL : txn_raw(x->t, TXN_RESP);
 }
 
 static void on_moved(struct h1c *m, enum txn_dir d, size_t n)
@@ -443,8 +466,14 @@ static void up_credit(struct txn *t)
 {
 	struct exchange *x = t->up;
 
-	if (x->m && x->resp_begun)
+	if (!x->resp_begun)
+		return;
+	txn_hold(t);
+	if (x->buf.max)
+		respbuf_drain(&x->buf, t);
+	if (!t->over && x->m)
 		h1c_resume(x->m);
+	txn_release(t);
 }
 
 static void *up_raw(struct txn *t)
@@ -489,6 +518,7 @@ void exchange_start(struct txn *t, struct lb_pool *pool, struct http_head *fwd)
 	}
 	x->t = t;
 	x->pool = pool;
+	x->buf.max = pool->buffer_response;
 	timer_init(&x->wait, on_wait_over);
 	txn_forward(t, fwd, &up_ops, x);
 }

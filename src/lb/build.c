@@ -219,6 +219,7 @@ static void build_pool(struct lb_builder *b, struct lb_pool *p, const struct con
 	p->idle_max = (unsigned)conf_opt_int(n, D_POOL_IDLE_MAX);
 	p->retries = (unsigned)conf_opt_int(n, D_POOL_RETRIES);
 	p->congestion = conf_opt_word(n, D_POOL_CONGESTION);
+	p->buffer_response = (size_t)conf_opt_int(n, D_POOL_BUFFER_RESPONSE);
 	if (tls) {
 		p->sni = conf_opt_word(tls, D_STLS_SNI);
 		p->uses_tls = true;

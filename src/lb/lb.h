@@ -84,6 +84,7 @@ struct lb_pool {
 	uint64_t            connect_timeout_ms, response_timeout_ms, idle_timeout_ms;
 	uint64_t            tcp_idle_ms;       /* longest silence of an L4 connection here; 0: the vserver's rules */
 	unsigned            idle_max, retries;
+	size_t              buffer_response;   /* bytes kept of a response; 0: none */
 	const char         *congestion;
 	/* run time */
 	uint32_t            row;

@@ -623,3 +623,105 @@ def test_two_workers_serve_alike(fairlead, origins):
     for i in range(40):
         assert fl.get(port, f"/{i}").body == b"o1 /%d\n" % i
     f.wait_stat("vserver", "web", lambda r: r["requests"] == 40 and r["responses_2xx"] == 40 and r["connections"] == 0)
+
+
+# buffer-response: the service is free while a slow client reads ----------------------------------
+
+BUFFERED = 8 << 20
+
+
+def slow_get(port, path):
+    """Sends the request from a socket with a small receive buffer and reads nothing."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.connect(("127.0.0.1", port))
+    s.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
+    return s
+
+
+def read_slowly(s):
+    parts = []
+    while data := s.recv(3000 if len(parts) < 50 else 1 << 16):
+        parts.append(data)
+    return b"".join(parts).partition(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("path", [f"/bytes/{BUFFERED}", f"/chunked/{BUFFERED}/50000", "/close/8"])
+def test_buffered_response_frees_the_service(fairlead, origins, path):
+    o, port = origins("o1"), fl.free_port()
+    f = fairlead(fl.web(port, o.addr, pool="buffer-response 32m"))
+    if path.startswith("/close"):
+        def hook(conn, q):
+            conn.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + pattern(BUFFERED))
+            conn.sock.close()
+            return True
+        o.hook = hook
+    s = slow_get(port, path)
+    f.wait_stat("service", "app/a1", lambda r: r["requests"] == 1 and r["requests_active"] == 0)
+    f.wait_stat("vserver", "web", lambda r: r["requests_active"] == 1)
+    if path.startswith("/bytes"):       # the same connection serves the next one at once
+        assert fl.get(port, "/").get("X-Request-Count") == "2"
+    head, _, body = read_slowly(s)
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    if b"chunked" in head:
+        whole, rest = b"", body
+        while rest:
+            size, _, rest = rest.partition(b"\r\n")
+            whole, rest = whole + rest[:int(size, 16)], rest[int(size, 16) + 2:]
+        body = whole
+    assert body == pattern(BUFFERED)
+    f.wait_stat("vserver", "web", lambda r: r["requests_active"] == 0)
+
+
+def test_a_response_above_the_buffer_waits_for_the_client(fairlead, origins):
+    o, port, sent = origins("o1"), fl.free_port(), [0]
+    f = fairlead(fl.web(port, o.addr, pool="buffer-response 1m"))
+
+    def hook(conn, q):
+        stream(conn, 64 << 20, sent)
+        return True
+    o.hook = hook
+    s = slow_get(port, "/stream")
+    last = -1
+    while last != sent[0] or not last:              # until it stands still
+        last = sent[0]
+        time.sleep(0.3)
+    assert 1 << 20 <= sent[0] < 32 << 20
+    assert f.stat("service", "app/a1")["requests_active"] == 1
+    head, _, body = read_slowly(s)
+    assert len(body) == 64 << 20
+
+
+def test_a_client_that_leaves_gives_its_buffer_back(fairlead, origins):
+    o, port = origins("o1"), fl.free_port()
+    f = fairlead(fl.web(port, o.addr, pool="buffer-response 32m"))
+    for _ in range(3):
+        s = slow_get(port, f"/bytes/{BUFFERED}")
+        f.wait_stat("service", "app/a1", lambda r: r["requests_active"] == 0)
+        s.close()
+        f.wait_stat("vserver", "web", lambda r: r["requests_active"] == 0)
+    before = fl.rss(f.workers()[0])
+    for _ in range(5):
+        s = slow_get(port, f"/bytes/{BUFFERED}")
+        f.wait_stat("service", "app/a1", lambda r: r["requests_active"] == 0)
+        s.close()
+        f.wait_stat("vserver", "web", lambda r: r["requests_active"] == 0)
+    assert fl.rss(f.workers()[0]) < before + int(BUFFERED * 2 * fl.SLOW)
+
+
+def test_a_buffered_response_that_is_cut_does_not_look_whole(fairlead, origins):
+    o, port = origins("o1"), fl.free_port()
+    f = fairlead(fl.web(port, o.addr, pool="buffer-response 32m"))
+
+    def hook(conn, q):
+        conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % BUFFERED + pattern(BUFFERED - 1))
+        conn.sock.close()
+        return True
+    o.hook = hook
+    s = slow_get(port, "/cut")
+    f.wait_stat("service", "app/a1", lambda r: r["requests_active"] == 0)
+    try:
+        _, _, body = read_slowly(s)
+    except ConnectionResetError:
+        return
+    assert len(body) < BUFFERED

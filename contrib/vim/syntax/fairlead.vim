@@ -14,16 +14,16 @@ syn keyword fairleadValue debug default drain err http http/1.1 info json
 syn keyword fairleadValue least-connection maint none off on optional ping ready
 syn keyword fairleadValue redirect refuse reject required respond rfc7239 round-robin source-ip-hash
 syn keyword fairleadValue status tcp trust use vserver warn when x-forwarded
-syn keyword fairleadDirective access-log alpn backlog backup body-rate body-timeout buffer-memory ca
-syn keyword fairleadDirective cert ciphers ciphersuites client-ca client-verify congestion connect-timeout consolidate
-syn keyword fairleadDirective default drain-generations drain-timeout error-log every expect fall forwarded
-syn keyword fairleadDirective groups head-timeout heartbeat-timeout host http idle-max idle-timeout include
-syn keyword fairleadDirective keepalive-max listen max-body max-connections max-fields max-head max-objects max-request-line
-syn keyword fairleadDirective method min-version ocsp policy port protocol redirect reject
-syn keyword fairleadDirective remove-header remove-response-header request-id resolver respond response-timeout retries rise
-syn keyword fairleadDirective send service set-header set-response-header shutdown-grace sni socket state
-syn keyword fairleadDirective ticket-keys ticket-lifetime tickets timeout tls trust-forwarded unknown-sni upgrade
-syn keyword fairleadDirective use user verify via weight workers
+syn keyword fairleadDirective access-log alpn backlog backup body-rate body-timeout buffer-memory buffer-response
+syn keyword fairleadDirective ca cert ciphers ciphersuites client-ca client-verify congestion connect-timeout
+syn keyword fairleadDirective consolidate default drain-generations drain-timeout error-log every expect fall
+syn keyword fairleadDirective forwarded groups head-timeout heartbeat-timeout host http idle-max idle-timeout
+syn keyword fairleadDirective include keepalive-max listen max-body max-connections max-fields max-head max-objects
+syn keyword fairleadDirective max-request-line method min-version ocsp policy port protocol redirect
+syn keyword fairleadDirective reject remove-header remove-response-header request-id resolver respond response-timeout retries
+syn keyword fairleadDirective rise send service set-header set-response-header shutdown-grace sni socket
+syn keyword fairleadDirective state ticket-keys ticket-lifetime tickets timeout tls trust-forwarded unknown-sni
+syn keyword fairleadDirective upgrade use user verify via weight workers
 syn keyword fairleadObject admin monitor pool vserver
 hi def link fairleadComment Comment
 hi def link fairleadString String
