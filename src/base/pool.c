@@ -244,7 +244,8 @@ size_t pool_used(const struct pool *p)
 
 void slab_init(struct slab *s, const char *name, size_t size, unsigned per_block, size_t limit)
 {
-	size_t unit = size >= FL_CACHELINE ? FL_CACHELINE : POOL_ALIGN;
+	/* half a line: what fills whole ones stays aligned to them, and 96 bytes do not take 128 */
+	size_t unit = size >= FL_CACHELINE ? FL_CACHELINE / 2 : POOL_ALIGN;
 
 	ASSERT(size > 0 && size < SIZE_MAX / 2 && per_block > 0);
 	*s = (struct slab){

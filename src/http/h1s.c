@@ -421,6 +421,6 @@ void h1s_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
 
 void h1s_slab(struct slab *s, struct slab *x)
 {
-	slab_init(s, "h1s", sizeof(struct h1s), 32, 0);
+	slab_init(s, "h1s", sizeof(struct h1s), 64, 0);
 	slab_init(x, "h1x", sizeof(struct h1x), 32, 0);
 }

@@ -34,7 +34,7 @@ struct h1x {
 	struct tunnel     *tunnel;
 	struct h1s        *s;
 };
-/* All that an idle connection holds beside its conn: two cache lines. */
+/* All that an idle connection holds beside its conn. */
 struct h1s {
 	struct http_client cl;
 	struct conn       *c;
@@ -46,7 +46,7 @@ struct h1s {
 	bool               keep, req_ended, in_data, eof, abandoned;
 	bool               stalled;                     /* IDLE: the peer does not take its answers */
 };
-_Static_assert(sizeof(struct h1s) <= 128, "idle connections are many");
+_Static_assert(sizeof(struct h1s) <= 96, "idle connections are many");
 
 /* h1s.c */
 /* the conn and s are gone; not while a txn runs */
