@@ -100,7 +100,7 @@ END_TEST
 START_TEST(slabs)
 {
 	static const struct { size_t size, want; } sizes[] = {
-		{ 1, 16 }, { 16, 16 }, { 17, 32 }, { 63, 64 }, { 64, 64 }, { 65, 128 }, { 200, 256 },
+		{ 1, 16 }, { 16, 16 }, { 17, 32 }, { 63, 64 }, { 64, 64 }, { 65, 96 }, { 128, 128 }, { 200, 224 },
 	};
 	struct slab s;
 
@@ -113,7 +113,7 @@ START_TEST(slabs)
 		for (int k = 0; k < 100; k++) {
 			obj[k] = slab_get(&s);
 			ck_assert_ptr_nonnull(obj[k]);
-			ck_assert_uint_eq((uintptr_t)obj[k] % (s.size >= 64 ? 64 : 16), 0);
+			ck_assert_uint_eq((uintptr_t)obj[k] % (s.size % 64 == 0 ? 64 : s.size >= 64 ? 32 : 16), 0);
 			for (size_t b = 0; b < s.size; b++)
 				ck_assert_int_eq(obj[k][b], 0);
 			memset(obj[k], k + 1, s.size);

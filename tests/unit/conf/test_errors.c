@@ -241,7 +241,7 @@ START_TEST(test_printed)
 		"  2 | \tmehtod\tx\n"
 		"    | \t^~~~~~ did you mean \"method\"?\n"
 		"    = allowed here: method monitor service backup tls connect-timeout response-timeout idle-timeout "
-		"idle-max retries congestion\n");
+		"idle-max retries buffer-response congestion\n");
 	b.n = 0;
 	conf_diag_print(l.d, &b, true);
 	ck_assert_ptr_nonnull(strstr(b.p, "\"line\":2,\"column\":2,\"span\":6"));
