@@ -5,7 +5,9 @@ check_PROGRAMS += \
 	tests/unit/net/test_engine \
 	tests/unit/net/test_listener \
 	tests/unit/net/test_pump \
+	tests/unit/net/test_queues \
 	tests/unit/net/test_resolver \
+	tests/unit/net/test_steer \
 	tests/unit/net/test_tls
 
 tests_unit_net_test_conn_SOURCES = tests/unit/net/test_conn.c tests/unit/net/net_unit.h
@@ -20,3 +22,7 @@ tests_unit_net_test_resolver_SOURCES = tests/unit/net/test_resolver.c tests/unit
 tests_unit_net_test_resolver_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_tls_SOURCES = tests/unit/net/test_tls.c tests/unit/net/net_unit.h
 tests_unit_net_test_tls_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+tests_unit_net_test_queues_SOURCES = tests/unit/net/test_queues.c
+tests_unit_net_test_queues_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+tests_unit_net_test_steer_SOURCES = tests/unit/net/test_steer.c
+tests_unit_net_test_steer_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
