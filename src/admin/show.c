@@ -215,8 +215,16 @@ int verb_SHOW_VSERVER(struct cmd *c)
 	return done(c, &g, KIND_VSERVER);
 }
 
+static const char *distribute_word(const struct lb_listen *l)
+{
+	const struct conf_val *v = conf_opt(l->node, D_LISTEN_DISTRIBUTE);
+
+	return v ? v->s.p : "-";
+}
+
 int verb_SHOW_LISTENER(struct cmd *c)
 {
+	struct stat_steer steer;
 	struct grid g;
 
 	if (cmd_needs_config(c))
@@ -227,6 +235,8 @@ int verb_SHOW_LISTENER(struct cmd *c)
 	grid_col(&g, "address", GRID_TEXT);
 	grid_col(&g, "tls", GRID_BOOL);
 	grid_col(&g, "backlog", GRID_NUM);
+	grid_col(&g, "distribute", GRID_TEXT);
+	grid_col(&g, "steering", GRID_TEXT);
 	grid_col(&g, "origin", GRID_TEXT);
 	grid_col(&g, "counters", GRID_RAW);
 	for (unsigned i = 0; i < c->v->lc->n_listens; i++) {
@@ -240,6 +250,10 @@ int verb_SHOW_LISTENER(struct cmd *c)
 		grid_text(&g, addr_text(&l->addr, text));
 		grid_bool(&g, l->uses_tls);
 		grid_u64(&g, (uint64_t)l->backlog);
+		grid_text(&g, distribute_word(l));
+		stat_steer_get(c->v->seg, l->row, &steer);
+		stat_steer_text(&steer, &g.mem);
+		grid_text(&g, NULL);
 		place(&g, l->node);
 		counters(c, &g, KIND_LISTENER, l->row);
 	}

@@ -215,6 +215,7 @@ static void build_listens(struct lb_builder *b, struct lb_vserver *vs)
 	CONF_FOREACH(n, vs->node, D_VS_LISTEN) {
 		struct lb_listen *l = &b->lc->listens[b->lc->n_listens++];
 		const struct conf_node *tls = conf_child(n, D_LISTEN_TLS);
+		const struct conf_val *want = conf_opt(n, D_LISTEN_DISTRIBUTE);
 		char text[ADDR_TEXT_MAX];
 
 		l->addr = n->val[0].addr;
@@ -223,6 +224,7 @@ static void build_listens(struct lb_builder *b, struct lb_vserver *vs)
 		l->row = STAT_NO_ROW;
 		l->backlog = (int)conf_opt_int(n, D_LISTEN_BACKLOG);
 		l->congestion = conf_opt_word(n, D_POOL_CONGESTION);
+		l->distribute = want ? (enum steer_want)want->i : STEER_AUTO;
 		l->full_name = pool_fmt(b->lc->mem, "%s/%s", vs->name, addr_text(&l->addr, text));
 		l->uses_tls = tls != NULL;
 		if (tls && b->with_tls)

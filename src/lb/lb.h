@@ -17,6 +17,7 @@
 #include "base/addr.h"
 #include "base/map.h"
 #include "conf/conf.h"
+#include "net/steer.h"
 #include "policy/policy.h"
 #include "stat/stat.h"
 
@@ -105,6 +106,7 @@ struct lb_listen {
 	struct tls_server  *tls;               /* NULL: clear, or built without TLS */
 	int                 backlog;
 	const char         *congestion;
+	enum steer_want     distribute;
 	struct lb_vserver  *vserver;
 	const char         *full_name;         /* "web/0.0.0.0:80": name of its row */
 	uint32_t            row;

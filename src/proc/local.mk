@@ -5,8 +5,10 @@ libfairlead_a_SOURCES += \
 	src/proc/check.c src/proc/launch.h \
 	src/proc/control.c src/proc/control.h \
 	src/proc/demo.c \
+	src/proc/distribute.c \
 	src/proc/gen.c src/proc/gen.h \
 	src/proc/generation.c \
+	src/proc/guard.c src/proc/guard.h \
 	src/proc/helpers.c \
 	src/proc/keep.c \
 	src/proc/logd.c src/proc/logd.h \

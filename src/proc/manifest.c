@@ -11,6 +11,7 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "lb/lb.h"
+#include "net/queues.h"
 
 /* Writing (gen) --------------------------------------------------------------------------- */
 
@@ -40,13 +41,14 @@ static void put_object(void *ctx, enum tbl_kind kind, const char *name, uint32_t
 }
 
 /* [::]:80 serves IPv4 as well: the configuration has no 0.0.0.0:80 beside it. */
-static void put_listen(struct writer *w, const struct lb_listen *l)
+static void put_listen(struct writer *w, const struct lb_listen *l, const struct queues *q)
 {
 	char text[ADDR_TEXT_MAX];
 
 	w->bad |= strpbrk(l->full_name, " \r\n") != NULL || (l->congestion && strpbrk(l->congestion, " \r\n"));
 	sb_fmt(w->out, "listen %s %d %d %s %s\n", addr_text(&l->addr, text), l->backlog,
 	       !addr_is_any(&l->addr), l->congestion ? l->congestion : "-", l->full_name);
+	sb_fmt(w->out, "distribute %d %u\n", (int)l->distribute, q ? queues_of(q, &l->addr) : 0);
 }
 
 static void put_key(struct writer *w, const uint8_t *key)
@@ -63,6 +65,7 @@ int manifest_write(struct lb_config *lc, const struct ids *ids, unsigned n_warni
 	struct writer w = { .out = out };
 	char text[ADDR_TEXT_MAX];
 	unsigned n_services = 0;
+	struct queues *queues;
 
 	for (unsigned i = 0; i < lc->n_pools; i++)
 		n_services += lc->pools[i].n_services;
@@ -93,8 +96,10 @@ int manifest_write(struct lb_config *lc, const struct ids *ids, unsigned n_warni
 		put_key(&w, keys[i]);
 	for (unsigned i = 0; i < lc->n_logs; i++)
 		put_line(&w, "log", lc->logs[i]);
+	queues = queues_read(QUEUES_SYSFS);
 	for (unsigned i = 0; i < lc->n_listens; i++)
-		put_listen(&w, &lc->listens[i]);
+		put_listen(&w, &lc->listens[i], queues);
+	queues_free(&queues);
 	lb_each_object(lc, put_object, &w);
 	sb_c(out, "end\n");
 	return w.bad ? FL_ESYNTAX_ : out->over ? FL_ENOMEM_ : 0;
@@ -175,6 +180,19 @@ static bool read_listen(struct manifest *m, struct str rest)
 	return l->name != NULL;
 }
 
+/* Behind the line of its listener. */
+static bool read_distribute(struct manifest *m, struct str rest)
+{
+	struct str want = str_cut(&rest, ' ');
+	uint64_t w, queues;
+
+	if (!m->n_listens || !str_u64(want, &w) || w > STEER_CPU || !str_u64(rest, &queues))
+		return false;
+	m->listens[m->n_listens - 1].distribute = (enum steer_want)w;
+	m->listens[m->n_listens - 1].queues = (unsigned)FL_MIN(queues, (uint64_t)65535);
+	return true;
+}
+
 static bool read_object(struct manifest *m, struct str rest)
 {
 	struct man_object *o = &m->objects[m->n_objects];
@@ -220,6 +238,8 @@ static bool read_line(struct manifest *m, struct str line)
 		return read_object(m, rest);
 	if (str_eq(what, STR("listen")))
 		return read_listen(m, rest);
+	if (str_eq(what, STR("distribute")))
+		return read_distribute(m, rest);
 	if (str_eq(what, STR("key")))
 		return read_key(m, rest);
 	if (str_eq(what, STR("admin-http")))

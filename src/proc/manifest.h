@@ -11,6 +11,7 @@
 
 #include "base/addr.h"
 #include "base/pool.h"
+#include "net/steer.h"
 #include "proc/sandbox.h"
 #include "tbl/tbl.h"
 
@@ -26,6 +27,9 @@ struct man_listen {
 	bool         v6only;
 	const char  *congestion;        /* NULL: the system's */
 	const char  *name;
+	/* what a gen before these were written leaves: auto, 0 */
+	enum steer_want distribute;
+	unsigned     queues;            /* receive queues for this address, see net/queues.h */
 };
 struct manifest {
 	struct pool       *mem;

@@ -15,6 +15,7 @@
  *	master.c     start, signals, stop          generation.c  gen and worker processes of a generation
  *	reload.c     from HUP to the hand-over     supervise.c   ends, heartbeats, back-off, the board
  *	socks.c      listeners, control socket     streams.c     log files
+ *	distribute.c which worker gets a new connection
  *	helpers.c    control and logd              calls.c       what control asks for
  *	state.c      everything as text and descriptors: adoption, binary upgrade
  *	notify.c     sd_notify
@@ -74,7 +75,10 @@ struct generation {
 struct sock {
 	struct addr addr;
 	bool        v6only;
-	int        *fd;                      /* [cores]; -1 */
+	/* strangers were in the group before us: which index a socket has is not known */
+	bool        shared;
+	int        *fd;                      /* [cores]; -1. In the order in which they joined the group */
+	struct spread *spread;               /* distribute.c's; NULL: not looked at yet */
 };
 struct stream {
 	char *path;
@@ -102,6 +106,7 @@ struct master {
 
 	struct sock   *socks;
 	unsigned       n_socks;
+	struct distribute *distribute;       /* distribute.c's */
 	struct stream *streams;
 	unsigned       n_streams;
 	int            ctl_fd, adopt_fd, http_fd;
@@ -184,6 +189,11 @@ int  socks_http(struct master *m, const struct addr *a);     /* opens what is ne
 void socks_http_commit(struct master *m, const struct addr *a);
 void socks_http_forget(struct master *m);     /* the reload failed */
 void socks_close_control(struct master *m);                  /* removes the files */
+
+/* distribute.c */
+void distribute_update(struct master *m);     /* workers came, went or hang; a generation is new */
+void distribute_second(struct master *m);     /* are connections spread as they should be? */
+void distribute_forget(struct sock *s);     /* before its sockets are closed */
 
 /* streams.c */
 int  streams_id(struct master *m, const char *path, uint32_t *id);

@@ -41,13 +41,10 @@ static bool is_shadowed(struct master *m, const struct addr *a)
 	return false;
 }
 
-static int trial(struct master *m, const struct man_listen *l)
+static int bind_alone(const struct man_listen *l)
 {
 	int fd, err;
 
-	/* Workers whose master and gen both died still listen for a while: their ports are taken over beside them. */
-	if (is_shadowed(m, &l->addr) || (m->after_crash && !m->cur))
-		return 0;
 	fd = env_socket(l->addr.sa.sa_family, SOCK_STREAM, 0);
 	if (fd < 0)
 		return fd;
@@ -57,6 +54,17 @@ static int trial(struct master *m, const struct man_listen *l)
 	err = env_bind(fd, &l->addr.sa, addr_len(&l->addr));
 	env_close(fd);
 	return err;
+}
+
+/* Workers whose master and gen both died still listen for a while: their ports are taken over beside them. */
+static bool is_inherited_port(const struct master *m)
+{
+	return m->after_crash && !m->cur;
+}
+
+static int trial(struct master *m, const struct man_listen *l)
+{
+	return is_shadowed(m, &l->addr) || is_inherited_port(m) ? 0 : bind_alone(l);
 }
 
 static const char *hint_for(int err)
@@ -128,8 +136,15 @@ int socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, c
 	struct sock *s = socks_find(m, &l->addr);
 	int err = s ? 0 : trial(m, l);
 
-	if (!err && !s && !(s = add(m, l)))
-		err = FL_ENOMEM_;
+	if (!err && !s) {
+		bool shared = is_inherited_port(m) && bind_alone(l) != 0;
+
+		s = add(m, l);
+		if (s)
+			s->shared = shared;
+		else
+			err = FL_ENOMEM_;
+	}
 	for (unsigned c = 0; !err && c < n_cores; c++) {
 		int fd;
 
@@ -187,6 +202,7 @@ void socks_sweep(struct master *m)
 			(void)env_shutdown(s->fd[c], SHUT_RDWR);
 			env_close(s->fd[c]);
 		}
+		distribute_forget(s);
 		env_free(s->fd);
 		*s = m->socks[--m->n_socks];
 		i--;

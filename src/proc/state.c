@@ -5,7 +5,7 @@
  * A line that begins with + has a descriptor, one with - has none:
  *
  *	-master GENERATION RELOADS FAILURES DRAIN-GENERATIONS CORES MAX-OBJECTS
- *	+seg I                        +listen CORE V6ONLY ADDRESS     +http ADDRESS
+ *	+seg I                        +listen CORE V6ONLY ADDRESS     +http ADDRESS     -shared ADDRESS
  *	+image GEN  +public GEN  +manifest GEN                        of the current generation
  *	+worker SLOT CORE GEN PID STATE                               our end of its channel
  *	+gen GEN PID   +control PID   +logd PID                       likewise
@@ -80,7 +80,7 @@ static void each_socket(struct master *m, line_fn *fn, void *ctx)
 {
 	char line[LINE_MAX_], text[ADDR_TEXT_MAX];
 
-	for (unsigned i = 0; i < m->n_socks; i++)
+	for (unsigned i = 0; i < m->n_socks; i++) {
 		for (unsigned c = 0; c < m->cores; c++) {
 			if (m->socks[i].fd[c] < 0)
 				continue;
@@ -88,6 +88,10 @@ static void each_socket(struct master *m, line_fn *fn, void *ctx)
 				 addr_text(&m->socks[i].addr, text));
 			fn(ctx, line, m->socks[i].fd[c]);
 		}
+		snprintf(line, sizeof(line), "-shared %s", addr_text(&m->socks[i].addr, text));
+		if (m->socks[i].shared)
+			fn(ctx, line, -1);
+	}
 	if (m->http_fd >= 0) {
 		snprintf(line, sizeof(line), "+http %s", addr_text(&m->http_addr, text));
 		fn(ctx, line, m->http_fd);
@@ -326,6 +330,19 @@ static void take_socket(struct master *m, struct entry *e)
 		s->fd[v[CORE]] = entry_fd(e);
 }
 
+/* Behind the lines of its sockets. */
+static void take_shared(struct master *m, struct entry *e)
+{
+	struct sock *s;
+	struct addr a;
+
+	if (addr_parse(str_c(e->line + strlen("-shared ")), -1, &a) != 0)
+		return;
+	s = socks_find(m, &a);
+	if (s)
+		s->shared = true;
+}
+
 static void take_stream(struct master *m, struct entry *e)
 {
 	struct str path;
@@ -487,6 +504,8 @@ static bool build(struct master *m, struct taken *t)
 		e = &t->e[i];
 		if (strncmp(e->line, "+listen ", 8) == 0)
 			take_socket(m, e);
+		else if (strncmp(e->line, "-shared ", 8) == 0)
+			take_shared(m, e);
 		else if (strncmp(e->line, "-stream ", 8) == 0)
 			take_stream(m, e);
 		else if (strncmp(e->line, "+worker ", 8) == 0)

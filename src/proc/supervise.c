@@ -281,6 +281,7 @@ void supervise_board(struct master *m)
 		stat_set_prober_slot(m->seg, lowest->slot);
 	if (stat_board_epoch(m->seg) != before)
 		supervise_kick(m);
+	distribute_update(m);
 }
 
 /* Silence --------------------------------------------------------------------------------- */
@@ -420,6 +421,7 @@ static void reap_strangers(struct master *m)
 void supervise_second(struct master *m)
 {
 	reap_strangers(m);
+	distribute_second(m);
 	if (!m->cur || m->cur->man->own_tickets || !m->tickets.n ||
 	    master_now_ms(m) - m->tickets.made_ms < m->cur->man->ticket_life_us / 1000)
 		return;

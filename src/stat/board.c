@@ -129,6 +129,46 @@ void stat_set_serving_core(struct stat_seg *s, uint32_t core, uint32_t by)
 	view_board_bump(s);
 }
 
+void stat_steer_set(struct stat_seg *s, uint32_t row, const struct stat_steer *v)
+{
+	uint64_t tag = view_tag(s, row);
+	struct seg_obj *o;
+
+	ASSERT(view_dir_rw(s) != NULL);
+	if (!tag)
+		return;
+	o = (struct seg_obj *)(void *)(s->dir_rw + s->dim.dir.object) + row;
+	st64_rel(&o->steer, (uint64_t)(seg_tag_incarnation(tag) & 0xffffff) << 40 | (uint64_t)(v->b & 0xffff) << 24 |
+				    (uint64_t)(v->a & 0xffff) << 8 | (v->state & 0xff));
+	FP("stat.board.steer");
+}
+
+void stat_steer_get(const struct stat_seg *s, uint32_t row, struct stat_steer *out)
+{
+	uint64_t tag = view_tag(s, row), w = tag ? ld64_acq(&view_obj(s, row)->steer) : 0;
+
+	*out = (struct stat_steer){ .state = ST_STEER_NONE };
+	if (w >> 40 == (seg_tag_incarnation(tag) & 0xffffff))
+		*out = (struct stat_steer){ .state = w & 0xff, .a = w >> 8 & 0xffff, .b = w >> 24 & 0xffff };
+}
+
+void stat_steer_text(const struct stat_steer *v, struct sb *out)
+{
+	const char *name = tbl_state_name("STEER", (int)v->state);
+
+	switch (v->state) {
+	case ST_STEER_QUEUES:
+		sb_fmt(out, "kernel (queues %u < workers %u)", v->a, v->b);
+		break;
+	case ST_STEER_GUARD:
+		sb_fmt(out, "kernel (guard: core %u took %u %%)", v->a, v->b);
+		break;
+	default:
+		sb_c(out, name);
+		break;
+	}
+}
+
 uint64_t stat_board_epoch(const struct stat_seg *s)
 {
 	return ld64_acq(&view_dir(s)->board_epoch);

@@ -23,7 +23,8 @@
  *	core     [C] 16 bytes: serving core, last generation, restarts, 1 once started; all u32
  *	object   [M] 256 bytes: tag u64 (kind | incarnation << 8; 0: free), incarnation,
  *	         first, last, pending generation, name length, incarnation that the admin
- *	         record is of (u32), hash u64, name 200 bytes
+ *	         record is of (u32), hash u64, name 200 bytes, steering u64 (listeners:
+ *	         state:8 a:16 b:16 incarnation:24), 0 u64
  *	index    [2^k >= 2M] u32: row + 1, 0 empty, ~0 deleted; linear probing from the hash
  *	admin    [M] latch record of struct stat_admin
  *
@@ -104,7 +105,7 @@ struct seg_obj {
 	uint32_t incarnation, gen_first, gen_last, gen_pending, name_len, admin_inc;
 	uint64_t hash;
 	char     name[STAT_NAME_MAX];
-	uint64_t pad[2];
+	uint64_t steer, pad;
 };
 
 struct seg_slot {

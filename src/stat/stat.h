@@ -181,6 +181,16 @@ void     stat_set_prober_slot(struct stat_seg *s, uint32_t slot);
  * imported them
  * (what a new prober hands to stat_health_import). */
 uint32_t stat_prober_source(const struct stat_seg *s);
+/* How the connections of a listener find their worker; row of the listener. Says nothing to workers, so
+ * the board epoch does not change. */
+struct stat_steer {
+	uint32_t state;               /* ST_STEER_* */
+	uint32_t a, b;                /* what the state is about, at most 65535; see stat_steer_text() */
+};
+void stat_steer_set(struct stat_seg *s, uint32_t row, const struct stat_steer *v);      /* master */
+void stat_steer_get(const struct stat_seg *s, uint32_t row, struct stat_steer *out);
+/* "cpu", "kernel (queues 1 < workers 4)", "kernel (guard: core 0 took 93 %)" */
+void stat_steer_text(const struct stat_steer *v, struct sb *out);
 /* Changes whenever serving cores, prober or admin states change. */
 uint64_t stat_board_epoch(const struct stat_seg *s);
 

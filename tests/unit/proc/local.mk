@@ -15,3 +15,6 @@ tests_unit_proc_test_tickets_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 check_PROGRAMS += tests/unit/proc/test_starved
 tests_unit_proc_test_starved_SOURCES = tests/unit/proc/test_starved.c
 tests_unit_proc_test_starved_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+check_PROGRAMS += tests/unit/proc/test_guard
+tests_unit_proc_test_guard_SOURCES = tests/unit/proc/test_guard.c
+tests_unit_proc_test_guard_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)

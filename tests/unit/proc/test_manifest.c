@@ -22,7 +22,7 @@ static const char text[] =
 	"access-log /var/log/a.log combined\n"
 	"admin { socket /run/x/ctl.sock; http 127.0.0.1:8404 }\n"
 	"pool p { service a 127.0.0.1:1; service b [::1]:2 }\n"
-	"vserver one { listen 0.0.0.0:81; listen [::1]:83 { backlog 77; congestion reno }; default use p }\n"
+	"vserver one { listen 0.0.0.0:81; listen [::1]:83 { backlog 77; congestion reno; distribute cpu }; default use p }\n"
 	"vserver two { listen [::]:82; access-log /var/log/b.log json; policy x when http.host == \"h\" { reject }; default use p }\n";
 
 static struct sb written;
@@ -104,6 +104,9 @@ START_TEST(what_is_written_is_read)
 	ck_assert_int_eq(l->backlog, 77);
 	ck_assert_str_eq(l->congestion, "reno");
 	ck_assert(l->v6only);
+	ck_assert_int_eq(l->distribute, STEER_CPU);
+	ck_assert_uint_eq(l->queues, 1);                           /* loopback's */
+	ck_assert_int_eq(listen_named(m, "two/[::]:82")->distribute, STEER_AUTO);
 	ck_assert(!listen_named(m, "two/[::]:82")->v6only);        /* both families */
 	ck_assert(has_object(m, KIND_SERVICE, "p/b"));
 	ck_assert(has_object(m, KIND_POLICY, "two/x"));

@@ -81,6 +81,7 @@ static void stage_master(struct stat_seg *s, uint32_t gen)
 {
 	struct stat_conf_state c = { .generation = gen };
 	struct stat_admin a = { .state = gen % 3, .since_us = gen };
+	struct stat_steer steer = { .state = ST_STEER_CPU };
 	char name[24];
 	uint32_t row;
 
@@ -100,6 +101,7 @@ static void stage_master(struct stat_seg *s, uint32_t gen)
 	}
 	stat_conf_set(s, &c);
 	stat_admin_set(s, 1, &a);
+	stat_steer_set(s, 1, &steer);
 	stat_set_serving_core(s, 1, stat_serving_core(s, 1) ? 0 : 1);
 	stat_set_prober_slot(s, stat_prober_slot(s) == 0 ? 1 : 0);
 }

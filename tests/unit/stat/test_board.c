@@ -89,6 +89,39 @@ START_TEST(test_board_words)
 }
 END_TEST
 
+START_TEST(test_steering)
+{
+	struct stat_seg *s = seg_make(1, 1, 1);
+	struct stat_steer v = { .state = ST_STEER_GUARD, .a = 65535, .b = 93 }, got;
+	uint32_t row = seg_row(s, KIND_LISTENER, "v/*:80", 1);
+	char text[96];
+	struct sb b;
+
+	stat_steer_get(s, row, &got);
+	ck_assert_uint_eq(got.state, ST_STEER_NONE);
+	stat_steer_set(s, row, &v);
+	stat_steer_get(s, row, &got);
+	ck_assert_int_eq(memcmp(&v, &got, sizeof(v)), 0);
+	sb_init(&b, text, sizeof(text));
+	stat_steer_text(&got, &b);
+	ck_assert_str_eq(text, "kernel (guard: core 65535 took 93 %)");
+	got = (struct stat_steer){ .state = ST_STEER_QUEUES, .a = 1, .b = 4 };
+	sb_init(&b, text, sizeof(text));
+	stat_steer_text(&got, &b);
+	ck_assert_str_eq(text, "kernel (queues 1 < workers 4)");
+	stat_steer_set(s, 4000, &v);
+	stat_steer_get(s, 4000, &got);
+	ck_assert_uint_eq(got.state, ST_STEER_NONE);
+	/* another listener in the same row */
+	stat_obj_commit(s, 1, 1);
+	stat_obj_commit(s, 2, 2);
+	ck_assert_uint_eq(seg_row(s, KIND_LISTENER, "v/*:81", 3), row);
+	stat_steer_get(s, row, &got);
+	ck_assert_uint_eq(got.state, ST_STEER_NONE);
+	stat_free(s);
+}
+END_TEST
+
 START_TEST(test_admin_states)
 {
 	struct stat_seg *s = seg_make(1, 1, 1);
@@ -249,5 +282,5 @@ START_TEST(test_health_of_reused_row)
 }
 END_TEST
 
-SEG_MAIN("stat/board", test_proc_entries, test_heartbeat, test_board_words, test_admin_states,
-	 test_health_import, test_health_import_by_itself, test_health_of_reused_row)
+SEG_MAIN("stat/board", test_proc_entries, test_heartbeat, test_board_words, test_steering,
+	 test_admin_states, test_health_import, test_health_import_by_itself, test_health_of_reused_row)

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * distribute.c - which worker gets a new connection: the kernel's hash, or the CPU that its SYN was processed on
+ *
+ * One plan for the appliance says which core's socket belongs to which CPU; the group of each address
+ * that steers has it attached (net/steer.h). It is made again when a worker becomes ready, ends or hangs, so a
+ * core without one gets nothing new, and every second, as the CPUs of a worker may be changed from outside. What
+ * waits in the socket of such a core is for those who adopt it (supervise.c).
+ *
+ * Sockets of an address begin to listen in the order of their cores and are closed together (socks.c), so index
+ * and core are the same number. What was attached lives in the kernel: after an adoption nothing is known of it, and all
+ * is said again.
+ *
+ * Many listeners take several turns, as no step of the master may take 5 ms. An index that has no socket yet is
+ * never in a plan: a worker is ready after its sockets are there.
+ */
+#include "config.h"
+
+#include "proc/master.h"
+
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/env.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "net/steer.h"
+#include "proc/guard.h"
+
+#define STEP_US   2000
+#define LOOKS_MAX 4096          /* counters read in one step */
+#define NO_CPU    (-1)
+#define MANY_CPUS (-2)
+
+struct spread {                 /* of one address */
+	uint32_t          attached;     /* serial of the plan; 0: none, UINT32_MAX: not known */
+	uint32_t          row;
+	struct stat_steer shown;
+	struct guard      guard;
+	uint64_t          seen[];       /* [cores] */
+};
+struct distribute {
+	struct master    *m;
+	struct steer_plan plan;
+	uint32_t          serial;       /* of the plan, from 1 */
+	bool              usable;       /* each worker has a CPU of its own */
+	uint32_t          crew;         /* changes when a worker is another process */
+	bool              unable;       /* the kernel refused */
+	unsigned          next, looked; /* listeners that the next step, the next look begins with */
+	struct timer      more;
+	pid_t            *pid;          /* [cores], of the crew */
+	int              *cpu;          /* [cores] */
+};
+
+/* The plan --------------------------------------------------------------------------------- */
+
+static const struct proc *live_worker(const struct generation *g, unsigned core)
+{
+	const struct proc *p = core < g->n_workers ? g->worker[core] : NULL;
+
+	return p && p->state == ST_PROC_RUNNING ? p : NULL;
+}
+
+/* What the kernel says, not what we meant: pinning may have failed, or a cpuset have shrunk since. */
+static int cpu_of(pid_t pid)
+{
+	cpu_set_t may;
+
+	if (sched_getaffinity(pid, sizeof(may), &may) != 0 || CPU_COUNT(&may) != 1)
+		return MANY_CPUS;
+	for (int c = 0; c < CPU_SETSIZE; c++)
+		if (CPU_ISSET(c, &may))
+			return c;
+	return MANY_CPUS;
+}
+
+static unsigned cpus_of_machine(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_CONF);
+
+	return n > 0 ? (unsigned)FL_MIN(n, (long)STEER_CPUS) : 1;
+}
+
+/* False: no worker is there, so nothing is to be decided. */
+static bool make_plan(struct distribute *d)
+{
+	static struct steer_plan plan;
+	struct master *m = d->m;
+	bool all_pinned = true, any = false, usable;
+
+	for (unsigned c = 0; c < m->cores; c++) {
+		const struct proc *p = live_worker(m->cur, c);
+		pid_t pid = p ? p->pid : 0;
+
+		d->cpu[c] = p ? cpu_of(pid) : NO_CPU;
+		all_pinned &= d->cpu[c] != MANY_CPUS;
+		any |= p != NULL;
+		d->crew += pid != d->pid[c];
+		d->pid[c] = pid;
+	}
+	if (!any)
+		return false;
+	usable = all_pinned && steer_plan_make(&plan, d->cpu, m->cores, cpus_of_machine());
+	if (usable && (!d->usable || !steer_plan_eq(&plan, &d->plan))) {
+		d->plan = plan;
+		d->serial++;
+	}
+	d->usable = usable;
+	return true;
+}
+
+/* One listener ----------------------------------------------------------------------------- */
+
+static struct sock *sock_of(struct master *m, unsigned listen)
+{
+	const struct addr *a = &m->cur->man->listens[listen].addr;
+
+	/* mostly they are in the same order */
+	if (listen < m->n_socks && addr_eq(&m->socks[listen].addr, a))
+		return &m->socks[listen];
+	return socks_find(m, a);
+}
+
+static struct spread *spread_of(struct master *m, struct sock *s)
+{
+	if (s->spread)
+		return s->spread;
+	s->spread = env_calloc(1, sizeof(*s->spread) + m->cores * sizeof(s->spread->seen[0]));
+	if (s->spread) {
+		s->spread->attached = UINT32_MAX;
+		s->spread->row = STAT_NO_ROW;
+		s->spread->guard.seen = s->spread->seen;
+	}
+	return s->spread;
+}
+
+/* Is the index of each worker's socket the number of its core? */
+static bool is_in_order(const struct distribute *d, const struct sock *s)
+{
+	bool hole = s->shared;
+
+	for (unsigned c = 0; c < d->m->cores; c++) {
+		hole |= s->fd[c] < 0;
+		if (hole && d->cpu[c] != NO_CPU)
+			return false;
+	}
+	return true;
+}
+
+static struct stat_steer decide(const struct distribute *d, const struct man_listen *l, const struct sock *s,
+				const struct guard *g)
+{
+	unsigned workers = d->m->cur->n_workers;
+
+	if (l->distribute == STEER_KERNEL)
+		return (struct stat_steer){ .state = ST_STEER_ASKED };
+	if (d->unable)
+		return (struct stat_steer){ .state = ST_STEER_UNABLE };
+	if (workers < 2)
+		return (struct stat_steer){ .state = ST_STEER_ALONE };
+	if (!d->usable)
+		return (struct stat_steer){ .state = ST_STEER_UNPINNED };
+	if (!is_in_order(d, s))
+		return (struct stat_steer){ .state = ST_STEER_SHARED };
+	if (l->distribute == STEER_AUTO && l->queues < workers)
+		return (struct stat_steer){ .state = ST_STEER_QUEUES, .a = l->queues, .b = workers };
+	if (guard_pauses(g))
+		return (struct stat_steer){ .state = ST_STEER_GUARD, .a = g->core, .b = g->percent };
+	return (struct stat_steer){ .state = ST_STEER_CPU };
+}
+
+/* The group as wanted. False: the kernel refuses. */
+static bool apply(const struct distribute *d, struct spread *sp, const struct sock *s, bool by_cpu)
+{
+	int err;
+
+	if (by_cpu ? sp->attached == d->serial : sp->attached == 0)
+		return true;
+	err = by_cpu ? steer_attach(s->fd[0], &d->plan) : steer_detach(s->fd[0]);
+	/* a kernel that can neither has none */
+	sp->attached = by_cpu && !err ? d->serial : 0;
+	if (err && by_cpu)
+		log_ev(EV_DISTRIBUTE, "connections cannot be steered by CPU: %s; all listeners: kernel", fl_err_text(err));
+	return !err || !by_cpu;
+}
+
+static void say(const struct man_listen *l, const struct spread *sp)
+{
+	char text[96];
+	struct sb b;
+
+	sb_init(&b, text, sizeof(text));
+	stat_steer_text(&sp->shown, &b);
+	if (sp->shown.state == ST_STEER_GUARD)
+		sb_fmt(&b, "; by CPU again in %u min", (unsigned)(sp->guard.pause_ms / 60000));
+	log_ev_key(EV_DISTRIBUTE, str_c(l->name), "listener %s: %s", l->name, text);
+}
+
+static void show(struct master *m, const struct man_listen *l, struct spread *sp, struct stat_steer now)
+{
+	uint32_t row = stat_obj_find(m->seg, KIND_LISTENER, str_c(l->name));
+	bool first = sp->shown.state == ST_STEER_NONE, news = sp->shown.state != now.state;
+
+	if (!news && row == sp->row && sp->shown.a == now.a && sp->shown.b == now.b)
+		return;
+	if (row != sp->row)
+		sp->guard.at_ms = 0;             /* other counters */
+	sp->shown = now;
+	sp->row = row;
+	stat_steer_set(m->seg, row, &now);
+	if (news && !first)
+		say(l, sp);
+}
+
+static void update_one(struct distribute *d, unsigned listen)
+{
+	const struct man_listen *l = &d->m->cur->man->listens[listen];
+	struct sock *s = sock_of(d->m, listen);
+	struct spread *sp = s && s->fd[0] >= 0 ? spread_of(d->m, s) : NULL;
+	struct stat_steer now;
+
+	if (!sp)
+		return;
+	now = decide(d, l, s, &sp->guard);
+	if (!apply(d, sp, s, now.state == ST_STEER_CPU)) {
+		d->unable = true;
+		now.state = ST_STEER_UNABLE;
+	}
+	show(d->m, l, sp, now);
+}
+
+/* All -------------------------------------------------------------------------------------- */
+
+static void step(struct distribute *d)
+{
+	struct master *m = d->m;
+	uint64_t begin = env_now_us();
+
+	if (!m->cur || !m->cur->man || m->stopping)
+		return;
+	for (; d->next < m->cur->man->n_listens; d->next++) {
+		if (env_now_us() - begin > STEP_US) {
+			engine_timer(m->engine, &d->more, 1);
+			return;
+		}
+		update_one(d, d->next);
+	}
+}
+
+static void on_more(struct timer *t)
+{
+	step(FL_CONTAINER_OF(t, struct distribute, more));
+}
+
+static struct distribute *new_distribute(struct master *m)
+{
+	struct distribute *d = env_calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->m = m;
+	d->pid = env_calloc(m->cores, sizeof(*d->pid));
+	d->cpu = env_calloc(m->cores, sizeof(*d->cpu));
+	timer_init(&d->more, on_more);
+	if (d->pid && d->cpu)
+		return d;
+	env_free(d->pid);
+	env_free(d->cpu);
+	env_free(d);
+	return NULL;
+}
+
+void distribute_update(struct master *m)
+{
+	if (!m->cur || !m->cur->man || m->stopping)
+		return;
+	if (!m->distribute)
+		m->distribute = new_distribute(m);
+	if (!m->distribute || !make_plan(m->distribute))
+		return;
+	m->distribute->next = 0;
+	step(m->distribute);
+}
+
+void distribute_forget(struct sock *s)
+{
+	env_free(s->spread);
+	s->spread = NULL;
+}
+
+/* The guard -------------------------------------------------------------------------------- */
+
+static void look(struct distribute *d, unsigned listen, uint64_t *accepted)
+{
+	struct master *m = d->m;
+	const struct sock *s = sock_of(m, listen);
+	struct spread *sp = s ? s->spread : NULL;
+
+	if (!sp || (sp->shown.state != ST_STEER_CPU && sp->shown.state != ST_STEER_GUARD))
+		return;
+	for (unsigned c = 0; c < m->cur->n_workers; c++)
+		accepted[c] = stat_slot_value(m->seg, m->cur->worker[c]->slot, sp->row, CTR_LISTENER_ACCEPTS);
+	(void)guard_look(&sp->guard, accepted, m->cur->n_workers, d->crew, master_now_ms(m));
+}
+
+/* While one is missing the others have more than their share, and that is right. */
+static bool all_there(const struct master *m)
+{
+	for (unsigned c = 0; c < m->cur->n_workers; c++) {
+		const struct proc *p = live_worker(m->cur, c);
+
+		if (!p || p->foreign)
+			return false;
+	}
+	return m->cur->n_workers > 1;
+}
+
+void distribute_second(struct master *m)
+{
+	static uint64_t accepted[STAT_MAX_CORES];
+	struct distribute *d = m->distribute;
+	unsigned n, all;
+
+	if (!d || !m->cur || !m->cur->man || m->stopping)
+		return;
+	all = m->cur->man->n_listens;
+	n = FL_MIN(all, LOOKS_MAX / FL_MAX(m->cur->n_workers, 1u));
+	if (all_there(m))
+		for (; n > 0; n--)
+			look(d, d->looked++ % all, accepted);
+	distribute_update(m);
+}
