@@ -78,6 +78,7 @@ struct sock {
 	/* strangers were in the group before us: which index a socket has is not known */
 	bool        shared;
 	int        *fd;                      /* [cores]; -1. In the order in which they joined the group */
+	unsigned    n_held;                  /* sockets that the workers of a committed generation have */
 	struct spread *spread;               /* distribute.c's; NULL: not looked at yet */
 };
 struct stream {
@@ -182,6 +183,8 @@ int  socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, 
 struct sock *socks_find(struct master *m, const struct addr *a);
 /* found or new, without descriptors */
 struct sock *socks_take(struct master *m, const struct man_listen *l);
+void socks_keep(struct master *m);     /* a commit: workers have all that there are */
+void socks_unwind(struct master *m);     /* a reload failed: closes what it alone added for more cores */
 void socks_shut(struct master *m);     /* no new handshakes where nothing listens from now on */
 void socks_sweep(struct master *m);     /* closes what no generation listens on */
 int  socks_control(struct master *m, const char *configured);     /* message on stderr; negative */

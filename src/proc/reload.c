@@ -90,6 +90,7 @@ static void failed(struct generation *g, const char *all)
 	m->next = NULL;
 	generation_free(g);
 	socks_http_forget(m);
+	socks_unwind(m);
 	socks_sweep(m);
 	/* events may have been told to go to the file of the refused one */
 	if (m->cur)
@@ -470,6 +471,7 @@ static void commit(struct generation *g)
 	if (old)
 		retire_all(m, old);
 	publish(m, true, NULL);
+	socks_keep(m);
 	socks_http_commit(m, &g->man->admin_http);
 	helper_send_config(m);
 	state_forget(m);

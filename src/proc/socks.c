@@ -163,6 +163,31 @@ int socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, c
 	return err;
 }
 
+void socks_keep(struct master *m)
+{
+	for (unsigned i = 0; i < m->n_socks; i++)
+		for (unsigned c = 0; c < m->cores; c++)
+			if (m->socks[i].fd[c] >= 0)
+				m->socks[i].n_held = FL_MAX(m->socks[i].n_held, c + 1);
+}
+
+/* No worker has these sockets, and the kernel would go on giving them connections. They joined last, so the
+ * others keep their index. */
+void socks_unwind(struct master *m)
+{
+	for (unsigned i = 0; i < m->n_socks; i++) {
+		struct sock *s = &m->socks[i];
+
+		for (unsigned c = m->cores; s->n_held && c-- > s->n_held;) {
+			if (s->fd[c] < 0)
+				continue;
+			(void)env_shutdown(s->fd[c], SHUT_RDWR);
+			env_close(s->fd[c]);
+			s->fd[c] = -1;
+		}
+	}
+}
+
 static bool is_listened(const struct generation *g, const struct addr *a)
 {
 	for (unsigned i = 0; g && g->man && i < g->man->n_listens; i++)

@@ -520,6 +520,7 @@ static bool build(struct master *m, struct taken *t)
 			m->http_fd = entry_fd(e);
 	}
 	(void)stat_conf_get(m->seg, &m->conf);
+	socks_keep(m);
 	m->serving = true;
 	return true;
 }

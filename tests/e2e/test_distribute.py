@@ -287,6 +287,28 @@ def test_beside_workers_of_a_crashed_master_the_order_is_not_known(appliance):
     assert steering(a) == "kernel (port shared with a predecessor)"
 
 
+# A refused reload -------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("how", ["kernel", "cpu"])
+def test_a_refused_reload_to_more_workers_leaves_no_socket_that_nobody_serves(appliance, how):
+    port = fl.free_port()
+    a = appliance(answers(port, how, workers=1))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        more = answers(port, how, workers=2) + (f"vserver other {{\n    listen 127.0.0.1:{taken.getsockname()[1]}\n"
+                                                "    default respond 200 \"here\"\n}\n")
+        for _ in range(3):
+            a.write(more)
+            assert a.ask("reload")[0] == 1
+            for _ in range(40):           # half of them would hang: 2^-40
+                ask(port, timeout=3 * fl.SLOW)
+    a.reload(answers(port, how, workers=2))
+    assert len(a.wait_serving(2)) == 2
+    for _ in range(40):
+        ask(port, timeout=3 * fl.SLOW)
+
+
 # The guard ---------------------------------------------------------------------------------------
 
 class Clients:
