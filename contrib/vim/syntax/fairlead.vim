@@ -9,21 +9,22 @@ syn region fairleadString start=/"/ skip=/\\./ end=/"/ oneline contains=fairlead
 syn region fairleadString start=/`/ end=/`/
 syn match fairleadVariable /\${[^}]*}/
 syn match fairleadNumber /\<\d\+\%(\.\d\+\)\?\%(us\|ms\|[smhdkg]\|[kmg]bit\)\?\>/
-syn keyword fairleadValue 1.2 1.3 auto body both bytes combined custom
-syn keyword fairleadValue debug default drain err http http/1.1 info json
-syn keyword fairleadValue least-connection maint none off on optional ping ready
-syn keyword fairleadValue redirect refuse reject required respond rfc7239 round-robin source-ip-hash
-syn keyword fairleadValue status tcp trust use vserver warn when x-forwarded
+syn keyword fairleadValue 1.2 1.3 auto body both bytes combined cpu
+syn keyword fairleadValue custom debug default drain err http http/1.1 info
+syn keyword fairleadValue json kernel least-connection maint none off on optional
+syn keyword fairleadValue ping ready redirect refuse reject required respond rfc7239
+syn keyword fairleadValue round-robin source-ip-hash status tcp trust use vserver warn
+syn keyword fairleadValue when x-forwarded
 syn keyword fairleadDirective access-log alpn backlog backup body-rate body-timeout buffer-memory buffer-response
 syn keyword fairleadDirective ca cert ciphers ciphersuites client-ca client-verify congestion connect-timeout
-syn keyword fairleadDirective consolidate default drain-generations drain-timeout error-log every expect fall
-syn keyword fairleadDirective forwarded groups head-timeout heartbeat-timeout host http idle-max idle-timeout
-syn keyword fairleadDirective include keepalive-max listen max-body max-connections max-fields max-head max-objects
-syn keyword fairleadDirective max-request-line method min-version ocsp policy port protocol redirect
-syn keyword fairleadDirective reject remove-header remove-response-header request-id resolver respond response-timeout retries
-syn keyword fairleadDirective rise send service set-header set-response-header shutdown-grace sni socket
-syn keyword fairleadDirective state ticket-keys ticket-lifetime tickets timeout tls trust-forwarded unknown-sni
-syn keyword fairleadDirective upgrade use user verify via weight workers
+syn keyword fairleadDirective consolidate default distribute drain-generations drain-timeout error-log every expect
+syn keyword fairleadDirective fall forwarded groups head-timeout heartbeat-timeout host http idle-max
+syn keyword fairleadDirective idle-timeout include keepalive-max listen max-body max-connections max-fields max-head
+syn keyword fairleadDirective max-objects max-request-line method min-version ocsp policy port protocol
+syn keyword fairleadDirective redirect reject remove-header remove-response-header request-id resolver respond response-timeout
+syn keyword fairleadDirective retries rise send service set-header set-response-header shutdown-grace sni
+syn keyword fairleadDirective socket state ticket-keys ticket-lifetime tickets timeout tls trust-forwarded
+syn keyword fairleadDirective unknown-sni upgrade use user verify via weight workers
 syn keyword fairleadObject admin monitor pool vserver
 hi def link fairleadComment Comment
 hi def link fairleadString String
