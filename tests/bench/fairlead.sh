@@ -1,11 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # fairlead as a target of the bench harness (its README says what the variables mean).
-# FAIRLEAD_BIN: the binary to measure; default: build/bin/fairlead of this checkout.
+#
+# FAIRLEAD_BIN         the binary to measure; default: build/bin/fairlead of this checkout
+# BENCH_ACCESS_LOG=1   access log (combined) to a file; logd is one of our processes, its CPU counts
+# BENCH_POLICIES=1     three rules for every request (http, https); -log.sh of the peers has the same
+# BENCH_GROUPS=LIST    key exchange groups instead of those that the harness's client asks for
 
 FAIRLEAD_BIN=${FAIRLEAD_BIN:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build/bin/fairlead}
 
 roles() { echo http https tcp rules backends reload; }
+
+lacks() { echo h2-small; }      # scenarios of these roles that need what is not built
 
 pool() {   # name, first option
 	printf 'pool %s { %s; monitor none; service o 127.0.0.1:%s }\n' "$1" "${2:-method round-robin}" "$BENCH_ORIGIN"
@@ -17,20 +23,28 @@ vserver() {   # further lines come from standard input
 	printf '}\n'
 }
 
+policies() {   # none, or what a site has: a closed folder, an old name, a mark for the application
+	[ -n "${BENCH_POLICIES:-}" ] || return 0
+	cat <<-'END'
+	    policy admin when starts_with(http.request.uri.path, "/admin") and not ip.src in {10.0.0.0/8} { reject 403 }
+	    policy legacy when http.host matches "^old\\." { redirect 301 "https://www.example.org{http.request.uri}" }
+	    policy edge { set-header X-Edge "bench" }
+	END
+}
+
+web() {   # options of the listener
+	pool app
+	{ policies; echo '    default use app'; } | vserver "$1"
+}
+
 config() {
 	local i
 	printf 'workers %s\nadmin { socket %s/ctl.sock }\nerror-log %s/error.log warn\n' \
 		"$BENCH_WORKERS" "$BENCH_DIR" "$BENCH_DIR"
 	[ -n "${BENCH_ACCESS_LOG:-}" ] && printf 'access-log %s/access.log combined\n' "$BENCH_DIR"
 	case $BENCH_ROLE in
-	http)
-		pool app
-		echo '    default use app' | vserver ''
-		;;
-	https)
-		pool app
-		echo '    default use app' | vserver "tls { cert $BENCH_CERT; ciphersuites TLS_AES_128_GCM_SHA256; groups P-256:X25519 }"
-		;;
+	http)  web '' ;;
+	https) web "tls { cert $BENCH_CERT; ciphersuites TLS_AES_128_GCM_SHA256; groups ${BENCH_GROUPS:-P-256:X25519} }" ;;
 	tcp)
 		pool app
 		printf '    protocol tcp\n    default use app\n' | vserver ''
