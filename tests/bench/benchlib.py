@@ -43,7 +43,8 @@ def ask_target(script, verb, harness=HARNESS):
     """What `script VERB` prints; "" when the program is not there."""
     env = dict(os.environ, BENCH_LIB=str(harness.parent / "targets"))
     run = subprocess.run(["bash", str(script), verb], env=env, capture_output=True, text=True)
-    return run.stdout.strip() if run.returncode == 0 else ""
+    missing = run.returncode != 0 or "not found" in run.stdout + run.stderr
+    return "" if missing else run.stdout.strip()
 
 
 @contextlib.contextmanager
