@@ -3,11 +3,13 @@
  * load.c - a client that notices everything: each request ends in exactly one class
  *
  *	load --to ADDR:PORT [--seconds S] [--new RATE] [--keep N --think MS] [--tls] [--path PATH] [--host NAME]
- *	     [--timeout MS] [--max-open N] [--seed N]
+ *	     [--timeout MS] [--max-open N] [--seed N] [--post BYTES] [--tunnel] [--per-connection N] [--no-resume]
  *
  * One thread, one epoll. --new: RATE new connections a second with one request each (open loop: a slow server does
  * not slow it down). --keep: N connections that send, read, think (MS on average), and send again. Both at once is a
- * mix. It ends after S seconds or on SIGTERM: begins nothing more, finishes what is under way, prints one JSON object.
+ * mix. --post: requests have a body of that size, with the id in every byte. --tunnel: the first request of a kept
+ * connection asks for an upgrade, after that each "request" is a message (--post BYTES, 20 unless given) that comes
+ * back. --per-connection: a kept connection is closed and replaced after N requests, on average. It ends after S seconds or on SIGTERM: begins nothing more, finishes what is under way, prints one JSON object.
  *
  * Classes: ok; refused (connect); unconnected (other connect failures); tls (handshake failed); rst, eof (before any
  * byte of the answer); cut (inside it); wrong_id (a byte of somebody else's answer: origin.c puts the
@@ -15,7 +17,7 @@
  * no answer is failed, however idle the connection was, unless the server had said Connection: close before.
  * A kept connection that ends while it thinks is no failure: idle_closed.
  *
- * TLS offers a ticket on every new connection while it has one, and counts what became of it. Failures carry the time of the
+ * TLS offers a ticket on every new connection while it has one (not with --no-resume), and counts what became of it. Failures carry the time of the
  * request and of the failure on CLOCK_MONOTONIC, so that a test can put them beside its kills.
  */
 #include <arpa/inet.h>
@@ -34,8 +36,8 @@
 #include <unistd.h>
 
 #include "due.h"
+#include "token.h"
 
-#define TOKEN 20
 #define HEAD_MAX 8192
 #define FAIL_MAX 20000
 #define GAPS 32
@@ -66,13 +68,15 @@ struct client {
 	struct due due; /* first: a due item is its client */
 	int fd;
 	enum phase phase;
-	bool keep, reused, told_close, in_body;
+	bool keep, reused, told_close, in_body, is_tunnel;
+	unsigned watching;   /* epoll events */
+	uint64_t left;       /* requests before the connection is closed; 0: no limit */
 	SSL *ssl;
 	uint64_t begun_us;
 	char token[TOKEN + 1];
 	char out[512];
-	size_t n_out, sent, n_in, got; /* got: body bytes */
-	uint64_t body;
+	size_t n_out, n_in; /* head bytes */
+	uint64_t sent, body_out, got, body; /* sent: head and body_out; got: bytes of body */
 	unsigned status;
 	char in[HEAD_MAX];
 };
@@ -89,9 +93,9 @@ static struct {
 	struct sockaddr_in to;
 	double seconds, rate;
 	unsigned keep, max_open;
-	uint64_t think_us, timeout_us;
+	uint64_t think_us, timeout_us, post, per_connection;
 	const char *path, *host;
-	bool tls;
+	bool tls, tunnel, no_resume;
 } want = { .seconds = 1e9,
 	   .think_us = 100000,
 	   .timeout_us = 10000000,
@@ -230,7 +234,7 @@ static void client_done(struct client *c)
 		free(c);
 		return;
 	}
-	if (c->told_close || stopping) {
+	if (c->told_close || stopping || (c->left && --c->left == 0)) {
 		n_told_close += c->told_close;
 		client_close(c);
 	} else {
@@ -243,7 +247,9 @@ static void watch(struct client *c, unsigned events, int op)
 {
 	struct epoll_event e = { .events = events, .data.ptr = c };
 
-	epoll_ctl(ep, op, c->fd, &e);
+	if (op == EPOLL_CTL_ADD || c->watching != events)
+		epoll_ctl(ep, op, c->fd, &e);
+	c->watching = events;
 }
 
 /* Bytes, 0 at the end of the stream, -EAGAIN, or another error below zero. */
@@ -271,41 +277,86 @@ static ssize_t io_read(struct client *c, void *p, size_t n)
 	return r < 0 ? -errno : r;
 }
 
-static void client_send(struct client *c)
+/* As io_read(). */
+static ssize_t io_write(struct client *c, const void *p, size_t n)
 {
-	ssize_t n;
+	ssize_t r;
 
 	errno = 0;
-	n = c->ssl ? io_result(c, SSL_write(c->ssl, c->out + c->sent, (int)(c->n_out - c->sent)))
-		   : send(c->fd, c->out + c->sent, c->n_out - c->sent, MSG_NOSIGNAL);
-	if (n < 0 && !c->ssl)
-		n = -errno;
-	if (n == -EAGAIN) {
-		watch(c, EPOLLOUT, EPOLL_CTL_MOD);
-		return;
-	}
-	if (n <= 0) {
-		client_fail(c, n == 0 ? END : RST, (int)-n);
-		return;
-	}
-	c->sent += (size_t)n;
+	if (c->ssl)
+		return io_result(c, SSL_write(c->ssl, p, (int)n));
+	r = send(c->fd, p, n, MSG_NOSIGNAL);
+	return r < 0 ? -errno : r;
+}
+
+/* Once, from the head or from the body behind it. */
+static ssize_t send_piece(struct client *c)
+{
+	static char piece[65536];
+	size_t n;
+
 	if (c->sent < c->n_out)
-		return;
+		return io_write(c, c->out + c->sent, c->n_out - (size_t)c->sent);
+	n = c->n_out + c->body_out - c->sent < sizeof(piece) ?
+		    (size_t)(c->n_out + c->body_out - c->sent) :
+		    sizeof(piece);
+	token_fill(piece, n, c->token, c->sent - c->n_out);
+	return io_write(c, piece, n);
+}
+
+static void client_send(struct client *c)
+{
+	while (c->sent < c->n_out + c->body_out) {
+		ssize_t n = send_piece(c);
+
+		if (n == -EAGAIN) {
+			watch(c, EPOLLOUT, EPOLL_CTL_MOD);
+			return;
+		}
+		if (n <= 0) {
+			client_fail(c, n == 0 ? END : RST, (int)-n);
+			return;
+		}
+		c->sent += (uint64_t)n;
+	}
 	c->phase = READING;
 	watch(c, EPOLLIN, EPOLL_CTL_MOD);
+}
+
+static size_t request_head(struct client *c, uint64_t id)
+{
+	size_t room = sizeof(c->out);
+	int n = snprintf(c->out, room, "%s %s HTTP/1.1\r\nHost: %s\r\nX-Load-Id: %016llx\r\n",
+			 c->body_out ? "POST" : "GET", want.path, want.host, (unsigned long long)id);
+
+	if (want.tunnel)
+		n += snprintf(c->out + n, room - (size_t)n,
+			      "Connection: Upgrade\r\nUpgrade: websocket\r\n");
+	else if (!c->keep)
+		n += snprintf(c->out + n, room - (size_t)n, "Connection: close\r\n");
+	if (c->body_out)
+		n += snprintf(c->out + n, room - (size_t)n, "Content-Length: %llu\r\n",
+			      (unsigned long long)c->body_out);
+	n += snprintf(c->out + n, room - (size_t)n, "\r\n");
+	if ((size_t)n >= room)
+		abort(); /* want.path or want.host is too long */
+	return (size_t)n;
 }
 
 static void client_request(struct client *c)
 {
 	uint64_t id = ++next_id;
 
-	snprintf(c->token, sizeof(c->token), "id=%016llx;", (unsigned long long)id);
-	c->n_out = (size_t)snprintf(c->out, sizeof(c->out),
-				    "GET %s HTTP/1.1\r\nHost: %s\r\nX-Load-Id: %016llx\r\n%s\r\n",
-				    want.path, want.host, (unsigned long long)id,
-				    c->keep ? "" : "Connection: close\r\n");
+	token_set(c->token, id);
+	if (c->is_tunnel) {
+		c->n_out = 0;
+		c->body = c->body_out = want.post ? want.post : TOKEN;
+	} else {
+		c->body_out = want.tunnel ? 0 : want.post;
+		c->n_out = request_head(c, id);
+	}
 	c->sent = c->n_in = c->got = 0;
-	c->in_body = false;
+	c->in_body = c->is_tunnel;
 	c->status = 0;
 	c->phase = SENDING;
 	client_send(c);
@@ -351,7 +402,7 @@ static void client_connected(struct client *c)
 	c->ssl = SSL_new(ctx);
 	SSL_set_fd(c->ssl, c->fd);
 	SSL_set_tlsext_host_name(c->ssl, want.host);
-	if (n_tickets) {
+	if (n_tickets && !want.no_resume) {
 		SSL_SESSION *t = ticket[--n_tickets];
 
 		SSL_set_session(c->ssl, t);
@@ -370,7 +421,8 @@ static void client_connect(struct client *c)
 	n_connects++;
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	c->phase = CONNECTING;
-	c->reused = c->told_close = false;
+	c->reused = c->told_close = c->is_tunnel = false;
+	c->left = want.per_connection ? want.per_connection / 2 + random_below(want.per_connection) + 1 : 0;
 	open_now++;
 	open_new += !c->keep;
 	if (c->fd < 0) {
@@ -423,11 +475,10 @@ static void client_begin(struct client *c)
 /* Looks at body bytes that came; false: not ours. */
 static bool body_is_ours(struct client *c, const char *p, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if (p[i] != c->token[(c->got + i) % TOKEN])
-			return false;
+	bool ours = token_match(p, n, c->token, c->got);
+
 	c->got += n;
-	return c->got <= c->body;
+	return ours && c->got <= c->body;
 }
 
 /* The head is whole: [0, n) of in. False: the client has failed. */
@@ -441,6 +492,11 @@ static bool client_head(struct client *c, size_t n)
 		return false;
 	}
 	c->told_close = strcasestr(c->in, "\nConnection: close") != NULL;
+	if (want.tunnel && c->status == 101) {
+		c->is_tunnel = c->in_body = true;
+		c->body = 0;
+		return true;
+	}
 	length = strcasestr(c->in, "\nContent-Length:");
 	if (c->status != 200 || !length) {
 		client_fail(c, c->status != 200 ? BAD_STATUS : MALFORMED, 0);
@@ -677,7 +733,8 @@ static void usage(void)
 {
 	fprintf(stderr,
 		"usage: load --to ADDR:PORT [--seconds S] [--new RATE] [--keep N --think MS] [--tls]\n"
-		"            [--path PATH] [--host NAME] [--timeout MS] [--max-open N] [--seed N]\n");
+		"            [--path PATH] [--host NAME] [--timeout MS] [--max-open N] [--seed N]\n"
+		"            [--post BYTES] [--tunnel] [--per-connection N] [--no-resume]\n");
 	exit(2);
 }
 
@@ -701,7 +758,9 @@ static void options(int argc, char **argv)
 		{ "think", 1, NULL, 'i' },   { "tls", 0, NULL, 'T' },
 		{ "path", 1, NULL, 'p' },    { "host", 1, NULL, 'h' },
 		{ "timeout", 1, NULL, 'o' }, { "max-open", 1, NULL, 'm' },
-		{ "seed", 1, NULL, 'S' },    { NULL, 0, NULL, 0 },
+		{ "seed", 1, NULL, 'S' },    { "post", 1, NULL, 'b' },
+		{ "tunnel", 0, NULL, 'u' },  { "per-connection", 1, NULL, 'c' },
+		{ "no-resume", 0, NULL, 'f' }, { NULL, 0, NULL, 0 },
 	};
 	int o;
 
@@ -718,6 +777,10 @@ static void options(int argc, char **argv)
 		case 'h': want.host = optarg; break;
 		case 'o': want.timeout_us = (uint64_t)(strtod(optarg, NULL) * 1000); break;
 		case 'm': want.max_open = (unsigned)strtoul(optarg, NULL, 10); break;
+		case 'b': want.post = strtoull(optarg, NULL, 10); break;
+		case 'c': want.per_connection = strtoull(optarg, NULL, 10); break;
+		case 'u': want.tunnel = true; break;
+		case 'f': want.no_resume = true; break;
 		case 'S': rng = strtoull(optarg, NULL, 10) * 2654435761u + 1; break;
 		default: usage();
 		}
@@ -731,6 +794,7 @@ static void tls_setup(void)
 	ctx = SSL_CTX_new(TLS_client_method());
 	if (!ctx)
 		abort();
+	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(ctx, on_ticket);
 	SSL_CTX_set_options(ctx,

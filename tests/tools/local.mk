@@ -4,6 +4,6 @@
 
 noinst_PROGRAMS += tests/tools/load tests/tools/origin
 
-tests_tools_load_SOURCES = tests/tools/load.c tests/tools/due.h
+tests_tools_load_SOURCES = tests/tools/load.c tests/tools/due.h tests/tools/token.h
 tests_tools_load_LDADD = $(OPENSSL_LIBS)
-tests_tools_origin_SOURCES = tests/tools/origin.c tests/tools/due.h
+tests_tools_origin_SOURCES = tests/tools/origin.c tests/tools/due.h tests/tools/token.h

@@ -4,10 +4,12 @@
  *
  *	origin [PORT]          listens on 127.0.0.1, prints "PORT\n", serves until SIGTERM
  *
- * The body is "id=NNNNNNNNNNNNNNNN;" again and again, NNN being the request's X-Load-Id, so that an answer to
- * somebody else's request, or a piece of one, is seen (load.c looks). In the path or query `d=MS` delays the
- * answer and `n=BYTES` sets its length (default one token, 20 bytes). Requests have no body here.
- * On SIGTERM it prints one line: {"connections":N,"requests":N,"cut":N}, cut: clients that left in between.
+ * The answer's body says the request's X-Load-Id in every byte (token.h), so that an answer to somebody else's
+ * request, or a piece of one, is seen (load.c looks). In the path or query `d=MS` delays the answer and `n=BYTES`
+ * sets its length (default one token, 20 bytes). A request may have a body with a Content-Length, which must say
+ * the same id. A request with Upgrade gets 101, and from then on every byte back.
+ * On SIGTERM it prints one line: {"connections":N,"requests":N,"cut":N,"wrong":N}, cut: clients that left in between,
+ * wrong: request bodies with bytes of somebody else's.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -21,24 +23,35 @@
 #include <unistd.h>
 
 #include "due.h"
+#include "token.h"
 
 #define HEAD_MAX 16384
-#define TOKEN 20
+
+enum phase {
+	HEAD,      /* of a request, incomplete */
+	BODY,      /* of that request */
+	DELAYED,   /* until `due` */
+	ANSWERING, /* what comes meanwhile is read later */
+	ECHO       /* a tunnel; `in` is what is not yet sent back */
+};
 
 struct conn {
 	struct due due; /* first: a due item is its connection */
 	int fd;
-	size_t n_in, head; /* bytes in `in`; length of the head being answered */
-	bool waiting, close, bodyless;
+	enum phase phase;
+	unsigned watching; /* epoll events */
+	bool close, bodyless, upgrade, is_wrong;
 	char token[TOKEN + 1];
+	unsigned long delay;
+	size_t n_in;
+	uint64_t body_in, body_left;
 	size_t head_out, body, sent; /* answer: head and body length, bytes sent of both */
-	size_t body_asked;
 	char in[HEAD_MAX], out[256];
 };
 
 static struct due_heap delays;
 static int ep;
-static unsigned long n_conns, n_requests, n_cut;
+static unsigned long n_conns, n_requests, n_cut, n_wrong;
 static volatile sig_atomic_t ending;
 
 static void on_term(int signo)
@@ -49,7 +62,7 @@ static void on_term(int signo)
 
 static void drop(struct conn *c)
 {
-	n_cut += c->head != 0;
+	n_cut += c->phase != HEAD && c->phase != ECHO;
 	due_del(&delays, &c->due);
 	close(c->fd);
 	free(c);
@@ -59,9 +72,18 @@ static void watch(struct conn *c, unsigned events)
 {
 	struct epoll_event e = { .events = events, .data.ptr = c };
 
-	epoll_ctl(ep, EPOLL_CTL_MOD, c->fd, &e);
+	if (c->watching != events)
+		epoll_ctl(ep, EPOLL_CTL_MOD, c->fd, &e);
+	c->watching = events;
 }
 
+static void forget(struct conn *c, size_t n)
+{
+	memmove(c->in, c->in + n, c->n_in - n);
+	c->n_in -= n;
+}
+
+/* 0 when a field is not there */
 static unsigned long number_behind(const char *line, const char *end, const char *key)
 {
 	const char *p = memmem(line, (size_t)(end - line), key, strlen(key));
@@ -69,31 +91,51 @@ static unsigned long number_behind(const char *line, const char *end, const char
 	return p ? strtoul(p + strlen(key), NULL, 10) : 0;
 }
 
-/* Bytes of the answer from `at` on. */
-static size_t fill(const struct conn *c, size_t at, char *p, size_t room)
+/* Bytes of the answer from `sent` on. */
+static size_t fill(const struct conn *c, char *p, size_t room)
 {
-	size_t n = 0;
+	size_t n = 0, at = c->sent, body;
 
-	for (; at < c->head_out && n < room; at++)
-		p[n++] = c->out[at];
-	for (; at < c->head_out + c->body && n < room; at++)
-		p[n++] = c->token[(at - c->head_out) % TOKEN];
-	return n;
+	if (at < c->head_out) {
+		n = c->head_out - at < room ? c->head_out - at : room;
+		memcpy(p, c->out + at, n);
+		at += n;
+	}
+	body = c->head_out + c->body - at;
+	body = body < room - n ? body : room - n;
+	token_fill(p + n, body, c->token, at - c->head_out);
+	return n + body;
 }
 
+/* Each of these is false when the connection is gone. */
 static bool parse(struct conn *c);
+static bool echo(struct conn *c);
 
-/* False: the connection is gone. */
+static bool answered(struct conn *c)
+{
+	if (c->upgrade) {
+		c->phase = ECHO;
+		return echo(c);
+	}
+	c->phase = HEAD;
+	if (c->close) {
+		drop(c);
+		return false;
+	}
+	watch(c, EPOLLIN);
+	return parse(c);
+}
+
 static bool send_answer(struct conn *c)
 {
 	static char buf[65536];
 
 	for (;;) {
-		size_t n = fill(c, c->sent, buf, sizeof(buf));
+		size_t n = fill(c, buf, sizeof(buf));
 		ssize_t w;
 
 		if (n == 0)
-			break;
+			return answered(c);
 		w = send(c->fd, buf, n, MSG_NOSIGNAL);
 		if (w < 0 && errno == EAGAIN) {
 			watch(c, EPOLLOUT);
@@ -105,33 +147,70 @@ static bool send_answer(struct conn *c)
 		}
 		c->sent += (size_t)w;
 	}
-	memmove(c->in, c->in + c->head, c->n_in - c->head);
-	c->n_in -= c->head;
-	c->head = 0;
-	if (c->close) {
-		drop(c);
-		return false;
-	}
-	watch(c, EPOLLIN);
-	return parse(c);
 }
 
 static bool begin_answer(struct conn *c)
 {
-	c->waiting = false;
+	static const char switched[] = "HTTP/1.1 101 Switching Protocols\r\n"
+				       "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+
+	c->phase = ANSWERING;
 	c->sent = 0;
-	c->body = c->bodyless ? 0 : c->body_asked;
+	if (c->upgrade) {
+		memcpy(c->out, switched, sizeof(switched));
+		c->head_out = sizeof(switched) - 1;
+		c->body = 0;
+		return send_answer(c);
+	}
 	c->head_out = (size_t)snprintf(c->out, sizeof(c->out),
 				       "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 				       "Content-Length: %zu\r\n%s\r\n",
-				       c->body_asked, c->close ? "Connection: close\r\n" : "");
+				       c->body, c->close ? "Connection: close\r\n" : "");
+	c->body = c->bodyless ? 0 : c->body;
 	return send_answer(c);
+}
+
+/* The request's body, as far as it is there; behind it the answer is due. */
+static bool take_body(struct conn *c)
+{
+	size_t n = c->n_in < c->body_left ? c->n_in : (size_t)c->body_left;
+
+	c->is_wrong |= !token_match(c->in, n, c->token, c->body_in - c->body_left);
+	c->body_left -= n;
+	forget(c, n);
+	if (c->body_left)
+		return true;
+	n_wrong += c->is_wrong;
+	if (!c->delay)
+		return begin_answer(c);
+	c->phase = DELAYED;
+	due_set(&delays, &c->due, now_us() + c->delay * 1000);
+	return true;
+}
+
+/* The head is [0, n) of `in`, and a string. */
+static void read_head(struct conn *c)
+{
+	const char *eol = strstr(c->in, "\r\n"), *end = c->in + strlen(c->in), *id, *length;
+
+	eol = eol ? eol : end;
+	c->delay = number_behind(c->in, eol, "d=");
+	c->body = number_behind(c->in, eol, "n=");
+	c->body = c->body ? c->body : TOKEN;
+	c->bodyless = strncmp(c->in, "HEAD ", 5) == 0;
+	id = strcasestr(c->in, "\r\nX-Load-Id: ");
+	token_set(c->token, id ? strtoull(id + 13, NULL, 16) : 0);
+	length = strcasestr(c->in, "\r\nContent-Length: ");
+	c->body_in = c->body_left = length ? strtoull(length + 18, NULL, 10) : 0;
+	c->is_wrong = false;
+	c->upgrade = strcasestr(c->in, "\r\nUpgrade: ") != NULL;
+	c->close = strcasestr(c->in, "\r\nConnection: close") != NULL ||
+		   strstr(c->in, " HTTP/1.0\r\n") != NULL;
 }
 
 static bool parse(struct conn *c)
 {
-	char *end = memmem(c->in, c->n_in, "\r\n\r\n", 4), *eol, *id;
-	unsigned long delay;
+	char *end = memmem(c->in, c->n_in, "\r\n\r\n", 4);
 
 	if (!end) {
 		if (c->n_in < HEAD_MAX)
@@ -140,23 +219,24 @@ static bool parse(struct conn *c)
 		return false;
 	}
 	n_requests++;
-	c->head = (size_t)(end - c->in) + 4;
 	*end = '\0';
-	eol = strstr(c->in, "\r\n");
-	eol = eol ? eol : end;
-	delay = number_behind(c->in, eol, "d=");
-	c->body_asked = number_behind(c->in, eol, "n=");
-	c->body_asked = c->body_asked ? c->body_asked : TOKEN;
-	c->bodyless = strncmp(c->in, "HEAD ", 5) == 0;
-	id = strcasestr(c->in, "\r\nX-Load-Id: ");
-	snprintf(c->token, sizeof(c->token), "id=%016llx;",
-		 id ? strtoull(id + 13, NULL, 16) : 0ull);
-	c->close = strcasestr(c->in, "\r\nConnection: close") != NULL ||
-		   strstr(c->in, " HTTP/1.0\r\n") != NULL;
-	if (!delay)
-		return begin_answer(c);
-	c->waiting = true;
-	due_set(&delays, &c->due, now_us() + delay * 1000);
+	read_head(c);
+	forget(c, (size_t)(end - c->in) + 4);
+	c->phase = BODY;
+	return take_body(c);
+}
+
+static bool echo(struct conn *c)
+{
+	ssize_t n = c->n_in ? send(c->fd, c->in, c->n_in, MSG_NOSIGNAL) : 0;
+
+	if (n < 0 && errno != EAGAIN) {
+		drop(c);
+		return false;
+	}
+	if (n > 0)
+		forget(c, (size_t)n);
+	watch(c, c->n_in ? EPOLLOUT : EPOLLIN);
 	return true;
 }
 
@@ -164,9 +244,11 @@ static void on_event(struct conn *c, unsigned events)
 {
 	ssize_t n;
 
-	if (c->head && !c->waiting) {
+	if (c->phase == ANSWERING || (c->phase == ECHO && c->n_in)) {
 		if (events & (EPOLLHUP | EPOLLERR))
 			drop(c);
+		else if (c->phase == ECHO)
+			echo(c);
 		else
 			send_answer(c);
 		return;
@@ -179,8 +261,12 @@ static void on_event(struct conn *c, unsigned events)
 		return;
 	}
 	c->n_in += (size_t)n;
-	if (!c->waiting)
-		parse(c);
+	switch (c->phase) {
+	case HEAD: parse(c); break;
+	case BODY: take_body(c); break;
+	case ECHO: echo(c); break;
+	case DELAYED: case ANSWERING: break; /* pipelined */
+	}
 }
 
 static void on_accept(int lfd)
@@ -195,6 +281,7 @@ static void on_accept(int lfd)
 			abort();
 		n_conns++;
 		c->fd = fd;
+		c->watching = EPOLLIN;
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
 	}
@@ -249,7 +336,8 @@ int main(int argc, char **argv)
 		while ((d = due_pop(&delays, now_us())))
 			begin_answer((struct conn *)d);
 	}
-	printf("{\"connections\":%lu,\"requests\":%lu,\"cut\":%lu}\n", n_conns, n_requests, n_cut);
+	printf("{\"connections\":%lu,\"requests\":%lu,\"cut\":%lu,\"wrong\":%lu}\n", n_conns, n_requests, n_cut,
+	       n_wrong);
 	fflush(stdout);
 	_exit(0);                /* what is open is not given back one by one */
 }
