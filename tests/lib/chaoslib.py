@@ -72,8 +72,8 @@ class Load:
             args += ["--seconds", str(seconds)]
         if tls:
             args.append("--tls")
-        for key, value in options.items():
-            args += ["--" + key.replace("_", "-"), str(value)]
+        for key, value in options.items():      # True: an option without a value
+            args += ["--" + key.replace("_", "-")] + ([] if value is True else [str(value)])
         self.begun = time.monotonic()
         self.proc = subprocess.Popen(args, stdout=subprocess.PIPE, text=True)
         self.report = None
@@ -296,10 +296,68 @@ class Appliance(fl.Fairlead):
                 out[p.role] = max(out.get(p.role, 0), len(os.listdir(f"/proc/{p.pid}/fd")))
         return out
 
+    def zombies(self):
+        """Children of the master that nobody waited for."""
+        found = 0
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as f:
+                tail = f.read().rpartition(")")[2].split()
+                found += tail[0] == "Z" and int(tail[1]) == self.proc.pid
+        return found
+
     def stop(self, grace=5):
         code = super().stop(grace)
         self.session.close()
         return code
+
+
+# Deeds ---------------------------------------------------------------------------------------
+
+class Deeds:
+    """What is done to the appliance `self.a`, and which failures of its clients that explains."""
+
+    def __init__(self, rng):
+        self.rng = rng
+        self.kills, self.log = [], []   # (from, to) of each time a worker may have broken what it held
+        self.stopped = {}               # pid -> CONT is due
+        self.begun = time.monotonic()
+
+    def say(self, what):
+        self.log.append(f"{time.monotonic() - self.begun:9.3f} {what}")
+
+    def pick(self, role):
+        found = sorted((p for p in self.a.processes(role) if p.pid not in self.stopped), key=lambda p: p.pid)
+        return self.rng.choice(found) if found else None
+
+    def kill(self, role):
+        p = self.pick(role)
+        if p:
+            t = p.kill()
+            if role == "worker":
+                self.kills.append((t, t))
+            self.say(f"SIGKILL {p}")
+
+    def stop_for(self, role, seconds):
+        """SIGSTOP, and SIGCONT when its time comes, if it lives so long. A worker that is silent is killed by the
+        master, and what it had accepted breaks."""
+        p = self.pick(role)
+        if p:
+            t = p.kill(signal.SIGSTOP)
+            self.stopped[p.pid] = time.monotonic() + seconds
+            if role == "worker" and seconds > 0.2:
+                self.kills.append((t, t + 2 * fl.SLOW))
+            self.say(f"SIGSTOP {p} for {seconds} s")
+
+    def continue_due(self, all_=False):
+        for pid, due in list(self.stopped.items()):
+            if all_ or time.monotonic() > due:
+                Process(pid, "").kill(signal.SIGCONT)
+                del self.stopped[pid]
+
+    def explained(self, f):
+        slack = 0.2 * fl.SLOW      # a process takes its time to end on a busy machine
+        return f["class"] in ABRUPT and any(
+            f["begun"] <= t1 + slack and t0 - 0.005 <= f["at"] <= t1 + slack for t0, t1 in self.kills)
 
 
 # Invariants ----------------------------------------------------------------------------------
