@@ -18,6 +18,7 @@ import fl
 BUILD = pathlib.Path(os.environ.get("FAIRLEAD_BUILD") or pathlib.Path(fl.FAIRLEAD).resolve().parents[1])
 LOAD = str(BUILD / "tests/tools/load")
 ORIGIN = str(BUILD / "tests/tools/origin")
+DATAGRAMS = str(BUILD / "tests/tools/datagrams")
 KINDS = ("vserver", "pool", "service", "listener", "core")
 
 
@@ -48,9 +49,10 @@ def goal(name, value, bound, unit="ms", worse=10):
 
 class Origin:
     """tests/tools/origin as a process."""
+    program = [ORIGIN]
 
     def __init__(self, port=0):
-        self.proc = subprocess.Popen([ORIGIN, str(port)], stdout=subprocess.PIPE, text=True)
+        self.proc = subprocess.Popen([*self.program, str(port)], stdout=subprocess.PIPE, text=True)
         self.port = int(self.proc.stdout.readline())
         self.addr = f"127.0.0.1:{self.port}"
         self.report = None
@@ -65,9 +67,10 @@ class Origin:
 
 class Load:
     """tests/tools/load as a process: Load(port, new=500, keep=64, think=50) ... .stop() -> report."""
+    program = [LOAD]
 
     def __init__(self, port, seconds=None, tls=False, **options):
-        args = [LOAD, "--to", f"127.0.0.1:{port}"]
+        args = [*self.program, "--to", f"127.0.0.1:{port}"]
         if seconds is not None:
             args += ["--seconds", str(seconds)]
         if tls:
@@ -95,6 +98,16 @@ class Load:
             self.proc.kill()
         self.proc.wait()
         self.proc.stdout.close()
+
+
+class DatagramOrigin(Origin):
+    """tests/tools/datagrams echo as a process."""
+    program = [DATAGRAMS, "echo"]
+
+
+class DatagramLoad(Load):
+    """tests/tools/datagrams load as a process: DatagramLoad(port, keep=16, think=10)."""
+    program = [DATAGRAMS, "load"]
 
 
 def counts(report):
