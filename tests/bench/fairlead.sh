@@ -9,7 +9,12 @@
 
 FAIRLEAD_BIN=${FAIRLEAD_BIN:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build/bin/fairlead}
 
-roles() { echo http https tcp rules backends reload; }
+has_udp() {   # a vserver may be `protocol udp`
+	"$FAIRLEAD_BIN" -x directives |
+		awk -F'\t' '$1 == "vserver" && $2 == "protocol" && $3 ~ /udp/ { yes = 1 } END { exit !yes }'
+}
+
+roles() { echo http https tcp rules backends reload; ! has_udp || echo udp udp-dns; }
 
 lacks() { echo h2-small; }      # scenarios of these roles that need what is not built
 
@@ -48,6 +53,13 @@ config() {
 	tcp)
 		pool app
 		printf '    protocol tcp\n    default use app\n' | vserver ''
+		;;
+	udp|udp-dns)
+		pool app
+		{
+			printf '    protocol udp\n    default use app\n'
+			[ "$BENCH_ROLE" = udp ] || echo '    responses 1'
+		} | vserver ''
 		;;
 	rules)
 		pool app
