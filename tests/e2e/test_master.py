@@ -154,7 +154,7 @@ def test_graceful_end(signo, appliance, backend):
         assert r.status == 200 and (r.get("Connection") or "").lower() == "close"
         assert a.proc.wait(5 * fl.SLOW) == 0
     assert a.children() == []
-    assert o.stop() == {"connections": 1, "requests": 1, "cut": 0}
+    assert o.stop() == {"connections": 1, "requests": 1, "cut": 0, "wrong": 0}
     assert not os.path.exists(a.socket)
 
 

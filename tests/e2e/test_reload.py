@@ -129,7 +129,7 @@ def test_requests_in_flight_finish_on_the_old_generation(appliance, backend):
         a.wait_only_current()
         assert slow.get().status == 200
     assert two.stop()["requests"] == 21
-    assert one.stop() == {"connections": 1, "requests": 1, "cut": 0}
+    assert one.stop() == {"connections": 1, "requests": 1, "cut": 0, "wrong": 0}
 
 
 # What changes takes effect -------------------------------------------------------------------
