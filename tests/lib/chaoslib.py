@@ -174,9 +174,11 @@ class Process:
         self.core = int(m[2]) if m and m[1] == "worker" else None
 
     def kill(self, signo=signal.SIGKILL):
+        """The time just before: nothing that the signal breaks has broken earlier. (We may lose the core to it.)"""
+        t = time.monotonic()
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signo)
-        return time.monotonic()
+        return t
 
     def is_gone(self):
         try:
@@ -347,7 +349,7 @@ class Deeds:
         if p:
             t = p.kill()
             if role == "worker":
-                self.kills.append((t, t))
+                self.kills.append((t, time.monotonic()))
             self.say(f"SIGKILL {p}")
 
     def stop_for(self, role, seconds):
@@ -358,7 +360,7 @@ class Deeds:
             t = p.kill(signal.SIGSTOP)
             self.stopped[p.pid] = time.monotonic() + seconds
             if role == "worker" and seconds > 0.2:
-                self.kills.append((t, t + 2 * fl.SLOW))
+                self.kills.append((t, time.monotonic() + 2 * fl.SLOW))
             self.say(f"SIGSTOP {p} for {seconds} s")
 
     def continue_due(self, all_=False):
