@@ -79,8 +79,9 @@ static void flow_open(struct flow *f)
 		fail("datagrams");
 	epoll_ctl(ep, EPOLL_CTL_ADD, f->fd, &e);
 	f->first_id = f->id + 1;
-	f->left = want.per_connection ? want.per_connection / 2 + random_below(want.per_connection) + 1 :
-					UINT64_MAX;
+	f->left = want.per_connection
+			  ? want.per_connection / 2 + random_below(want.per_connection) + 1
+			  : UINT64_MAX;
 	n_sockets++;
 }
 
@@ -127,7 +128,8 @@ static void flow_event(struct flow *f)
 	token_set(token, f->number << 40 | f->id);
 	while ((n = recv(f->fd, datagram, SIZE_MAX_BYTES, 0)) >= 0) {
 		datagram[n] = '\0';
-		if (f->waiting && (size_t)n == f->size && token_match(datagram, f->size, token, 0)) {
+		if (f->waiting && (size_t)n == f->size &&
+		    token_match(datagram, f->size, token, 0)) {
 			n_ok++;
 			flow_think(f);
 		} else if (is_late(f, datagram, (size_t)n)) {
@@ -169,9 +171,10 @@ static void load(void)
 	printf("{\"seconds\":%.3f,\"requests\":%llu,\"ok\":%llu,\"failed\":%llu,\"lost\":%llu,\"late\":%llu,"
 	       "\"connects\":%llu,\"new\":{\"ok\":0,\"wrong_id\":0},\"keep\":{\"ok\":%llu,\"wrong_id\":%llu},"
 	       "\"failures\":[]}\n",
-	       (double)(now_us() - begun) / 1e6, (unsigned long long)n_sent, (unsigned long long)n_ok,
-	       (unsigned long long)n_wrong, (unsigned long long)n_lost, (unsigned long long)n_late,
-	       (unsigned long long)n_sockets, (unsigned long long)n_ok, (unsigned long long)n_wrong);
+	       (double)(now_us() - begun) / 1e6, (unsigned long long)n_sent,
+	       (unsigned long long)n_ok, (unsigned long long)n_wrong, (unsigned long long)n_lost,
+	       (unsigned long long)n_late, (unsigned long long)n_sockets, (unsigned long long)n_ok,
+	       (unsigned long long)n_wrong);
 }
 
 /* The origin ------------------------------------------------------------------------------ */
@@ -207,9 +210,10 @@ static void echo(unsigned port)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: datagrams echo [PORT]\n"
-			"       datagrams load --to ADDR:PORT [--seconds S] [--keep N] [--think MS] "
-			"[--per-connection N]\n");
+	fprintf(stderr,
+		"usage: datagrams echo [PORT]\n"
+		"       datagrams load --to ADDR:PORT [--seconds S] [--keep N] [--think MS] "
+		"[--per-connection N]\n");
 	exit(2);
 }
 
@@ -228,8 +232,12 @@ static void set_target(char *text)
 static void options(int argc, char **argv)
 {
 	static const struct option known[] = {
-		{ "to", 1, NULL, 't' },    { "seconds", 1, NULL, 's' }, { "keep", 1, NULL, 'k' },
-		{ "think", 1, NULL, 'i' }, { "per-connection", 1, NULL, 'c' }, { NULL, 0, NULL, 0 },
+		{ "to", 1, NULL, 't' },
+		{ "seconds", 1, NULL, 's' },
+		{ "keep", 1, NULL, 'k' },
+		{ "think", 1, NULL, 'i' },
+		{ "per-connection", 1, NULL, 'c' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int o;
 

@@ -69,13 +69,13 @@ struct client {
 	int fd;
 	enum phase phase;
 	bool keep, reused, told_close, in_body, is_tunnel;
-	unsigned watching;   /* epoll events */
-	uint64_t left;       /* requests before the connection is closed; 0: no limit */
+	unsigned watching; /* epoll events */
+	uint64_t left;     /* requests before the connection is closed; 0: no limit */
 	SSL *ssl;
 	uint64_t begun_us;
 	char token[TOKEN + 1];
 	char out[512];
-	size_t n_out, n_in; /* head bytes */
+	size_t n_out, n_in;                 /* head bytes */
 	uint64_t sent, body_out, got, body; /* sent: head and body_out; got: bytes of body */
 	unsigned status;
 	char in[HEAD_MAX];
@@ -297,9 +297,9 @@ static ssize_t send_piece(struct client *c)
 
 	if (c->sent < c->n_out)
 		return io_write(c, c->out + c->sent, c->n_out - (size_t)c->sent);
-	n = c->n_out + c->body_out - c->sent < sizeof(piece) ?
-		    (size_t)(c->n_out + c->body_out - c->sent) :
-		    sizeof(piece);
+	n = c->n_out + c->body_out - c->sent < sizeof(piece)
+		    ? (size_t)(c->n_out + c->body_out - c->sent)
+		    : sizeof(piece);
 	token_fill(piece, n, c->token, c->sent - c->n_out);
 	return io_write(c, piece, n);
 }
@@ -327,7 +327,8 @@ static size_t request_head(struct client *c, uint64_t id)
 {
 	size_t room = sizeof(c->out);
 	int n = snprintf(c->out, room, "%s %s HTTP/1.1\r\nHost: %s\r\nX-Load-Id: %016llx\r\n",
-			 c->body_out ? "POST" : "GET", want.path, want.host, (unsigned long long)id);
+			 c->body_out ? "POST" : "GET", want.path, want.host,
+			 (unsigned long long)id);
 
 	if (want.tunnel)
 		n += snprintf(c->out + n, room - (size_t)n,
@@ -422,7 +423,9 @@ static void client_connect(struct client *c)
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	c->phase = CONNECTING;
 	c->reused = c->told_close = c->is_tunnel = false;
-	c->left = want.per_connection ? want.per_connection / 2 + random_below(want.per_connection) + 1 : 0;
+	c->left = want.per_connection
+			  ? want.per_connection / 2 + random_below(want.per_connection) + 1
+			  : 0;
 	open_now++;
 	open_new += !c->keep;
 	if (c->fd < 0) {
@@ -753,13 +756,13 @@ static void set_target(char *text)
 static void options(int argc, char **argv)
 {
 	static const struct option known[] = {
-		{ "to", 1, NULL, 't' },      { "seconds", 1, NULL, 's' },
-		{ "new", 1, NULL, 'n' },     { "keep", 1, NULL, 'k' },
-		{ "think", 1, NULL, 'i' },   { "tls", 0, NULL, 'T' },
-		{ "path", 1, NULL, 'p' },    { "host", 1, NULL, 'h' },
-		{ "timeout", 1, NULL, 'o' }, { "max-open", 1, NULL, 'm' },
-		{ "seed", 1, NULL, 'S' },    { "post", 1, NULL, 'b' },
-		{ "tunnel", 0, NULL, 'u' },  { "per-connection", 1, NULL, 'c' },
+		{ "to", 1, NULL, 't' },        { "seconds", 1, NULL, 's' },
+		{ "new", 1, NULL, 'n' },       { "keep", 1, NULL, 'k' },
+		{ "think", 1, NULL, 'i' },     { "tls", 0, NULL, 'T' },
+		{ "path", 1, NULL, 'p' },      { "host", 1, NULL, 'h' },
+		{ "timeout", 1, NULL, 'o' },   { "max-open", 1, NULL, 'm' },
+		{ "seed", 1, NULL, 'S' },      { "post", 1, NULL, 'b' },
+		{ "tunnel", 0, NULL, 'u' },    { "per-connection", 1, NULL, 'c' },
 		{ "no-resume", 0, NULL, 'f' }, { NULL, 0, NULL, 0 },
 	};
 	int o;

@@ -265,7 +265,8 @@ static void on_event(struct conn *c, unsigned events)
 	case HEAD: parse(c); break;
 	case BODY: take_body(c); break;
 	case ECHO: echo(c); break;
-	case DELAYED: case ANSWERING: break; /* pipelined */
+	case DELAYED:
+	case ANSWERING: break; /* pipelined */
 	}
 }
 
@@ -336,8 +337,8 @@ int main(int argc, char **argv)
 		while ((d = due_pop(&delays, now_us())))
 			begin_answer((struct conn *)d);
 	}
-	printf("{\"connections\":%lu,\"requests\":%lu,\"cut\":%lu,\"wrong\":%lu}\n", n_conns, n_requests, n_cut,
-	       n_wrong);
+	printf("{\"connections\":%lu,\"requests\":%lu,\"cut\":%lu,\"wrong\":%lu}\n", n_conns,
+	       n_requests, n_cut, n_wrong);
 	fflush(stdout);
 	_exit(0);                /* what is open is not given back one by one */
 }
