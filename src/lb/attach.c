@@ -4,7 +4,7 @@
  */
 #include "config.h"
 
-#include "lb/lb.h"
+#include "lb/index.h"
 
 static void find_row(void *ctx, enum tbl_kind kind, const char *name, uint32_t *row)
 {
@@ -37,6 +37,7 @@ void lb_attach(struct lb_config *lc, struct stat_seg *seg, bool with_counters)
 			s->stat = with_counters ? stat_row_get(seg, KIND_SERVICE, s->row) : NULL;
 			s->rr_current = p->n_services && k == p->rr_cursor % p->n_services ? 1 : 0;
 		}
+		p->index = with_counters ? lb_index_new(p, lc->mem, p->rr_cursor) : NULL;
 	}
 }
 
@@ -100,6 +101,8 @@ bool lb_refresh(struct lb_config *lc)
 		struct lb_pool *p = &lc->pools[i];
 
 		p->n_usable = 0;
+		if (p->index)
+			lb_index_stale(p->index);
 		for (unsigned k = 0; k < p->n_services; k++) {
 			struct lb_service *s = &p->services[k];
 			uint32_t state;

@@ -24,6 +24,7 @@
 struct module_use;
 struct tls_server;
 struct tls_client;
+struct lb_index;
 struct lb_pool;
 struct lb_vserver;
 
@@ -52,6 +53,8 @@ struct lb_service {
 	struct ip        dns[STAT_DNS_MAX];
 	unsigned         n_dns;
 	int64_t          rr_current;           /* smooth weighted round robin */
+	uint64_t         active, chosen;       /* index.h: requests in progress; when it was taken last */
+	uint32_t         place;                /* index.h: 1 + place in the heap, 0: not there */
 	void            *upstream;             /* http/: idle pool of this service in this worker */
 };
 
@@ -93,6 +96,7 @@ struct lb_pool {
 	struct lb_config   *lc;
 	bool                has_backup_services;
 	unsigned            rr_cursor;         /* where the next scan for ties starts */
+	struct lb_index    *index;             /* large pools in a worker; NULL: none */
 	struct lb_service **scratch;           /* [n_services] for large pools */
 	uint64_t           *scratch_value;
 	/* services that take new traffic now, backups of the pool included */

@@ -7,6 +7,7 @@
  */
 #include "config.h"
 
+#include "lb/index.h"
 #include "lb/method.h"
 
 #define PICK_MAX_DEPTH 8          /* backup pools behind backup pools; loops are refused at load */
@@ -75,6 +76,8 @@ static struct lb_service *pick_class(struct lb_pool *p, const struct lb_pick_in 
 	struct lb_view v = { .lc = p->lc, .pool = p, .client = in->client, .dry = dry };
 	struct lb_service *s = NULL;
 
+	if (p->index && !backup && !avoiding && !dry && !t)
+		return lb_index_pick(p);
 	if (p->n_services > PICK_ON_STACK) {
 		list = p->scratch;
 		value = p->scratch_value;
@@ -150,9 +153,13 @@ void lb_begin(struct lb_service *s)
 {
 	stat_inc(s->stat, CTR_SERVICE_REQ_CUR);
 	stat_inc(s->stat, CTR_SERVICE_REQ_TOT);
+	if (s->pool->index)
+		lb_index_moved(s, 1);
 }
 
 void lb_end(struct lb_service *s)
 {
 	stat_dec(s->stat, CTR_SERVICE_REQ_CUR);
+	if (s->pool->index)
+		lb_index_moved(s, -1);
 }
