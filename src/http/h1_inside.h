@@ -9,6 +9,7 @@
 #define FL_HTTP_H1_INSIDE_H
 
 #include "http/h1.h"
+#include "http/h1_span.h"
 
 /* ---------- byte classes (h1_lex.c) ---------- */
 enum {
@@ -30,9 +31,6 @@ int h1_hex(uint8_t c); /* 0..15, -1 */
 /* ---------- lexer (h1_lex.c) ---------- */
 /* Cuts a head into its lines and parts, byte by byte and in order: the first byte that is wrong is
  * the one reported, however the input was split. Knows syntax and limits, not what fields mean. */
-struct h1_line {
-	uint32_t name, colon, end; /* offsets: name [name,colon), raw value [colon+1,end) */
-};
 struct h1_lex {
 	const uint8_t *p;
 	size_t n, pos, line; /* pos: next byte to look at; line: where its line began */
@@ -45,7 +43,7 @@ struct h1_lex {
 	size_t part1, part2; /* request: method ends, target ends; response: reason begins, ends */
 	uint8_t minor;
 	uint16_t status;
-	struct h1_line *lines; /* l.max_fields of them */
+	struct h1_line *lines; /* l.max_fields of them (h1_span.h) */
 };
 enum h1_lexed { H1L_MORE, H1L_DONE, H1L_BAD };
 void h1_lex_init(struct h1_lex *x, bool is_response, const struct h1_limits *l,

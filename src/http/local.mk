@@ -5,6 +5,7 @@ libfairlead_a_SOURCES += \
 	src/http/h1_head.c src/http/h1_inside.h \
 	src/http/h1_lex.c \
 	src/http/h1_put.c \
+	src/http/h1_span.c src/http/h1_span.h \
 	src/http/h1_uri.c \
 	src/http/accesslog.c \
 	src/http/answer.c src/http/answer.h \
