@@ -5,8 +5,9 @@
  * A state machine over bytes (RFC 9112 sections 2 to 5; strict, ROBUSTNESS 6.2): any prefix of a
  * head leads to the same state however it was cut, so a refusal comes at the first byte that proves
  * it, limits included. The whole state fits in one size_t, which makes heads that come in pieces
- * cost linear time. Each state runs over a class of bytes up to `stop`, the nearest of the input's
- * end, the line's limit and the head's limit.
+ * cost linear time. Each state runs over a class of bytes (h1_span.h) up to `stop`, the nearest of
+ * the input's end, the line's limit and the head's limit. Field lines that are whole and correct are
+ * taken many at a time; a line that is not is looked at again by the states, which alone refuse.
  *
  *   request:   EMPTY (CRLF)* METHOD SP TARGET SP VERSION CR LF
  *   response:  VERSION SP STATUS [SP REASON] CR LF
@@ -140,7 +141,14 @@ static enum h1_lexed next_line(struct h1_lex *x, size_t pos)
 static enum h1_lexed lex_version(struct h1_lex *x, size_t *pos, size_t stop)
 {
 	static const char want[] = "HTTP/1.";
+	const uint8_t *v = x->p + *pos;
 
+	if (x->state == S_VERSION && stop - *pos >= 8 && memcmp(v, want, 7) == 0 &&
+	    (v[7] == '0' || v[7] == '1')) { /* as it nearly always is */
+		x->minor = v[7] - '0';
+		*pos += 8;
+		return H1L_DONE;
+	}
 	for (unsigned k = x->state - S_VERSION; k < 8; k++, (*pos)++) {
 		uint8_t c;
 
@@ -193,14 +201,17 @@ static enum h1_lexed lex_request_line(struct h1_lex *x, size_t stop)
 	enum h1_lexed r;
 
 	if (x->state <= S_EMPTY_LF) {
+		size_t line = x->line;
+
 		r = lex_empty(x, &i, stop);
 		if (r != H1L_DONE)
 			return r;
 		x->start = x->pos = i;
 		x->state = S_METHOD;
-		return H1L_DONE; /* the line begins later than `stop` was made for */
+		if (x->line != line)
+			return H1L_DONE; /* it begins later than `stop` was made for */
 	}
-	if (x->state == S_METHOD) {
+	if (x->state == S_METHOD) { /* too short for a span */
 		while (i < stop && h1_is(p[i], HC_TOKEN))
 			i++;
 		if (i == stop)
@@ -211,8 +222,7 @@ static enum h1_lexed lex_request_line(struct h1_lex *x, size_t stop)
 		x->state = S_TARGET;
 	}
 	if (x->state == S_TARGET) {
-		while (i < stop && h1_is(p[i], HC_TARGET))
-			i++;
+		i = h1_span->target(p, i, stop);
 		if (i == stop)
 			return more(x, i, S_TARGET);
 		if (p[i] != ' ') /* "GET /" CR: HTTP/0.9 */
@@ -276,8 +286,7 @@ static enum h1_lexed lex_status_line(struct h1_lex *x, size_t stop)
 		x->state = S_REASON;
 	}
 	if (x->state == S_REASON) {
-		while (i < stop && h1_is(p[i], HC_VALUE))
-			i++;
+		i = h1_span->value(p, i, stop);
 		if (i == stop)
 			return more(x, i, S_REASON);
 		if (p[i] != '\r')
@@ -321,8 +330,7 @@ static enum h1_lexed lex_field(struct h1_lex *x, size_t stop)
 			return bad(x, i, why);
 		/* fall through */
 	case S_NAME:
-		while (i < stop && h1_is(p[i], HC_TOKEN))
-			i++;
+		i = h1_span->token(p, i, stop);
 		if (i == stop)
 			return more(x, i, S_NAME);
 		if (p[i] != ':')
@@ -334,8 +342,7 @@ static enum h1_lexed lex_field(struct h1_lex *x, size_t stop)
 		i++;
 		/* fall through */
 	case S_VALUE:
-		while (i < stop && h1_is(p[i], HC_VALUE))
-			i++;
+		i = h1_span->value(p, i, stop);
 		if (i == stop)
 			return more(x, i, S_VALUE);
 		if (p[i] != '\r')
@@ -365,6 +372,20 @@ end:
 	return H1L_DONE;
 }
 
+/* The lines that are there as a whole and in order, in one go. Whatever comes then (the end of the
+ * head, a piece, a mistake, a limit) is lex_field()'s to tell. */
+static void take_whole_lines(struct h1_lex *x)
+{
+	size_t stop = FL_MIN(x->n, x->l.max_head);
+
+	if (x->pos >= stop || x->n_lines >= x->l.max_fields)
+		return;
+	x->n_lines += h1_span->lines(x->p, &x->pos, stop, x->l.max_field,
+				     x->lines ? x->lines + x->n_lines : NULL,
+				     x->l.max_fields - x->n_lines);
+	x->line = x->pos;
+}
+
 enum h1_lexed h1_lex_run(struct h1_lex *x, const uint8_t *p, size_t n)
 {
 	ASSERT(x->pos <= n);
@@ -372,12 +393,15 @@ enum h1_lexed h1_lex_run(struct h1_lex *x, const uint8_t *p, size_t n)
 	x->n = n;
 	for (;;) {
 		bool first = x->state < S_LINE;
-		/* a line's limit counts its text; 2 for CRLF */
-		size_t line_end = x->line + (first ? x->l.max_request_line : x->l.max_field) + 2;
-		size_t limit = FL_MIN(line_end, x->l.max_head);
-		size_t stop = FL_MIN(n, limit);
+		size_t line_end, limit, stop;
 		enum h1_lexed r;
 
+		if (x->state == S_LINE)
+			take_whole_lines(x);
+		/* a line's limit counts its text; 2 for CRLF */
+		line_end = x->line + (first ? x->l.max_request_line : x->l.max_field) + 2;
+		limit = FL_MIN(line_end, x->l.max_head);
+		stop = FL_MIN(n, limit);
 		if (x->pos > stop) { /* limits became smaller between calls */
 			x->why = H1_HEAD_TOO_LONG;
 			return H1L_BAD;

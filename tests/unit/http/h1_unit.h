@@ -17,7 +17,42 @@
 #include <time.h>
 
 #include "http/h1.h"
+#include "http/h1_span.h"
 #include "tests/unit/base/unit.h"
+
+static inline void unit_use_nth(unsigned k)
+{
+	ck_assert(h1_span_use(h1_span_nth(k)->name));
+}
+static inline void unit_use_0(void)
+{
+	unit_use_nth(0);
+}
+static inline void unit_use_1(void)
+{
+	unit_use_nth(1);
+}
+static inline void unit_use_2(void)
+{
+	unit_use_nth(2);
+}
+static void (*const unit_use[])(void) = { unit_use_0, unit_use_1, unit_use_2 };
+
+/* UNIT_CASE() once with each implementation of h1_span.h that this CPU can run; check tells a
+ * setup nothing, so there is one for each. */
+#define H1_CASE(suite, what, fn) \
+	do { \
+		static char names_[FL_ARRAY_LEN(unit_use)][64]; \
+		for (unsigned k_ = 0; h1_span_nth(k_); k_++) { \
+			TCase *tc_ = tcase_create(names_[k_]); \
+			snprintf(names_[k_], sizeof(names_[k_]), "%s, %s", what, \
+				 h1_span_nth(k_)->name); \
+			tcase_set_timeout(tc_, 60); \
+			tcase_add_checked_fixture(tc_, unit_use[k_], NULL); \
+			tcase_add_test(tc_, fn); \
+			suite_add_tcase(suite, tc_); \
+		} \
+	} while (0)
 
 struct h1_input {
 	bool is_response, tls;

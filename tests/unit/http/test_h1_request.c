@@ -596,15 +596,15 @@ int main(void)
 {
 	Suite *s = suite_create("http/h1_request");
 
-	UNIT_CASE(s, "takes", takes);
-	UNIT_CASE(s, "refuses", refuses);
-	UNIT_CASE(s, "limits", limits);
-	UNIT_CASE(s, "default limits", default_limits);
-	UNIT_CASE(s, "https", https);
-	UNIT_CASE(s, "slices", slices_point_into_the_input);
-	UNIT_CASE(s, "no memory", no_memory);
-	UNIT_CASE(s, "random heads", random_heads);
-	UNIT_CASE(s, "cost", cost_is_linear);
+	H1_CASE(s, "takes", takes);
+	H1_CASE(s, "refuses", refuses);
+	H1_CASE(s, "limits", limits);
+	H1_CASE(s, "default limits", default_limits);
+	H1_CASE(s, "https", https);
+	H1_CASE(s, "slices", slices_point_into_the_input);
+	H1_CASE(s, "no memory", no_memory);
+	H1_CASE(s, "random heads", random_heads);
+	H1_CASE(s, "cost", cost_is_linear);
 	UNIT_CASE(s, "reasons", every_reason_has_a_row);
 	return unit_run(s);
 }

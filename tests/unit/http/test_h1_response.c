@@ -279,9 +279,9 @@ int main(void)
 {
 	Suite *s = suite_create("http/h1_response");
 
-	UNIT_CASE(s, "takes", takes);
-	UNIT_CASE(s, "refuses", refuses);
-	UNIT_CASE(s, "limits", limits);
+	H1_CASE(s, "takes", takes);
+	H1_CASE(s, "refuses", refuses);
+	H1_CASE(s, "limits", limits);
 	UNIT_CASE(s, "writes responses", writes_responses);
 	UNIT_CASE(s, "writes requests", writes_requests);
 	UNIT_CASE(s, "full is seen", full_is_seen);
