@@ -185,11 +185,12 @@ enum h1_reason h1_path_normalise(struct pool *pool, struct str in, struct str *o
 
 	if (in.n == 0 || in.p[0] != '/')
 		return H1_BAD_PATH;
+	if (in.n > 1 && in.p[1] == '/')
+		return rewrite_path(pool, in, out);
 	for (i = 1; i < in.n; i++) {
-		uint8_t c = (uint8_t)in.p[i];
-
+		i = h1_span->path((const uint8_t *)in.p, i, in.n);
 		/* dots within a name, and "//" but the leading one, are fine as they are */
-		if (h1_is(c, HC_PATH) ? c == '/' && i == 1 : c != '.' || in.p[i - 1] == '/')
+		if (i < in.n && (in.p[i] != '.' || in.p[i - 1] == '/'))
 			return rewrite_path(pool, in, out);
 	}
 	*out = in;
@@ -202,8 +203,9 @@ enum h1_reason h1_query_normalise(struct pool *pool, struct str in, struct str *
 	char *q;
 
 	for (size_t i = 0; i < in.n; i++) {
-		if (h1_is((uint8_t)in.p[i], HC_QUERY))
-			continue;
+		i = h1_span->query((const uint8_t *)in.p, i, in.n);
+		if (i == in.n)
+			break;
 		if (!h1_is((uint8_t)in.p[i], HC_TARGET))
 			return H1_BAD_TARGET;
 		extra += 2;
@@ -231,26 +233,52 @@ enum h1_reason h1_query_normalise(struct pool *pool, struct str in, struct str *
 
 /* ---------- authority ---------- */
 
-/* Length of the host at the beginning of s, 0 when it is none. */
-static size_t host_length(struct str s)
+/* Length of the "[...]" at the beginning of s, 0 when it is no IPv6 address. */
+static size_t bracket_length(struct str s)
+{
+	const char *end = memchr(s.p, ']', s.n);
+	size_t n = end ? (size_t)(end - s.p) : 0;
+	struct ip ip;
+
+	if (n == 0 || !memchr(s.p, ':', n))
+		return 0;
+	return ip_parse(str_n(s.p + 1, n - 1), &ip) ? 0 : n + 1;
+}
+
+static bool is_lower(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] >= 'A' && p[i] <= 'Z')
+			return false;
+	return true;
+}
+
+/* Length of the host at the beginning of s, 0 when it is none. *lower: it has no capitals. */
+static size_t host_length(struct str s, bool *lower)
 {
 	size_t i;
 
 	if (s.n && s.p[0] == '[') {
-		const char *end = memchr(s.p, ']', s.n);
-		struct ip ip;
-
-		if (!end || !memchr(s.p, ':', (size_t)(end - s.p)))
-			return 0;
-		return ip_parse(str_n(s.p + 1, (size_t)(end - s.p) - 1), &ip)
-			       ? 0
-			       : (size_t)(end - s.p) + 1;
+		i = bracket_length(s);
+		*lower = is_lower(s.p, i);
+		return i;
 	}
-	for (i = 0; i < s.n && s.p[i] != ':'; i++) {
-		uint8_t c = fl_lower((unsigned char)s.p[i]);
+	*lower = true;
+	for (i = 0; i < s.n; i++) {
+		uint8_t c = (uint8_t)s.p[i];
 
-		if (c == '.' ? i == 0 || s.p[i - 1] == '.' : !h1_is(c, HC_HOST))
+		if (h1_is(c, HC_HOST))
+			continue;
+		if (c == ':')
+			break;
+		if (c == '.') {
+			if (i == 0 || s.p[i - 1] == '.')
+				return 0;
+		} else if (c >= 'A' && c <= 'Z') {
+			*lower = false;
+		} else {
 			return 0;
+		}
 	}
 	return i <= 255 ? i : 0;
 }
@@ -258,19 +286,26 @@ static size_t host_length(struct str s)
 /* 1..65535 without leading zeros; 0: malformed. */
 static unsigned port_number(struct str s)
 {
-	uint64_t v;
+	unsigned v = 0;
 
-	if (s.n == 0 || s.n > 5 || s.p[0] == '0' || !str_u64(s, &v) || v > 65535)
+	if (s.n == 0 || s.n > 5 || s.p[0] == '0')
 		return 0;
-	return (unsigned)v;
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned d = (unsigned)(unsigned char)s.p[i] - '0';
+
+		if (d > 9)
+			return 0;
+		v = v * 10 + d;
+	}
+	return v <= 65535 ? v : 0;
 }
 
 enum h1_reason h1_authority_normalise(struct pool *pool, struct str in, bool tls, struct str *host,
 				      struct str *authority)
 {
-	size_t n = host_length(in), text;
+	bool lower;
+	size_t n = host_length(in, &lower), text;
 	struct str port = STR_NULL;
-	bool same = true;
 	char *copy;
 
 	if (n == 0)
@@ -288,9 +323,7 @@ enum h1_reason h1_authority_normalise(struct pool *pool, struct str in, bool tls
 			port = STR_NULL;
 	}
 	text = in.p[n - 1] == '.' ? n - 1 : n;
-	for (size_t i = 0; i < text; i++)
-		same &= in.p[i] == (char)fl_lower((unsigned char)in.p[i]);
-	if (same && (text == n || !port.n)) {
+	if (lower && (text == n || !port.n)) {
 		*host = str_n(in.p, text);
 		*authority = str_n(in.p, port.n ? in.n : text);
 		return H1_OK;

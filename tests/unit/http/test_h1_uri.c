@@ -3,7 +3,7 @@
 #include "config.h"
 
 #include "http/h1_inside.h"
-#include "tests/unit/base/unit.h"
+#include "tests/unit/http/h1_unit.h"
 
 /* want NULL: refused. */
 static const struct {
@@ -235,9 +235,9 @@ int main(void)
 {
 	Suite *s = suite_create("http/h1_uri");
 
-	UNIT_CASE(s, "paths", path_table);
-	UNIT_CASE(s, "all short paths", all_short_paths);
-	UNIT_CASE(s, "queries", queries);
-	UNIT_CASE(s, "no memory", no_memory);
+	H1_CASE(s, "paths", path_table);
+	H1_CASE(s, "all short paths", all_short_paths);
+	H1_CASE(s, "queries", queries);
+	H1_CASE(s, "no memory", no_memory);
 	return unit_run(s);
 }
