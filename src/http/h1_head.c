@@ -31,8 +31,9 @@ struct meaning {
 	uint64_t length;
 	struct str host, upgrade;
 	size_t host_off;
-	struct str nominated[NOMINATED_MAX];
+	struct str *nominated; /* NOMINATED_MAX of them */
 	unsigned n_nominated;
+	uint64_t seen; /* ids of fields that were not left out at once */
 };
 
 /* ---------- reasons ---------- */
@@ -110,14 +111,14 @@ static enum h1_reason take_connection(struct meaning *m, struct str v)
 
 		if (opt.n == 0)
 			continue;
+		switch (http_field_id(opt)) { /* options but "close" are names of fields */
+		case HF_KEEP_ALIVE: m->opt_keep_alive = true; continue;
+		case HF_UPGRADE: m->opt_upgrade = true; continue;
+		case HF_TE: m->opt_te = true; continue;
+		default: break;
+		}
 		if (str_ieq(opt, STR("close")))
 			m->opt_close = true;
-		else if (str_ieq(opt, STR("keep-alive")))
-			m->opt_keep_alive = true;
-		else if (str_ieq(opt, STR("upgrade")))
-			m->opt_upgrade = true;
-		else if (str_ieq(opt, STR("te")))
-			m->opt_te = true;
 		else if (m->n_nominated == NOMINATED_MAX)
 			return H1_BAD_CONNECTION;
 		else
@@ -152,6 +153,13 @@ static enum h1_reason take_expect(struct meaning *m, struct str v)
 	m->h->expect_continue = true;
 	return H1_OK;
 }
+
+#define ID(id) ((uint64_t)1 << HF_##id)
+_Static_assert(HF__COUNT <= 64, "sets of field ids need 64 bits");
+
+/* Fields that take_field() has a word about. */
+static const uint64_t meaningful = ID(HOST) | ID(CONTENT_LENGTH) | ID(TRANSFER_ENCODING) |
+				   ID(CONNECTION) | ID(EXPECT) | ID(UPGRADE) | ID(TE);
 
 static enum h1_reason take_field(struct meaning *m, const struct http_field *f)
 {
@@ -199,58 +207,80 @@ static bool keeps_length(const struct http_head *h)
 	return h->is_response && h->body == HB_NONE && h->status >= 200 && h->status != 204;
 }
 
-static bool stays(const struct meaning *m, const struct http_field *f)
+/* Ids of fields that never go on. */
+static uint64_t never_stays(const struct http_head *h)
 {
-	switch (f->id) {
-	case HF_HOST:
-	case HF_EXPECT: return m->h->is_response;
-	case HF_CONTENT_LENGTH: return keeps_length(m->h);
-	case HF_TRANSFER_ENCODING:
-	case HF_CONNECTION:
-	case HF_UPGRADE:
-	case HF_TE:
-	case HF_KEEP_ALIVE:
-	case HF_PROXY_CONNECTION: return false;
-	case HF_TRAILER: return m->h->body == HB_CHUNKED;
-	default: return m->n_nominated == 0 || !is_nominated(m, f);
-	}
+	uint64_t ids = ID(TRANSFER_ENCODING) | ID(CONNECTION) | ID(UPGRADE) | ID(TE) |
+		       ID(KEEP_ALIVE) | ID(PROXY_CONNECTION);
+
+	return h->is_response ? ids : ids | ID(HOST) | ID(EXPECT);
 }
 
+/* Takes out of the fields that take_lines() left what all of them together decide about. */
 static void drop_connection_fields(const struct meaning *m)
 {
 	struct http_head *h = m->h;
-	unsigned kept = 0;
+	struct http_field *to = h->fields, *end = to + h->n_fields;
+	uint64_t gone = (keeps_length(h) ? 0 : ID(CONTENT_LENGTH)) |
+			(h->body == HB_CHUNKED ? 0 : ID(TRAILER));
 
-	for (unsigned i = 0; i < h->n_fields; i++)
-		if (stays(m, &h->fields[i]))
-			h->fields[kept++] = h->fields[i];
-	h->n_fields = kept;
+	if (!(m->seen & gone) && !m->n_nominated)
+		return;
+	for (const struct http_field *f = to; f < end; f++) {
+		if (gone >> f->id & 1 || (m->n_nominated && is_nominated(m, f)))
+			continue;
+		if (to != f)
+			*to = *f;
+		to++;
+	}
+	h->n_fields = (unsigned)(to - h->fields);
 }
 
 /* ---------- whole heads ---------- */
 
+/* str_trim(), for values: mostly one blank in front and none behind */
+static struct str trim(const char *p, size_t n)
+{
+	if (n && p[0] == ' ') {
+		p++;
+		n--;
+	}
+	if (n == 0 || (uint8_t)p[0] <= ' ' || (uint8_t)p[n - 1] <= ' ')
+		return str_trim(str_n(p, n));
+	return str_n(p, n);
+}
+
 static enum h1_reason take_lines(struct meaning *m, const struct h1_lex *x, struct pool *pool)
 {
 	struct http_head *h = m->h;
+	const struct h1_line *l = x->lines, *end = l + x->n_lines;
 	const char *p = (const char *)x->p;
+	uint64_t gone = never_stays(h);
+	struct http_field *f;
 
 	h->cap_fields = x->n_lines + 8; /* room for what a proxy adds */
-	h->fields = pool_array(pool, h->cap_fields, sizeof(*h->fields));
-	if (!h->fields)
+	h->fields = f = pool_alloc(pool, h->cap_fields * sizeof(*f));
+	if (!f)
 		return H1_NOMEM;
-	for (unsigned i = 0; i < x->n_lines; i++) {
-		const struct h1_line *l = &x->lines[i];
-		struct http_field *f = &h->fields[h->n_fields++];
+	for (; l < end; l++) {
+		size_t colon = l->colon;
+		struct str name = { p + l->name, colon - l->name };
+		enum http_fid id = http_field_id(name);
 		enum h1_reason why;
 
-		f->name = str_n(p + l->name, l->colon - l->name);
-		f->value = str_trim(str_n(p + l->colon + 1, l->end - l->colon - 1));
-		f->id = http_field_id(f->name);
-		m->off = l->colon + 1;
-		why = take_field(m, f);
-		if (why)
-			return why;
+		*f = (struct http_field){ name, trim(p + colon + 1, l->end - colon - 1), id };
+		if (meaningful >> id & 1) {
+			m->off = colon + 1;
+			why = take_field(m, f);
+			if (why)
+				return why;
+		}
+		if (gone >> id & 1)
+			continue;
+		m->seen |= (uint64_t)1 << id;
+		f++;
 	}
+	h->n_fields = (unsigned)(f - h->fields);
 	m->off = x->pos;
 	return H1_OK;
 }
@@ -394,9 +424,10 @@ static ssize_t parse(bool is_response, enum http_method method, bool tls, const 
 		     size_t n, size_t *seen, const struct h1_limits *l, struct pool *pool,
 		     struct http_head *h, enum h1_reason *why, size_t *off)
 {
-	struct h1_line lines[HEAD_FIELDS_MAX];
+	struct h1_line lines[HEAD_FIELDS_MAX] H1_UNINIT;
+	struct str nominated[NOMINATED_MAX] H1_UNINIT;
+	struct meaning m = { .h = h, .nominated = nominated };
 	struct h1_lex x;
-	struct meaning m = { .h = h };
 
 	switch (lex(&x, is_response, p, n, seen, l, lines)) {
 	case H1L_MORE: return 0;
