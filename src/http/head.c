@@ -50,73 +50,90 @@ static const struct str field_names[HF__COUNT] = {
 #undef N
 };
 
-#define SHAPE(len, first) ((unsigned)(len) << 8 | (unsigned char)(first))
+/* Length and first letter leave at most one candidate; -Woverride-init sees a second one. */
+#define FIELD_NAME_MAX 19
+#define SHAPE(len, first) ((len) << 5 | ((first) & 31))
+static const uint8_t candidates[SHAPE(FIELD_NAME_MAX + 1, 0)] = {
+	[SHAPE(4, 'h')] = HF_HOST,
+	[SHAPE(14, 'c')] = HF_CONTENT_LENGTH,
+	[SHAPE(17, 't')] = HF_TRANSFER_ENCODING,
+	[SHAPE(10, 'c')] = HF_CONNECTION,
+	[SHAPE(7, 'u')] = HF_UPGRADE,
+	[SHAPE(6, 'e')] = HF_EXPECT,
+	[SHAPE(2, 't')] = HF_TE,
+	[SHAPE(7, 't')] = HF_TRAILER,
+	[SHAPE(10, 'k')] = HF_KEEP_ALIVE,
+	[SHAPE(16, 'p')] = HF_PROXY_CONNECTION,
+	[SHAPE(3, 'v')] = HF_VIA,
+	[SHAPE(15, 'x')] = HF_X_FORWARDED_FOR,
+	[SHAPE(17, 'x')] = HF_X_FORWARDED_PROTO,
+	[SHAPE(16, 'x')] = HF_X_FORWARDED_HOST,
+	[SHAPE(9, 'f')] = HF_FORWARDED,
+	[SHAPE(10, 'u')] = HF_USER_AGENT,
+	[SHAPE(7, 'r')] = HF_REFERER,
+	[SHAPE(6, 'c')] = HF_COOKIE,
+	[SHAPE(12, 'c')] = HF_CONTENT_TYPE,
+	[SHAPE(4, 'd')] = HF_DATE,
+	[SHAPE(6, 's')] = HF_SERVER,
+	[SHAPE(8, 'l')] = HF_LOCATION,
+	[SHAPE(4, 'e')] = HF_ETAG,
+	[SHAPE(13, 'a')] = HF_AUTHORIZATION,
+	[SHAPE(13, 'c')] = HF_CACHE_CONTROL,
+	[SHAPE(5, 'r')] = HF_RANGE,
+	[SHAPE(15, 'a')] = HF_ACCEPT_ENCODING,
+	[SHAPE(12, 'm')] = HF_MAX_FORWARDS,
+	[SHAPE(19, 'p')] = HF_PROXY_AUTHORIZATION,
+	[SHAPE(18, 'p')] = HF_PROXY_AUTHENTICATE,
+	[SHAPE(10, 's')] = HF_SET_COOKIE,
+};
 
-/* Length and first letter leave at most one candidate. */
-static enum http_fid fid_candidate(size_t n, unsigned char first)
+/* Are the N bytes at p the upper or lower case of those at `name`, which are a-z and "-"? Only
+ * letters have bit 6, and only in them bit 5 makes no difference. */
+#define IS_CASE_OF(type, p, name) \
+	({ \
+		type p_, name_; \
+		memcpy(&p_, (p), sizeof(type)); \
+		memcpy(&name_, (name), sizeof(type)); \
+		(type)(p_ | (name_ & (type)0x4040404040404040u) >> 1) == name_; \
+	})
+
+/* By words, the last two of which may overlap. n >= 2 */
+static bool is_name(const char *p, const char *name, size_t n)
 {
-	if (n > 19)
-		return HF_OTHER;
-	switch (SHAPE(n, fl_lower(first))) {
-	case SHAPE(4, 'h'): return HF_HOST;
-	case SHAPE(14, 'c'): return HF_CONTENT_LENGTH;
-	case SHAPE(17, 't'): return HF_TRANSFER_ENCODING;
-	case SHAPE(10, 'c'): return HF_CONNECTION;
-	case SHAPE(7, 'u'): return HF_UPGRADE;
-	case SHAPE(6, 'e'): return HF_EXPECT;
-	case SHAPE(2, 't'): return HF_TE;
-	case SHAPE(7, 't'): return HF_TRAILER;
-	case SHAPE(10, 'k'): return HF_KEEP_ALIVE;
-	case SHAPE(16, 'p'): return HF_PROXY_CONNECTION;
-	case SHAPE(3, 'v'): return HF_VIA;
-	case SHAPE(15, 'x'): return HF_X_FORWARDED_FOR;
-	case SHAPE(17, 'x'): return HF_X_FORWARDED_PROTO;
-	case SHAPE(16, 'x'): return HF_X_FORWARDED_HOST;
-	case SHAPE(9, 'f'): return HF_FORWARDED;
-	case SHAPE(10, 'u'): return HF_USER_AGENT;
-	case SHAPE(7, 'r'): return HF_REFERER;
-	case SHAPE(6, 'c'): return HF_COOKIE;
-	case SHAPE(12, 'c'): return HF_CONTENT_TYPE;
-	case SHAPE(4, 'd'): return HF_DATE;
-	case SHAPE(6, 's'): return HF_SERVER;
-	case SHAPE(8, 'l'): return HF_LOCATION;
-	case SHAPE(4, 'e'): return HF_ETAG;
-	case SHAPE(13, 'a'): return HF_AUTHORIZATION;
-	case SHAPE(13, 'c'): return HF_CACHE_CONTROL;
-	case SHAPE(5, 'r'): return HF_RANGE;
-	case SHAPE(15, 'a'): return HF_ACCEPT_ENCODING;
-	case SHAPE(12, 'm'): return HF_MAX_FORWARDS;
-	case SHAPE(19, 'p'): return HF_PROXY_AUTHORIZATION;
-	case SHAPE(18, 'p'): return HF_PROXY_AUTHENTICATE;
-	case SHAPE(10, 's'): return HF_SET_COOKIE;
-	default: return HF_OTHER;
+	if (n >= 8) {
+		for (size_t i = 0; i + 8 < n; i += 8)
+			if (!IS_CASE_OF(uint64_t, p + i, name + i))
+				return false;
+		return IS_CASE_OF(uint64_t, p + n - 8, name + n - 8);
 	}
+	if (n >= 4)
+		return IS_CASE_OF(uint32_t, p, name) &&
+		       IS_CASE_OF(uint32_t, p + n - 4, name + n - 4);
+	return IS_CASE_OF(uint16_t, p, name) && IS_CASE_OF(uint16_t, p + n - 2, name + n - 2);
 }
 
 enum http_fid http_field_id(struct str name)
 {
 	enum http_fid id;
 
-	if (name.n == 0)
+	if (name.n < 2 || name.n > FIELD_NAME_MAX)
 		return HF_OTHER;
-	id = fid_candidate(name.n, (unsigned char)name.p[0]);
-	return id != HF_OTHER && str_ieq(name, field_names[id]) ? id : HF_OTHER;
+	id = candidates[SHAPE(name.n, (unsigned char)name.p[0])];
+	return id != HF_OTHER && is_name(name.p, field_names[id].p, name.n) ? id : HF_OTHER;
 }
 
 enum http_method http_method_id(struct str m)
 {
-	static const struct str names[] = {
-		[HM_GET] = { "GET", 3 },         [HM_HEAD] = { "HEAD", 4 },
-		[HM_POST] = { "POST", 4 },       [HM_PUT] = { "PUT", 3 },
-		[HM_DELETE] = { "DELETE", 6 },   [HM_CONNECT] = { "CONNECT", 7 },
-		[HM_OPTIONS] = { "OPTIONS", 7 }, [HM_TRACE] = { "TRACE", 5 },
-		[HM_PATCH] = { "PATCH", 5 },
-	};
-
-	for (unsigned i = HM_GET; i < FL_ARRAY_LEN(names); i++)
-		if (str_eq(m, names[i]))
-			return (enum http_method)i;
-	return HM_OTHER;
+#define IS(id) (memcmp(m.p, #id, sizeof(#id) - 1) == 0)
+	switch (m.n) {
+	case 3: return IS(GET) ? HM_GET : IS(PUT) ? HM_PUT : HM_OTHER;
+	case 4: return IS(POST) ? HM_POST : IS(HEAD) ? HM_HEAD : HM_OTHER;
+	case 5: return IS(PATCH) ? HM_PATCH : IS(TRACE) ? HM_TRACE : HM_OTHER;
+	case 6: return IS(DELETE) ? HM_DELETE : HM_OTHER;
+	case 7: return IS(OPTIONS) ? HM_OPTIONS : IS(CONNECT) ? HM_CONNECT : HM_OTHER;
+	default: return HM_OTHER;
+	}
+#undef IS
 }
 
 bool http_method_idempotent(enum http_method m)
@@ -135,76 +152,69 @@ bool http_method_idempotent(enum http_method m)
 /* The IANA registry's phrases. */
 const char *http_reason(unsigned status)
 {
-	static const struct {
-		unsigned status;
-		const char *text;
-	} rows[] = {
-		{ 200, "OK" },
-		{ 304, "Not Modified" },
-		{ 301, "Moved Permanently" },
-		{ 302, "Found" },
-		{ 404, "Not Found" },
-		{ 206, "Partial Content" },
-		{ 204, "No Content" },
-		{ 100, "Continue" },
-		{ 101, "Switching Protocols" },
-		{ 102, "Processing" },
-		{ 103, "Early Hints" },
-		{ 201, "Created" },
-		{ 202, "Accepted" },
-		{ 203, "Non-Authoritative Information" },
-		{ 205, "Reset Content" },
-		{ 207, "Multi-Status" },
-		{ 208, "Already Reported" },
-		{ 226, "IM Used" },
-		{ 300, "Multiple Choices" },
-		{ 303, "See Other" },
-		{ 305, "Use Proxy" },
-		{ 307, "Temporary Redirect" },
-		{ 308, "Permanent Redirect" },
-		{ 400, "Bad Request" },
-		{ 401, "Unauthorized" },
-		{ 402, "Payment Required" },
-		{ 403, "Forbidden" },
-		{ 405, "Method Not Allowed" },
-		{ 406, "Not Acceptable" },
-		{ 407, "Proxy Authentication Required" },
-		{ 408, "Request Timeout" },
-		{ 409, "Conflict" },
-		{ 410, "Gone" },
-		{ 411, "Length Required" },
-		{ 412, "Precondition Failed" },
-		{ 413, "Content Too Large" },
-		{ 414, "URI Too Long" },
-		{ 415, "Unsupported Media Type" },
-		{ 416, "Range Not Satisfiable" },
-		{ 417, "Expectation Failed" },
-		{ 421, "Misdirected Request" },
-		{ 422, "Unprocessable Content" },
-		{ 423, "Locked" },
-		{ 424, "Failed Dependency" },
-		{ 425, "Too Early" },
-		{ 426, "Upgrade Required" },
-		{ 428, "Precondition Required" },
-		{ 429, "Too Many Requests" },
-		{ 431, "Request Header Fields Too Large" },
-		{ 451, "Unavailable For Legal Reasons" },
-		{ 500, "Internal Server Error" },
-		{ 501, "Not Implemented" },
-		{ 502, "Bad Gateway" },
-		{ 503, "Service Unavailable" },
-		{ 504, "Gateway Timeout" },
-		{ 505, "HTTP Version Not Supported" },
-		{ 506, "Variant Also Negotiates" },
-		{ 507, "Insufficient Storage" },
-		{ 508, "Loop Detected" },
-		{ 511, "Network Authentication Required" },
-	};
-
-	for (unsigned i = 0; i < FL_ARRAY_LEN(rows); i++)
-		if (rows[i].status == status)
-			return rows[i].text;
-	return "";
+	switch (status) {
+	case 100: return "Continue";
+	case 101: return "Switching Protocols";
+	case 102: return "Processing";
+	case 103: return "Early Hints";
+	case 200: return "OK";
+	case 201: return "Created";
+	case 202: return "Accepted";
+	case 203: return "Non-Authoritative Information";
+	case 204: return "No Content";
+	case 205: return "Reset Content";
+	case 206: return "Partial Content";
+	case 207: return "Multi-Status";
+	case 208: return "Already Reported";
+	case 226: return "IM Used";
+	case 300: return "Multiple Choices";
+	case 301: return "Moved Permanently";
+	case 302: return "Found";
+	case 303: return "See Other";
+	case 304: return "Not Modified";
+	case 305: return "Use Proxy";
+	case 307: return "Temporary Redirect";
+	case 308: return "Permanent Redirect";
+	case 400: return "Bad Request";
+	case 401: return "Unauthorized";
+	case 402: return "Payment Required";
+	case 403: return "Forbidden";
+	case 404: return "Not Found";
+	case 405: return "Method Not Allowed";
+	case 406: return "Not Acceptable";
+	case 407: return "Proxy Authentication Required";
+	case 408: return "Request Timeout";
+	case 409: return "Conflict";
+	case 410: return "Gone";
+	case 411: return "Length Required";
+	case 412: return "Precondition Failed";
+	case 413: return "Content Too Large";
+	case 414: return "URI Too Long";
+	case 415: return "Unsupported Media Type";
+	case 416: return "Range Not Satisfiable";
+	case 417: return "Expectation Failed";
+	case 421: return "Misdirected Request";
+	case 422: return "Unprocessable Content";
+	case 423: return "Locked";
+	case 424: return "Failed Dependency";
+	case 425: return "Too Early";
+	case 426: return "Upgrade Required";
+	case 428: return "Precondition Required";
+	case 429: return "Too Many Requests";
+	case 431: return "Request Header Fields Too Large";
+	case 451: return "Unavailable For Legal Reasons";
+	case 500: return "Internal Server Error";
+	case 501: return "Not Implemented";
+	case 502: return "Bad Gateway";
+	case 503: return "Service Unavailable";
+	case 504: return "Gateway Timeout";
+	case 505: return "HTTP Version Not Supported";
+	case 506: return "Variant Also Negotiates";
+	case 507: return "Insufficient Storage";
+	case 508: return "Loop Detected";
+	case 511: return "Network Authentication Required";
+	default: return "";
+	}
 }
 
 const struct http_field *head_get(const struct http_head *h, enum http_fid id)

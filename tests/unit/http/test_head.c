@@ -6,6 +6,27 @@
 #include "http/head.h"
 #include "tests/unit/base/unit.h"
 
+/* One byte of a name changed: the same field when it is the same letter in the other case. */
+static void check_near_names(const char *name, enum http_fid id)
+{
+	size_t n = strlen(name);
+
+	for (size_t at = 0; at < n; at++)
+		for (unsigned c = 0; c < 256; c++) {
+			char *near = malloc(n); /* of this size: ASan sees what is read behind */
+			enum http_fid want = HF_OTHER, got;
+
+			ck_assert_ptr_nonnull(near);
+			memcpy(near, name, n);
+			near[at] = (char)c;
+			if (fl_lower((unsigned char)c) == fl_lower((unsigned char)name[at]))
+				want = id;
+			got = http_field_id(str_n(near, n));
+			ck_assert_msg(got == want, "%s with %02x at %zu: %d", name, c, at, got);
+			free(near);
+		}
+}
+
 START_TEST(field_ids)
 {
 	static const struct {
@@ -59,6 +80,9 @@ START_TEST(field_ids)
 	}
 	for (int id = 0; id < HF__COUNT; id++)
 		ck_assert_msg(seen[id], "field %d has no row in this test", id);
+	for (size_t i = 0; i < FL_ARRAY_LEN(rows); i++)
+		if (rows[i].id != HF_OTHER)
+			check_near_names(rows[i].name, rows[i].id);
 }
 END_TEST
 
@@ -91,6 +115,10 @@ START_TEST(reasons)
 	ck_assert_str_eq(http_reason(431), "Request Header Fields Too Large");
 	ck_assert_str_eq(http_reason(299), "");
 	ck_assert_str_eq(http_reason(0), "");
+	ck_assert_str_eq(http_reason(100), "Continue");
+	ck_assert_str_eq(http_reason(511), "Network Authentication Required");
+	ck_assert_str_eq(http_reason(99), "");
+	ck_assert_str_eq(http_reason(512), "");
 }
 END_TEST
 
