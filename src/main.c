@@ -19,6 +19,7 @@
 
 #include "admin/verbs.h"
 #include "conf/conf.h"
+#include "http/h1_span.h"
 #include "http/module.h"
 #include "lb/lb.h"
 #include "policy/policy.h"
@@ -86,6 +87,7 @@ static void print_version(void)
 	       OpenSSL_version(OPENSSL_VERSION), ev_version_major(), ev_version_minor(),
 	       ares_version(NULL), pcre, zlibVersion());
 	printf("features: http/1.1 tcp tls%s\n", features());
+	printf("http/1.1 parser: %s\n", h1_span->name);
 	sb_init_heap(&mods);
 	module_list(&mods);
 	printf("modules:\n%s", mods.n ? mods.p : "");
