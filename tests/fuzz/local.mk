@@ -33,6 +33,11 @@ tests_fuzz_fuzz_h1_response_SOURCES = tests/fuzz/fuzz_h1_response.c tests/fuzz/h
 tests_fuzz_fuzz_h1_response_LDADD = libfairlead.a $(FL_LIBS)
 tests_fuzz_fuzz_h1_response_LDFLAGS = $(AM_LDFLAGS) $(FL_FUZZ_LDFLAGS)
 
+FUZZ_TARGETS += tests/fuzz/fuzz_h1_span
+tests_fuzz_fuzz_h1_span_SOURCES = tests/fuzz/fuzz_h1_span.c tests/fuzz/h1_fuzz.h $(FUZZ_MAIN)
+tests_fuzz_fuzz_h1_span_LDADD = libfairlead.a $(FL_LIBS)
+tests_fuzz_fuzz_h1_span_LDFLAGS = $(AM_LDFLAGS) $(FL_FUZZ_LDFLAGS)
+
 FUZZ_TARGETS += tests/fuzz/fuzz_chunked
 tests_fuzz_fuzz_chunked_SOURCES = tests/fuzz/fuzz_chunked.c tests/fuzz/h1_fuzz.h $(FUZZ_MAIN)
 tests_fuzz_fuzz_chunked_LDADD = libfairlead.a $(FL_LIBS)
