@@ -424,8 +424,8 @@ static ssize_t parse(bool is_response, enum http_method method, bool tls, const 
 		     size_t n, size_t *seen, const struct h1_limits *l, struct pool *pool,
 		     struct http_head *h, enum h1_reason *why, size_t *off)
 {
-	struct h1_line lines[HEAD_FIELDS_MAX] H1_UNINIT;
-	struct str nominated[NOMINATED_MAX] H1_UNINIT;
+	struct h1_line lines[HEAD_FIELDS_MAX] FL_UNINIT;
+	struct str nominated[NOMINATED_MAX] FL_UNINIT;
 	struct meaning m = { .h = h, .nominated = nominated };
 	struct h1_lex x;
 

@@ -11,14 +11,6 @@
 #include "http/h1.h"
 #include "http/h1_span.h"
 
-/* For local arrays that are written before they are read and are too big for what
- * -ftrivial-auto-var-init would do to them: clear them for each head. */
-#if defined(__has_attribute) && __has_attribute(uninitialized)
-#define H1_UNINIT __attribute__((uninitialized))
-#else
-#define H1_UNINIT
-#endif
-
 /* ---------- byte classes (h1_lex.c) ---------- */
 enum {
 	HC_TOKEN = 1,  /* tchar, RFC 9110 section 5.6.2 */
