@@ -22,6 +22,7 @@
 #include "http/h1_span.h"
 #include "http/module.h"
 #include "lb/lb.h"
+#include "net/tls_mem.h"
 #include "policy/policy.h"
 #include "proc/launch.h"
 #include "stat/stat.h"
@@ -195,7 +196,10 @@ int main(int argc, char **argv)
 	struct args a = { 0 };
 	struct launch l = { .argv = argv };
 	struct sb text;
-	int rc = parse(argc, argv, &a);
+	int rc;
+
+	(void)tls_mem_init();            /* nothing may ask OpenSSL for anything before */
+	rc = parse(argc, argv, &a);
 
 	if (rc < 0)
 		rc = check_args(&a);

@@ -25,6 +25,18 @@
 #endif
 #define FL_CACHELINE    64
 
+/* 1 under AddressSanitizer: each piece of memory is then malloc's own, so that it sees overruns. */
+#if defined(__SANITIZE_ADDRESS__)
+#define FL_SEES_MEMORY 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FL_SEES_MEMORY 1
+#endif
+#endif
+#ifndef FL_SEES_MEMORY
+#define FL_SEES_MEMORY 0
+#endif
+
 #define FL_LIKELY(x)    __builtin_expect(!!(x), 1)
 #define FL_UNLIKELY(x)  __builtin_expect(!!(x), 0)
 

@@ -19,16 +19,7 @@
 
 #include "base/env.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define POOL_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POOL_ASAN 1
-#endif
-#endif
-#ifndef POOL_ASAN
-#define POOL_ASAN 0
-#endif
+#define POOL_ASAN FL_SEES_MEMORY
 #if POOL_ASAN
 #include <sanitizer/asan_interface.h>
 #else

@@ -16,6 +16,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "net/tls.h"
+#include "net/tls_mem.h"
 #include "proc/tickets.h"
 
 #define LOG_KICK_MS    50
@@ -318,6 +319,7 @@ static int birth(struct worker *w)
 	err = stat_become(w->seg, STAT_WORKER, s->slot, s->core, s->generation);
 	if (err)
 		return err;
+	(void)tls_mem_cells();
 	close_others(w);
 	sandbox_pin(s->core);
 	w->engine = engine_new();

@@ -8,7 +8,8 @@ check_PROGRAMS += \
 	tests/unit/net/test_queues \
 	tests/unit/net/test_resolver \
 	tests/unit/net/test_steer \
-	tests/unit/net/test_tls
+	tests/unit/net/test_tls \
+	tests/unit/net/test_tls_mem
 
 tests_unit_net_test_conn_SOURCES = tests/unit/net/test_conn.c tests/unit/net/net_unit.h
 tests_unit_net_test_conn_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
@@ -26,3 +27,5 @@ tests_unit_net_test_queues_SOURCES = tests/unit/net/test_queues.c
 tests_unit_net_test_queues_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_steer_SOURCES = tests/unit/net/test_steer.c
 tests_unit_net_test_steer_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+tests_unit_net_test_tls_mem_SOURCES = tests/unit/net/test_tls_mem.c
+tests_unit_net_test_tls_mem_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)

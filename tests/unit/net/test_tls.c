@@ -14,6 +14,7 @@
 #include "conf/conf.h"
 #include "net/tls.h"
 #include "net/tls_int.h"
+#include "net/tls_mem.h"
 
 static char dir[64];
 
@@ -663,6 +664,7 @@ END_TEST
 static void start(void)
 {
 	unit_start();
+	(void)tls_mem_cells();           /* as in a worker */
 	make_files();
 	snprintf(ca_opt, sizeof(ca_opt), "ca %s/ca.pem", dir);
 	listen_fd = unit_listen(&listen_addr);
@@ -681,6 +683,8 @@ int main(void)
 	SRunner *sr;
 	int bad;
 
+	if (!tls_mem_init())
+		return 1;
 	tcase_add_checked_fixture(t, start, end);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_round_trip);
