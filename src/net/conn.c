@@ -51,6 +51,7 @@ int conn_init(struct engine *e)
 	slab_init(&m->queues, "conn queues", sizeof(struct conn_q), 64, 0);
 	conn_flush_init();
 	conn_owed_init();
+	conn_shake_init();
 	return 0;
 }
 
@@ -62,6 +63,7 @@ void conn_fini(void)
 		pump_fini();
 		conn_flush_fini();
 		conn_owed_fini();
+		conn_shake_fini();
 		slab_fini(&m->conns);
 		slab_fini(&m->queues);
 	}
@@ -100,6 +102,7 @@ struct conn_q *conn_queue(struct conn *c)
 
 void conn_defer(struct conn *c)
 {
+	conn_shake_leave(c);
 	engine_defer(conn_mod.e, &c->job);
 }
 

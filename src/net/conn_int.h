@@ -5,6 +5,7 @@
  *   conn.c        life: accept, connect, start, close and lingering, facts
  *   conn_read.c   from the kernel (and TLS) to the owner's data()
  *   conn_write.c  from conn_write() to the kernel: turn arena, queue, flush
+ *   conn_shake.c  whose TLS handshake is next
  *   conn_pump.c   moving without looking: copy or splice
  *   conn_owed.c   output that is not acknowledged: has the peer's host vanished?
  *
@@ -57,6 +58,8 @@ enum conn_flag {
 	CF_SENT       = 1 << 26,  /* something was sent */
 	CF_NODELAY    = 1 << 27,  /* TCP_NODELAY is set (accepted ones inherit it) */
 	CF_PROBED     = 1 << 28,  /* keep-alive probes are on */
+	CF_LINE       = 1 << 29,  /* job.link is in conn_mod.shake: its handshake waits */
+	CF_LATE       = 1 << 30,  /* and has waited since an earlier turn */
 };
 
 struct conn_ent;                          /* a run of bytes in the turn arena */
@@ -112,6 +115,10 @@ struct conn_mod {                         /* one per process */
 	unsigned           n_owed, owed_cap;
 	unsigned           dead_ms;       /* UPSTREAM_DEAD_MS; less in tests */
 	struct timer       sweep;
+	struct list        shake;         /* whose handshake waits, first come first */
+	struct engine_job  shake_job;
+	struct conn       *shaking;       /* whose turn it is */
+	unsigned           shake_us;      /* of a turn for handshakes; other in tests */
 	struct stat_row   *stat;
 };
 extern struct conn_mod conn_mod;
@@ -139,10 +146,18 @@ bool conn_wants_input(const struct conn *c);
 void conn_input_stuck(struct conn *c);               /* HUP while nobody reads: is it broken? */
 void conn_handshake(struct conn *c);                 /* first step of a client's, or goes on */
 
+/* conn_shake.c */
+void conn_shake_init(void);
+void conn_shake_fini(void);
+/* May the handshake of an accepted conn go on now? If not it stands in line, and on_job() comes. */
+bool conn_shake_turn(struct conn *c);
+void conn_shake_leave(struct conn *c);               /* something else has to be done for it first */
+
 /* conn_write.c */
 void conn_write_failed(struct conn *c, ssize_t err);
 /* queues bytes as they go out; 0 or FL_ENOMEM_ */
 int  conn_wire(struct conn *c, const void *p, size_t n);
+void conn_flush_turn(void);                          /* what all wrote in this turn so far */
 void conn_flush(struct conn *c);     /* what is queued to the kernel, as far as it takes */
 void conn_writable(struct conn *c);                  /* W came: flush, tell drained() */
 void conn_flush_early(struct conn *c);               /* TLS: what was written before it was up */

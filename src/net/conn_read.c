@@ -304,6 +304,9 @@ void conn_read(struct conn *c)
 			pump_readable(c);
 			return;
 		}
+		if ((c->flags & (CF_HANDSHAKE | CF_SERVER)) == (CF_HANDSHAKE | CF_SERVER) &&
+		    !conn_shake_turn(c))
+			return;
 		n = c->tls ? read_tls(c) : read_clear(c);
 		budget -= FL_MIN(n, budget);
 	}

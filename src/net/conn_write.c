@@ -31,15 +31,20 @@ struct conn_ent {
 static uint8_t *arena;
 static size_t arena_used;
 
-static void on_flush(struct engine_hook *h)
+void conn_flush_turn(void)
 {
 	struct list *n;
 
-	(void)h;
 	/* conn_flush() unlinks */
 	while ((n = list_pop(&conn_mod.flush)))
 		conn_flush(LIST_ENTRY(n, struct conn, flush));
 	arena_used = 0;
+}
+
+static void on_flush(struct engine_hook *h)
+{
+	(void)h;
+	conn_flush_turn();
 }
 
 void conn_flush_init(void)
@@ -80,7 +85,7 @@ static uint8_t *arena_room(struct conn *c, size_t n)
 		return at;
 	}
 	if (arena_used + need > ARENA_SIZE)
-		on_flush(&conn_mod.flush_hook);
+		conn_flush_turn();
 	ent = (struct conn_ent *)(arena + arena_used);
 	arena_used += need;
 	*ent = (struct conn_ent){ .n = n };

@@ -3,6 +3,7 @@
 workers and reloads, client certificates, stapling, and the bad input of ROBUSTNESS 6.4."""
 import os
 import re
+import select
 import signal
 import socket
 import ssl
@@ -526,3 +527,28 @@ def test_new_certificate_by_reload(fairlead, origins, certs):
         assert c.get("/").status == 200             # the old connection goes on
         with fl.Client(port, tls=context(certs), sni="same.example") as d:
             assert subject(d) == "two-b.example"
+
+
+# A storm of handshakes
+
+def test_storm_of_handshakes_does_not_hold_up_the_others(fairlead, origins, certs):
+    """400 hellos at once: who is connected is served many times before the last of them has its answer."""
+    s = tls_site(fairlead, origins, certs, vs="head-timeout 60s\n default respond 200 hi", workers=1)
+    data, storm = hello(certs)[3], []
+    with fl.Client(s.port, tls=context(certs), sni="first.example") as c, fl.Client(s.port) as _:
+        assert c.get("/").status == 200
+        for _ in range(400):
+            storm.append(socket.create_connection(("127.0.0.1", s.port), 10 * fl.SLOW))
+        for raw in storm:
+            raw.sendall(data)
+        served = 0
+        poll = select.poll()
+        poll.register(storm[-1], select.POLLIN)
+        while not poll.poll(0):
+            assert c.get("/").body == b"hi"
+            served += 1
+        for raw in storm:
+            assert raw.recv(1) == b"\x16"
+            raw.close()
+    assert served >= 5
+    fl.wait_for("waiting is counted", lambda: sum(r["tls_deferred"] for r in s.f.json("stat", "core", "--all")) > 100)

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "conf/conf.h"
+#include "net/conn_int.h"
 #include "net/tls.h"
 #include "net/tls_int.h"
 #include "net/tls_mem.h"
@@ -578,6 +579,83 @@ START_TEST(test_one_bad_peer_does_not_spoil_others)
 }
 END_TEST
 
+/* A storm of handshakes, one step a turn: who was there before is served meanwhile. */
+START_TEST(test_handshakes_take_turns)
+{
+	enum { STORM = 24 };
+	struct profile p = load_ok("web", "cert @/a.pem", ca_opt);
+	struct link l, storm[STORM];
+	unsigned served = 0, done = 0, turns = 0;
+
+	shake(&l, &p, &p, "a.example");
+	conn_mod.shake_us = 0;
+	for (int i = 0; i < STORM; i++)
+		join(&storm[i], p.server, p.client, "a.example");
+	for (int i = 0; i < STORM; i++)
+		done += storm[i].s.readies;        /* joining takes turns */
+	conn_write(l.c.c, "ping", 4);
+	while (done < STORM) {
+		unsigned before = done;
+
+		unit_turns(1);
+		ck_assert_uint_lt(turns++, 100 * STORM);
+		done = 0;
+		for (int i = 0; i < STORM; i++)
+			done += storm[i].s.readies;
+		ck_assert_uint_le(done - before, 1);
+		if (l.s.n == 1 + 4 * (served + 1)) {
+			served++;
+			conn_write(l.c.c, "ping", 4);
+		}
+	}
+	/* a request was served every other turn */
+	ck_assert_uint_ge(turns, STORM);
+	ck_assert_uint_ge(served, turns / 3);
+	for (int i = 0; i < STORM; i++)
+		part(&storm[i]);
+	part(&l);
+	unload(&p);
+}
+END_TEST
+
+/* Who goes, or is closed, or says junk while it waits in line. */
+START_TEST(test_leaving_the_line)
+{
+	enum { N = 12 };
+	struct profile p = load_ok("web", "cert @/a.pem", ca_opt);
+	struct rec r[N];
+	struct link l;
+	int peer[N];
+
+	conn_mod.shake_us = 0;
+	for (int i = 0; i < N; i++) {
+		peer[i] = raw(&r[i], &p);
+		peer_send(peer[i], "\x16\x03\x01");
+	}
+	unit_turns(2);
+	ck_assert(!list_empty(&conn_mod.shake));
+	for (int i = 0; i < N; i += 3) {
+		close(peer[i]);
+		rec_close(&r[i + 1]);
+		peer_send(peer[i + 2], "\xff\xff hello hello");
+	}
+	for (int i = 0; i < N; i += 3) {
+		RUN(r[i].errors == 1 && r[i + 2].errors == 1);
+		ck_assert_int_eq(r[i].err, FL_ECLOSED_);
+		ck_assert_int_eq(r[i + 2].err, FL_ETLS_);
+	}
+	for (int i = 0; i < N; i++) {
+		rec_close(&r[i]);
+		if (i % 3)
+			close(peer[i]);
+	}
+	shake(&l, &p, &p, "a.example");
+	ck_assert(list_empty(&conn_mod.shake));
+	part(&l);
+	unload(&p);
+}
+END_TEST
+
 /* What the server staples, as a client of OpenSSL's own sees it. */
 static long stapled_seen;
 static int on_stapled(SSL *ssl, void *arg)
@@ -698,6 +776,8 @@ int main(void)
 	tcase_add_test(t, test_stapling);
 	tcase_add_test(t, test_wrong_bytes);
 	tcase_add_test(t, test_one_bad_peer_does_not_spoil_others);
+	tcase_add_test(t, test_handshakes_take_turns);
+	tcase_add_test(t, test_leaving_the_line);
 	tcase_add_loop_test(t, test_mistakes, 0, (int)FL_ARRAY_LEN(mistakes));
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);
