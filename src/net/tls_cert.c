@@ -21,15 +21,11 @@
 
 const char *tls_last_error(void)
 {
-	static char text[160];
 	unsigned long e = ERR_peek_last_error();
 	const char *reason = e ? ERR_reason_error_string(e) : NULL;
-	struct sb b;
 
-	sb_init(&b, text, sizeof(text));
-	sb_c(&b, reason ? reason : "unknown error");
 	ERR_clear_error();
-	return text;
+	return reason ? reason : "unknown error";
 }
 
 bool tls_name_lower(const char *name, size_t n, char out[TLS_NAME_MAX])

@@ -12,6 +12,9 @@
 #include "base/pool.h"
 #include "net/tls.h"
 
+/* No search for a chain in each handshake: what a file holds is what goes out. */
+#define TLS_MODES (SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | \
+		   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN)
 #define TLS_NAME_MAX 256                 /* a host name with NUL fits */
 
 /* A certificate with its chain and key. */
@@ -77,7 +80,7 @@ STACK_OF(X509) * tls_ca_load(const struct conf *c, const struct conf_val *v, str
 X509_STORE *tls_system_store(void);
 /* Lower case into out, without a trailing dot; false when it cannot be a host name. */
 bool tls_name_lower(const char *name, size_t n, char out[TLS_NAME_MAX]);
-/* The last OpenSSL error as text; empties the queue. Static memory. */
+/* The last OpenSSL error as text; empties the queue. Static, each its own. */
 const char *tls_last_error(void);
 
 /* tls_ocsp.c */
@@ -93,7 +96,7 @@ uint64_t tls_session_key(const char *name, const struct addr *peer);
 /* tls_ticket.c */
 void tls_ticket_attach(SSL_CTX *ctx);
 
-/* tls_io.c: index of the io behind an SSL, for callbacks */
+/* tls_io.c: the io behind an SSL, for callbacks */
 struct tls_io;
 struct tls_io *tls_io_of(const SSL *ssl);
 

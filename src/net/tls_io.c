@@ -2,8 +2,10 @@
 /*
  * tls_io.c - OpenSSL over memory (see tls_io.h)
  *
- * One BIO of our own per connection: reads take from the bytes of the last recv without a copy, writes go to a
- * collector of the process. OpenSSL's error queue is the thread's, so it is emptied before each call: otherwise
+ * One BIO of our own for all connections of the process: reads take from the bytes of the last recv of the io that
+ * is running, without a copy; writes go to a collector. So a connection has no BIO and no table of its own for our
+ * data (300 B of an idle one), and callbacks ask who is running.
+ * OpenSSL's error queue is the thread's, so it is emptied before each call: otherwise
  * one failed connection spoils the next one's result.
  */
 #include "config.h"
@@ -27,14 +29,15 @@ static struct {
 	size_t   n, cap;
 } out;
 
-static BIO_METHOD *method;
+static BIO *bio;
+static struct tls_io *running;       /* whose SSL is being called */
 
 /* The BIO --------------------------------------------------------------------------------- */
 
 static int bio_read(BIO *b, char *p, int n)
 {
-	struct tls_io *io = BIO_get_data(b);
-	size_t take = FL_MIN((size_t)n, io->in_n);
+	struct tls_io *io = running;
+	size_t take = io ? FL_MIN((size_t)n, io->in_n) : 0;
 
 	BIO_clear_retry_flags(b);
 	if (take == 0) {
@@ -80,24 +83,26 @@ static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
 	return cmd == BIO_CTRL_FLUSH;
 }
 
-static BIO *bio_new(struct tls_io *io)
+/* A reference for an SSL, on the BIO that all share. */
+static BIO *bio_get(void)
 {
-	BIO *b;
+	BIO_METHOD *method;
 
-	if (!method) {
-		method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "turn memory");
-		if (!method)
-			return NULL;
-		BIO_meth_set_read(method, bio_read);
-		BIO_meth_set_write(method, bio_write);
-		BIO_meth_set_ctrl(method, bio_ctrl);
+	if (bio)
+		return BIO_up_ref(bio) ? bio : NULL;
+	method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "turn memory");
+	if (!method)
+		return NULL;
+	BIO_meth_set_read(method, bio_read);
+	BIO_meth_set_write(method, bio_write);
+	BIO_meth_set_ctrl(method, bio_ctrl);
+	bio = BIO_new(method);
+	if (!bio) {
+		BIO_meth_free(method);
+		return NULL;
 	}
-	b = BIO_new(method);
-	if (b) {
-		BIO_set_data(b, io);
-		BIO_set_init(b, 1);
-	}
-	return b;
+	BIO_set_init(bio, 1);
+	return BIO_up_ref(bio) ? bio : NULL;
 }
 
 struct str tls_io_output(void)
@@ -110,21 +115,28 @@ struct str tls_io_output(void)
 
 /* Life ------------------------------------------------------------------------------------ */
 
+/* Each call into OpenSSL that may read, write or call back begins with this. */
+static void run(struct tls_io *io)
+{
+	running = io;
+	ERR_clear_error();
+}
+
 struct tls_io *tls_io_of(const SSL *ssl)
 {
-	return SSL_get_app_data(ssl);
+	return running && running->ssl == ssl ? running : NULL;
 }
 
 /* Each KeyUpdate costs us key derivation and an answer: more than a few a second is an attack. */
 static void on_message(int writing, int version, int type, const void *p, size_t n, SSL *ssl,
 		       void *arg)
 {
-	struct tls_io *io = arg;
+	struct tls_io *io = tls_io_of(ssl);
 	uint64_t now;
 
 	(void)version;
-	(void)ssl;
-	if (writing || type != SSL3_RT_HANDSHAKE || n == 0 ||
+	(void)arg;
+	if (!io || writing || type != SSL3_RT_HANDSHAKE || n == 0 ||
 	    *(const uint8_t *)p != SSL3_MT_KEY_UPDATE)
 		return;
 	now = env_now_us() / 1000;
@@ -137,23 +149,21 @@ static void on_message(int writing, int version, int type, const void *p, size_t
 
 static struct tls_io *io_new(SSL_CTX *ctx)
 {
-	struct tls_io *io = env_calloc(1, sizeof(*io));
+	struct tls_io *io = OPENSSL_zalloc(sizeof(*io));
 	BIO *b;
 
 	if (!io)
 		return NULL;
 	ERR_clear_error();
 	io->ssl = SSL_new(ctx);
-	b = io->ssl ? bio_new(io) : NULL;
+	b = io->ssl ? bio_get() : NULL;
 	if (!b) {
 		tls_io_free(&io);
 		ERR_clear_error();
 		return NULL;
 	}
 	SSL_set_bio(io->ssl, b, b);
-	SSL_set_app_data(io->ssl, io);
 	SSL_set_msg_callback(io->ssl, on_message);
-	SSL_set_msg_callback_arg(io->ssl, io);
 	return io;
 }
 
@@ -218,9 +228,11 @@ void tls_io_free(struct tls_io **iop)
 	*iop = NULL;
 	if (!io)
 		return;
+	if (running == io)
+		running = NULL;
 	SSL_free(io->ssl);
 	OPENSSL_free(io->subject);
-	env_free(io);
+	OPENSSL_free(io);
 }
 
 /* Moving ---------------------------------------------------------------------------------- */
@@ -234,12 +246,9 @@ void tls_io_feed(struct tls_io *io, const void *p, size_t n)
 
 static int fail(struct tls_io *io, int err, const char *reason)
 {
-	struct sb b;
-
 	io->failed = true;
 	io->in_n = 0;
-	sb_init(&b, io->reason, sizeof(io->reason));
-	sb_c(&b, reason);
+	io->why = reason;
 	return err;
 }
 
@@ -294,6 +303,27 @@ static void answer_clear_http(void)
 	(void)collect(b.p, b.n);
 }
 
+static void empty(EVP_PKEY *key)
+{
+	(void)EVP_PKEY_set_type(key, EVP_PKEY_X25519);     /* frees what it holds */
+	EVP_PKEY_free(key);
+}
+
+/* OpenSSL keeps both key shares of TLS 1.3 as long as the connection, with P-256 2.6 KB. Nothing asks for
+ * them again, and a secret that is gone cannot leak; so the keys stay, empty. (SSL_set_session(NULL) would free
+ * 1 KB more, but also sets the version back to "any": such a connection breaks.) */
+static void forget_shares(struct tls_io *io)
+{
+	EVP_PKEY *key;
+
+	if (SSL_version(io->ssl) != TLS1_3_VERSION)
+		return;
+	if (SSL_get_tmp_key(io->ssl, &key) == 1 && key)
+		empty(key);
+	if (SSL_get_peer_tmp_key(io->ssl, &key) == 1 && key)
+		empty(key);
+}
+
 int tls_io_handshake(struct tls_io *io)
 {
 	int r;
@@ -307,10 +337,12 @@ int tls_io_handshake(struct tls_io *io)
 			return fail(io, FL_EPROTO_, "clear-text HTTP request on a TLS port");
 		}
 	}
-	ERR_clear_error();
+	run(io);
 	r = SSL_do_handshake(io->ssl);
-	if (r == 1)
+	if (r == 1) {
+		forget_shares(io);
 		return 0;
+	}
 	r = result(io, r);
 	return r == FL_ECLOSED_ ? fail(io, FL_ETLS_, "closed by the peer during the handshake") : r;
 }
@@ -321,7 +353,7 @@ ssize_t tls_io_read(struct tls_io *io, void *p, size_t n)
 
 	if (io->failed)
 		return FL_ETLS_;
-	ERR_clear_error();
+	run(io);
 	r = SSL_read(io->ssl, p, (int)FL_MIN(n, (size_t)INT32_MAX));
 	if (io->updates > UPDATES_A_SECOND)
 		return fail(io, FL_ETLS_, "too many key updates");
@@ -337,7 +369,7 @@ int tls_io_write(struct tls_io *io, const void *p, size_t n)
 	while (n) {
 		int r;
 
-		ERR_clear_error();
+		run(io);
 		r = SSL_write(io->ssl, at, (int)n);
 		if (r <= 0) {
 			(void)failed(io);
@@ -353,14 +385,14 @@ void tls_io_close_notify(struct tls_io *io)
 {
 	if (io->failed)
 		return;
-	ERR_clear_error();
+	run(io);
 	(void)SSL_shutdown(io->ssl);
 	ERR_clear_error();
 }
 
 /* Facts ----------------------------------------------------------------------------------- */
 
-const char *tls_io_reason(const struct tls_io *io) { return io->reason; }
+const char *tls_io_reason(const struct tls_io *io) { return io->why ? io->why : ""; }
 bool tls_io_is_server(const struct tls_io *io) { return !io->client; }
 const char *tls_io_version(const struct tls_io *io) { return SSL_get_version(io->ssl); }
 const char *tls_io_cipher(const struct tls_io *io) { return SSL_get_cipher_name(io->ssl); }

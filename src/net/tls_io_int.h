@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tls_io_int.h - the state of TLS on one connection, for tls_io.c and the profiles' callbacks
+ *
+ * It is OpenSSL's memory, as all that an idle connection keeps: in workers that is packed (tls_mem.h).
  */
 #ifndef FL_NET_TLS_IO_INT_H
 #define FL_NET_TLS_IO_INT_H
@@ -18,10 +20,9 @@ struct tls_io {
 	unsigned           updates;
 	bool               begun;         /* the first bytes came */
 	bool               failed;        /* no more calls into OpenSSL */
-	char               alpn[16];
-	const char        *why;           /* a callback of ours refused: its reason; static */
+	char               alpn[14];
+	const char        *why;           /* failed, or a callback of ours refused: the reason; static */
 	char              *subject;       /* OpenSSL's memory */
-	char               reason[120];
 };
 
 #endif

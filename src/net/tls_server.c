@@ -110,6 +110,7 @@ static int on_servername(SSL *ssl, int *alert, void *arg)
 {
 	const struct tls_server *t = arg;
 	const char *sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	struct tls_io *io;
 
 	if (!sni)
 		return SSL_TLSEXT_ERR_NOACK;
@@ -117,7 +118,9 @@ static int on_servername(SSL *ssl, int *alert, void *arg)
 		return SSL_TLSEXT_ERR_OK;
 	if (!t->refuse_unknown)
 		return SSL_TLSEXT_ERR_NOACK;
-	tls_io_of(ssl)->why = "no certificate for this server name";
+	io = tls_io_of(ssl);
+	if (io)
+		io->why = "no certificate for this server name";
 	*alert = SSL_AD_UNRECOGNIZED_NAME;
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -415,8 +418,7 @@ struct tls_server *tls_server_build(const struct conf *c, const struct conf_node
 		return NULL;
 	}
 	SSL_CTX_set_options(t->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-	SSL_CTX_set_mode(t->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-				 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_mode(t->ctx, TLS_MODES);
 	unknown = conf_opt_word(tls, D_LTLS_UNKNOWN_SNI);
 	t->refuse_unknown = unknown && strcmp(unknown, "refuse") == 0;
 	set_crypto(t, tls, d);
