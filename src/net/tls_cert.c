@@ -6,6 +6,7 @@
 
 #include "net/tls_int.h"
 
+#include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -83,17 +84,129 @@ static int no_password(char *buf, int size, int rwflag, void *ctx)
 	return -1;
 }
 
+/* OpenSSL 3.0 collects all its decoders anew for each key, 400 us; kept ones need 25 us. NULL: nothing is said
+ * about the key, the slow way will. */
+static EVP_PKEY *decode_key(const uint8_t *der, size_t n)
+{
+	static OSSL_DECODER_CTX *decoder;
+	static EVP_PKEY *key;                  /* where it puts the result */
+	EVP_PKEY *got;
+
+	if (!decoder)
+		decoder = OSSL_DECODER_CTX_new_for_pkey(&key, "DER", NULL, NULL, EVP_PKEY_KEYPAIR, NULL, NULL);
+	if (decoder && OSSL_DECODER_from_data(decoder, &der, &n) != 1) {
+		OSSL_DECODER_CTX_free(decoder);
+		decoder = NULL;
+	}
+	got = key;
+	key = NULL;
+	return got;
+}
+
+/* The first private key, when it is not encrypted. */
+static EVP_PKEY *read_key_fast(BIO *b)
+{
+	EVP_PKEY *key = NULL;
+	bool is_key = false;
+	char *name, *header;
+	unsigned char *der;
+	long n;
+
+	while (!is_key && PEM_read_bio(b, &name, &header, &der, &n) == 1) {
+		struct str s = str_c(name);
+
+		is_key = str_ends(s, STR("PRIVATE KEY"));
+		if (is_key && !*header && !str_starts(s, STR("ENCRYPTED")))
+			key = decode_key(der, (size_t)n);
+		OPENSSL_free(name);
+		OPENSSL_free(header);
+		OPENSSL_clear_free(der, (size_t)n);
+	}
+	ERR_clear_error();
+	return key;
+}
+
 static EVP_PKEY *read_key(struct str pem, bool *encrypted)
 {
 	BIO *b = BIO_new_mem_buf(pem.p, (int)pem.n);
-	EVP_PKEY *key = NULL;
+	EVP_PKEY *key = b ? read_key_fast(b) : NULL;
 
 	*encrypted = false;
-	if (b)
+	if (b && !key && BIO_reset(b) == 1)
 		key = PEM_read_bio_PrivateKey(b, NULL, no_password, encrypted);
 	BIO_free(b);
 	ERR_clear_error();
 	return key;
+}
+
+static X509 *shared_cert(struct map *seen, struct pool *p, const unsigned char *der, size_t n)
+{
+	struct str key = str_n((const char *)der, n);
+	const unsigned char *at = der;
+	X509 *x = map_get(seen, key);
+
+	if (x) {
+		X509_up_ref(x);
+		return x;
+	}
+	x = d2i_X509(NULL, &at, (long)n);
+	key = pool_str(p, key);
+	if (x && key.p && map_add(seen, key, x) == 0)
+		X509_up_ref(x);
+	return x;
+}
+
+/* The last read finds no further block: any other end is a damaged one. */
+static bool at_end(void)
+{
+	unsigned long e = ERR_peek_last_error();
+
+	return ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE;
+}
+
+struct chain {
+	struct str      leaf;             /* DER, from the pool; .p NULL: there is none */
+	STACK_OF(X509) *rest;
+	bool            damaged;          /* a block cannot be read */
+};
+
+/* Thousands of files hold the same few issuers, each 100 us and some KB: with seen those are read once. */
+static void add_block(struct chain *c, struct map *seen, struct pool *p, const unsigned char *der, size_t n)
+{
+	const unsigned char *at = der;
+	X509 *x;
+
+	if (!c->leaf.p) {
+		c->leaf = pool_str(p, str_n((const char *)der, n));
+		c->damaged = !c->leaf.p;
+		return;
+	}
+	x = seen ? shared_cert(seen, p, der, n) : d2i_X509(NULL, &at, (long)n);
+	c->damaged = !x || !sk_X509_push(c->rest, x);
+	if (x && c->damaged)
+		X509_free(x);
+}
+
+static struct chain read_chain(struct str pem, struct map *seen, struct pool *p)
+{
+	BIO *b = BIO_new_mem_buf(pem.p, (int)pem.n);
+	struct chain c = { .rest = sk_X509_new_null() };
+	char *name, *header;
+	unsigned char *der;
+	long n;
+
+	c.damaged = !b || !c.rest;
+	while (!c.damaged && PEM_read_bio(b, &name, &header, &der, &n) == 1) {
+		if (strcmp(name, PEM_STRING_X509) == 0 || strcmp(name, PEM_STRING_X509_OLD) == 0)
+			add_block(&c, seen, p, der, (size_t)n);
+		OPENSSL_free(name);
+		OPENSSL_free(header);
+		OPENSSL_clear_free(der, (size_t)n);
+	}
+	c.damaged |= !at_end();
+	ERR_clear_error();
+	BIO_free(b);
+	return c;
 }
 
 STACK_OF(X509) *tls_ca_load(const struct conf *c, const struct conf_val *v, struct conf_diag *d,
@@ -147,7 +260,7 @@ X509_STORE *tls_system_store(void)
 
 /* Checking -------------------------------------------------------------------------------- */
 
-static int64_t wall_of(const ASN1_TIME *t)
+int64_t tls_wall_of(const ASN1_TIME *t)
 {
 	struct tm tm;
 
@@ -158,12 +271,41 @@ static void check_dates(struct tls_cert *cert, const struct conf_val *v, struct 
 {
 	int64_t now = (int64_t)(env_wall_us() / 1000000);
 
-	cert->not_after_s = wall_of(X509_get0_notAfter(cert->leaf));
+	cert->not_after_s = cert->facts.not_after_s;
 	if (cert->not_after_s && cert->not_after_s < now)
 		conf_warn(d, v->loc, v->span, NULL, "certificate \"%s\" expired %lld days ago",
 			  v->s.p, (long long)((now - cert->not_after_s) / 86400));
-	else if (wall_of(X509_get0_notBefore(cert->leaf)) > now)
+	else if (cert->facts.not_before_s > now)
 		conf_warn(d, v->loc, v->span, NULL, "certificate \"%s\" is not valid yet", v->s.p);
+}
+
+X509 *tls_cert_leaf(struct tls_cert *cert)
+{
+	const unsigned char *at = (const unsigned char *)cert->der.p;
+
+	if (!cert->leaf)
+		cert->leaf = d2i_X509(NULL, &at, (long)cert->der.n);
+	return cert->leaf;
+}
+
+/* The facts, and that the key is the certificate's: at once, or by OpenSSL's own way. */
+static bool check_leaf(struct tls_cert *cert, const struct conf_val *cv, const struct conf_val *kv,
+		       struct conf_diag *d)
+{
+	if (tls_leaf_scan((const uint8_t *)cert->der.p, cert->der.n, cert->key, &cert->facts))
+		return true;
+	if (!tls_cert_leaf(cert) || !tls_leaf_read(cert->leaf, &cert->facts)) {
+		conf_error(d, cv->loc, cv->span, NULL, "the certificate in \"%s\" is damaged: %s", cv->s.p,
+			   tls_last_error());
+		return false;
+	}
+	if (X509_check_private_key(cert->leaf, cert->key) == 1)
+		return true;
+	ERR_clear_error();
+	conf_error(d, kv->loc, kv->span,
+		   "the file's first certificate must be the one that the key was made for",
+		   "the key in \"%s\" does not belong to certificate \"%s\"", kv->s.p, cert->file);
+	return false;
 }
 
 static bool check_key(struct tls_cert *cert, const struct conf_val *v, struct conf_diag *d)
@@ -176,14 +318,6 @@ static bool check_key(struct tls_cert *cert, const struct conf_val *v, struct co
 	case EVP_PKEY_EC:      cert->slot = TLS_SLOT_EC; break;
 	default:               cert->slot = TLS_SLOT_OTHER; break;
 	}
-	if (X509_check_private_key(cert->leaf, cert->key) != 1) {
-		ERR_clear_error();
-		conf_error(d, v->loc, v->span,
-			   "the file's first certificate must be the one that the key was made for",
-			   "the key in \"%s\" does not belong to certificate \"%s\"", v->s.p,
-			   cert->file);
-		return false;
-	}
 	if (cert->slot == TLS_SLOT_RSA && bits < RSA_MIN_BITS) {
 		conf_error(d, v->loc, v->span, NULL,
 			   "the RSA key of certificate \"%s\" has %d bits; at least %d are needed",
@@ -193,8 +327,19 @@ static bool check_key(struct tls_cert *cert, const struct conf_val *v, struct co
 	return true;
 }
 
+/* Who uses one of them has a reference. */
+void tls_seen_drop(struct map *seen)
+{
+	struct str key;
+	void *x;
+
+	for (size_t it = 0; map_next(seen, &it, &key, &x); )
+		X509_free(x);
+}
+
 void tls_cert_drop(struct tls_cert *cert)
 {
+	tls_leaf_drop(&cert->facts);
 	X509_free(cert->leaf);
 	sk_X509_pop_free(cert->chain, X509_free);
 	EVP_PKEY_free(cert->key);
@@ -204,12 +349,13 @@ void tls_cert_drop(struct tls_cert *cert)
 }
 
 struct tls_cert *tls_cert_load(const struct conf *c, const struct conf_node *node, struct pool *p,
-			       struct conf_diag *d)
+			       struct map *seen, struct conf_diag *d)
 {
 	const struct conf_val *cv = &node->val[0];
 	const struct conf_val *kv = node->n_val > 1 ? &node->val[1] : cv;
 	struct tls_cert *cert = pool_zalloc(p, sizeof(*cert));
 	struct str pem, key_pem;
+	struct chain chain;
 	bool encrypted;
 
 	if (!cert) {
@@ -222,14 +368,16 @@ struct tls_cert *tls_cert_load(const struct conf *c, const struct conf_node *nod
 	key_pem = pem;
 	if (cv != kv && !read_value(c, kv, true, "key", d, &key_pem))
 		return NULL;
-	cert->chain = read_certs(pem);
-	cert->leaf = cert->chain ? sk_X509_shift(cert->chain) : NULL;
-	if (!cert->leaf) {
-		conf_error(d, cv->loc, cv->span, NULL, "no certificate in \"%s\" (PEM expected)",
+	chain = read_chain(pem, seen, p);
+	cert->der = chain.leaf;
+	cert->chain = chain.rest;
+	if (!cert->der.p || chain.damaged) {
+		conf_error(d, cv->loc, cv->span, NULL,
+			   chain.damaged ? "\"%s\" is damaged: a certificate or key in it cannot be read"
+					 : "no certificate in \"%s\" (PEM expected)",
 			   cv->s.p);
 		goto fail;
 	}
-	X509_NAME_oneline(X509_get_subject_name(cert->leaf), cert->subject, sizeof(cert->subject));
 	cert->key = read_key(key_pem, &encrypted);
 	if (!cert->key) {
 		conf_error(
@@ -243,9 +391,11 @@ struct tls_cert *tls_cert_load(const struct conf *c, const struct conf_node *nod
 			kv->s.p);
 		goto fail;
 	}
-	check_dates(cert, cv, d);
-	if (check_key(cert, kv, d))
+	if (check_leaf(cert, cv, kv, d) && check_key(cert, kv, d)) {
+		check_dates(cert, cv, d);
+		X509_NAME_oneline(cert->facts.subject, cert->subject, sizeof(cert->subject));
 		return cert;
+	}
 fail:
 	tls_cert_drop(cert);
 	return NULL;
@@ -267,8 +417,8 @@ static int give_name(const ASN1_STRING *s, int (*fn)(void *, struct str), void *
 
 int tls_cert_names(const struct tls_cert *cert, int (*fn)(void *, struct str), void *ctx)
 {
-	GENERAL_NAMES *san = X509_get_ext_d2i(cert->leaf, NID_subject_alt_name, NULL, NULL);
-	const X509_NAME *subject = X509_get_subject_name(cert->leaf);
+	const GENERAL_NAMES *san = cert->facts.san;
+	const X509_NAME *subject = cert->facts.subject;
 	int err = 0, seen = 0, at;
 
 	for (int i = 0; san && !err && i < sk_GENERAL_NAME_num(san); i++) {
@@ -279,7 +429,6 @@ int tls_cert_names(const struct tls_cert *cert, int (*fn)(void *, struct str), v
 		seen++;
 		err = give_name(g->d.dNSName, fn, ctx);
 	}
-	GENERAL_NAMES_free(san);
 	if (err || seen)
 		return err;
 	at = X509_NAME_get_index_by_NID((X509_NAME *)(uintptr_t)subject, NID_commonName, -1);

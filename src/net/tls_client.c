@@ -82,11 +82,11 @@ static void set_own_cert(struct tls_client *t, const struct conf *c, const struc
 			 struct conf_diag *d)
 {
 	const struct conf_node *node = conf_child(tls, D_STLS_CERT);
-	struct tls_cert *cert = node ? tls_cert_load(c, node, t->pool, d) : NULL;
+	struct tls_cert *cert = node ? tls_cert_load(c, node, t->pool, NULL, d) : NULL;
 
 	if (!cert)
 		return;
-	if (SSL_CTX_use_cert_and_key(t->ctx, cert->leaf, cert->key, cert->chain, 1) != 1)
+	if (SSL_CTX_use_cert_and_key(t->ctx, tls_cert_leaf(cert), cert->key, cert->chain, 1) != 1)
 		conf_error(d, node->loc, node->span, NULL, "certificate \"%s\": %s", cert->file,
 			   tls_last_error());
 	tls_cert_drop(cert);              /* the SSL_CTX has its own references */

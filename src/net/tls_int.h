@@ -7,6 +7,7 @@
 #define FL_NET_TLS_INT_H
 
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include "base/map.h"
 #include "base/pool.h"
@@ -17,12 +18,21 @@
 		   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN)
 #define TLS_NAME_MAX 256                 /* a host name with NUL fits */
 
+/* What loading asks of a certificate. */
+struct tls_leaf {
+	X509_NAME     *subject;
+	GENERAL_NAMES *san;               /* NULL: none */
+	int64_t        not_before_s, not_after_s;
+};
+
 /* A certificate with its chain and key. */
 struct tls_cert {
 	const char     *file;             /* as configured */
 	char            subject[256];
 	int64_t         not_after_s;      /* wall */
-	X509           *leaf;
+	struct str      der;              /* the certificate itself */
+	X509           *leaf;             /* the same once it was needed: tls_cert_leaf() */
+	struct tls_leaf facts;            /* while it is being loaded */
 	STACK_OF(X509) *chain;            /* without the leaf; may be NULL */
 	EVP_PKEY       *key;
 	unsigned        slot;             /* TLS_SLOT_*: which kind of signature it makes */
@@ -67,11 +77,15 @@ struct tls_client {
 };
 
 /* tls_cert.c */
-/* Reads a chain and its key; mistakes go to d. NULL then. */
+/* Reads a chain and its key; mistakes go to d. NULL then. seen: issuers of other certificates by their bytes, which
+ * are used again (tls_seen_drop()); NULL: none. */
 struct tls_cert *tls_cert_load(const struct conf *c, const struct conf_node *cert, struct pool *p,
-			       struct conf_diag *d);
+			       struct map *seen, struct conf_diag *d);
+void tls_seen_drop(struct map *seen);
 void tls_cert_drop(struct tls_cert *cert);
-/* Calls fn for each DNS name of the certificate (SAN, else CN), lower case. */
+/* Made when a handshake first needs it, then kept; NULL without memory. Owned by cert. */
+X509 *tls_cert_leaf(struct tls_cert *cert);
+/* Calls fn for each DNS name of the certificate (SAN, else CN), lower case, from its facts. */
 int  tls_cert_names(const struct tls_cert *cert, int (*fn)(void *ctx, struct str name), void *ctx);
 /* PEM certificates of a configured file; NULL after a message. *content: the bytes, may be NULL. */
 STACK_OF(X509) * tls_ca_load(const struct conf *c, const struct conf_val *v, struct conf_diag *d,
@@ -83,8 +97,16 @@ bool tls_name_lower(const char *name, size_t n, char out[TLS_NAME_MAX]);
 /* The last OpenSSL error as text; empties the queue. Static, each its own. */
 const char *tls_last_error(void);
 
+int64_t tls_wall_of(const ASN1_TIME *t);                /* seconds since 1970; 0: unreadable */
+
+/* tls_leaf.c */
+/* Facts of a DER certificate whose key this surely is; false: ask OpenSSL, tls_leaf_read(). */
+bool tls_leaf_scan(const uint8_t *der, size_t n, const EVP_PKEY *key, struct tls_leaf *leaf);
+bool tls_leaf_read(X509 *x, struct tls_leaf *leaf);
+void tls_leaf_drop(struct tls_leaf *leaf);
+
 /* tls_ocsp.c */
-void tls_ocsp_load(const struct conf *c, const struct conf_val *v, const struct tls_cert *cert,
+void tls_ocsp_load(const struct conf *c, const struct conf_val *v, struct tls_cert *cert,
 		   struct pool *p, struct tls_ocsp *out, struct conf_diag *d);
 
 /* tls_server.c */

@@ -16,6 +16,7 @@ struct tls_io {
 	size_t             in_n;
 	struct tls_client *client;        /* NULL: server side */
 	uint64_t           session_key;
+	const struct tls_name *name;      /* server side: what the client's SNI gets; NULL: the default */
 	uint64_t           update_ms;     /* when this second of counting key updates began */
 	unsigned           updates;
 	bool               begun;         /* the first bytes came */

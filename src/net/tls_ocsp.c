@@ -27,11 +27,12 @@ static int64_t wall_of(const ASN1_GENERALIZEDTIME *t)
 }
 
 /* Is a single response about this serial number? Issuer names may be hashed in ways we need not know. */
-static OCSP_SINGLERESP *find(OCSP_BASICRESP *basic, const struct tls_cert *cert)
+static OCSP_SINGLERESP *find(OCSP_BASICRESP *basic, struct tls_cert *cert)
 {
-	const ASN1_INTEGER *serial = X509_get0_serialNumber(cert->leaf);
+	X509 *leaf = tls_cert_leaf(cert);
+	const ASN1_INTEGER *serial = leaf ? X509_get0_serialNumber(leaf) : NULL;
 
-	for (int i = 0; i < OCSP_resp_count(basic); i++) {
+	for (int i = 0; serial && i < OCSP_resp_count(basic); i++) {
 		OCSP_SINGLERESP *one = OCSP_resp_get0(basic, i);
 		ASN1_INTEGER *their;
 
@@ -44,7 +45,7 @@ static OCSP_SINGLERESP *find(OCSP_BASICRESP *basic, const struct tls_cert *cert)
 }
 
 /* NULL when good, else what is wrong; *stale: only too old. */
-static const char *judge(OCSP_RESPONSE *r, const struct tls_cert *cert, int64_t *until, bool *stale)
+static const char *judge(OCSP_RESPONSE *r, struct tls_cert *cert, int64_t *until, bool *stale)
 {
 	int64_t now = (int64_t)(env_wall_us() / 1000000);
 	ASN1_GENERALIZEDTIME *this_up = NULL, *next_up = NULL;
@@ -75,7 +76,7 @@ static const char *judge(OCSP_RESPONSE *r, const struct tls_cert *cert, int64_t 
 	return wrong;
 }
 
-void tls_ocsp_load(const struct conf *c, const struct conf_val *v, const struct tls_cert *cert,
+void tls_ocsp_load(const struct conf *c, const struct conf_val *v, struct tls_cert *cert,
 		   struct pool *p, struct tls_ocsp *out, struct conf_diag *d)
 {
 	OCSP_RESPONSE *r;

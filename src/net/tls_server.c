@@ -114,11 +114,13 @@ static int on_servername(SSL *ssl, int *alert, void *arg)
 
 	if (!sni)
 		return SSL_TLSEXT_ERR_NOACK;
-	if (tls_server_find(t, sni))
+	io = tls_io_of(ssl);
+	if (io)
+		io->name = tls_server_find(t, sni);
+	if (io && io->name)
 		return SSL_TLSEXT_ERR_OK;
 	if (!t->refuse_unknown)
 		return SSL_TLSEXT_ERR_NOACK;
-	io = tls_io_of(ssl);
 	if (io)
 		io->why = "no certificate for this server name";
 	*alert = SSL_AD_UNRECOGNIZED_NAME;
@@ -128,15 +130,18 @@ static int on_servername(SSL *ssl, int *alert, void *arg)
 static bool use_name(SSL *ssl, SSL_CTX *ctx, const struct tls_name *n)
 {
 	for (unsigned i = 0; i < TLS_SLOTS; i++) {
-		const struct tls_cert *cert = n->slot[i];
-		int ok = 1;
+		struct tls_cert *cert = n->slot[i];
+		X509 *leaf = cert ? tls_cert_leaf(cert) : NULL;
+		int ok;
 
 		if (!cert)
 			continue;
+		if (!leaf)
+			return false;
 		if (ssl)
-			ok = SSL_use_cert_and_key(ssl, cert->leaf, cert->key, cert->chain, 1);
+			ok = SSL_use_cert_and_key(ssl, leaf, cert->key, cert->chain, 1);
 		else
-			ok = SSL_CTX_use_cert_and_key(ctx, cert->leaf, cert->key, cert->chain, 1);
+			ok = SSL_CTX_use_cert_and_key(ctx, leaf, cert->key, cert->chain, 1);
 		if (ok != 1)
 			return false;
 	}
@@ -146,8 +151,8 @@ static bool use_name(SSL *ssl, SSL_CTX *ctx, const struct tls_name *n)
 static int on_cert(SSL *ssl, void *arg)
 {
 	const struct tls_server *t = arg;
-	const char *sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-	const struct tls_name *n = sni ? tls_server_find(t, sni) : NULL;
+	const struct tls_io *io = tls_io_of(ssl);
+	const struct tls_name *n = io ? io->name : NULL;
 
 	if (!n || memcmp(n, &t->fallback, sizeof(*n)) == 0 || SSL_session_reused(ssl))
 		return 1;
@@ -256,11 +261,12 @@ static void set_crypto(struct tls_server *t, const struct conf_node *tls, struct
 static void set_certs(struct tls_server *t, const struct conf *c, const struct conf_node *tls,
 		      struct conf_diag *d)
 {
+	struct map *seen = map_new(t->pool, false);
 	struct tls_cert **tail = &t->certs;
 	const struct conf_val *v;
 
 	CONF_FOREACH(node, tls, D_LTLS_CERT) {
-		struct tls_cert *cert = tls_cert_load(c, node, t->pool, d);
+		struct tls_cert *cert = seen ? tls_cert_load(c, node, t->pool, seen, d) : NULL;
 		struct naming g = { t, cert };
 
 		if (!cert)
@@ -269,7 +275,10 @@ static void set_certs(struct tls_server *t, const struct conf *c, const struct c
 		tail = &cert->next;
 		if (tls_cert_names(cert, add_name, &g) < 0)
 			conf_error(d, node->loc, node->span, NULL, "out of memory");
+		tls_leaf_drop(&cert->facts);
 	}
+	if (seen)
+		tls_seen_drop(seen);
 	if (!t->certs)
 		return;
 	/* The default: the first certificate, and its twin of another kind for the same name. */

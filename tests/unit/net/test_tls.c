@@ -103,6 +103,11 @@ static void make_files(void)
 	leaf("client.pem", ec, "Alice", NULL, 30);
 	write_pem("key-only.pem", NULL, ec);
 	write_pem("other.key", NULL, rsa);
+	f = fopen(path("cut.pem"), "w");
+	PEM_write_PrivateKey(f, ec, NULL, NULL, 0, NULL, NULL);
+	PEM_write_X509(f, ca);
+	fputs("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", f);
+	fclose(f);
 	f = fopen(path("junk.pem"), "w");
 	fputs("not a certificate\n", f);
 	fclose(f);
@@ -144,7 +149,7 @@ static void make_ocsp(const char *file, bool other, int hours, int status)
 static void drop_files(void)
 {
 	static const char *const names[] = { "ca.pem", "a.pem", "a-rsa.pem", "b.pem", "wild.pem", "ip.pem", "old.pem",
-		"weak.pem", "client.pem", "key-only.pem", "other.key", "junk.pem", "ocsp.der" };
+		"weak.pem", "client.pem", "key-only.pem", "other.key", "junk.pem", "cut.pem", "ocsp.der" };
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(names); i++)
 		unlink(path(names[i]));
@@ -656,6 +661,120 @@ START_TEST(test_leaving_the_line)
 }
 END_TEST
 
+/* Certificates are taken apart by our own code: it must agree with OpenSSL's, and take nothing that OpenSSL
+ * would refuse when a handshake needs it. */
+static X509 *pem_of(const char *file, EVP_PKEY **key)
+{
+	FILE *f = fopen(path(file), "r");
+	X509 *x = PEM_read_X509(f, NULL, NULL, NULL);
+
+	*key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
+	fclose(f);
+	ck_assert(x && *key);
+	return x;
+}
+
+static const char *const leaves[] = { "a.pem", "a-rsa.pem", "wild.pem", "ip.pem" };
+
+START_TEST(test_leaf)
+{
+	EVP_PKEY *key, *other;
+	X509 *x = pem_of(leaves[_i], &key);
+	struct tls_leaf fast, slow;
+	unsigned char *der = NULL;
+	int n = i2d_X509(x, &der);
+
+	X509_free(pem_of(_i == 1 ? "a.pem" : "a-rsa.pem", &other));
+	ck_assert(tls_leaf_scan(der, (size_t)n, key, &fast));
+	ck_assert(tls_leaf_read(x, &slow));
+	ck_assert_int_eq(fast.not_before_s, slow.not_before_s);
+	ck_assert_int_eq(fast.not_after_s, slow.not_after_s);
+	ck_assert_int_eq(X509_NAME_cmp(fast.subject, slow.subject), 0);
+	ck_assert_int_eq(sk_GENERAL_NAME_num(fast.san), sk_GENERAL_NAME_num(slow.san));
+	tls_leaf_drop(&fast);
+	tls_leaf_drop(&slow);
+	ck_assert(!tls_leaf_scan(der, (size_t)n, other, &fast));
+	ck_assert_ptr_null(fast.subject);
+	for (int cut = 0; cut < n; cut++) {
+		uint8_t *exact = malloc((size_t)cut + 1);      /* so that ASan sees reads beyond */
+
+		memcpy(exact, der, (size_t)cut);
+		ck_assert(!tls_leaf_scan(exact, (size_t)cut, key, &fast));
+		free(exact);
+	}
+	for (int i = 0; i < n * 8; i++) {
+		const unsigned char *at = der;
+		X509 *read;
+
+		der[i / 8] ^= (unsigned char)(1 << i % 8);
+		if (tls_leaf_scan(der, (size_t)n, key, &fast)) {
+			read = d2i_X509(NULL, &at, n);
+			ck_assert_msg(read && X509_check_private_key(read, key) == 1, "bit %d", i);
+			X509_free(read);
+			tls_leaf_drop(&fast);
+		}
+		der[i / 8] ^= (unsigned char)(1 << i % 8);
+	}
+	OPENSSL_free(der);
+	X509_free(x);
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(other);
+}
+END_TEST
+
+/* Names of hundreds of certificates, whose X509 is made when a client asks for it; issuers are shared. */
+START_TEST(test_many_certificates)
+{
+	enum { N = 300 };
+	struct sb opt;
+	struct profile p;
+	char name[64], san[160];
+	struct tls_cert *first, *second;
+	struct link l;
+	unsigned made = 0;
+
+	sb_init_heap(&opt);
+	for (int i = 0; i < N; i++) {
+		EVP_PKEY *key = EVP_EC_gen("P-256");
+		FILE *f;
+
+		snprintf(name, sizeof(name), "n%d.pem", i);
+		snprintf(san, sizeof(san), "DNS:n%d.example,DNS:*.n%d.example", i, i);
+		leaf(name, key, "n", san, 30);
+		f = fopen(path(name), "a");
+		PEM_write_X509(f, ca);
+		fclose(f);
+		sb_fmt(&opt, "cert @/%s;", name);
+		EVP_PKEY_free(key);
+	}
+	p = load_ok("web", opt.p, ca_opt);
+	for (int i = 0; i < N; i++) {
+		snprintf(san, sizeof(san), "/n%d.pem", i);
+		snprintf(name, sizeof(name), "N%d.example", i);
+		ck_assert_ptr_nonnull(strstr(tls_server_pick(p.server, name), san));
+		snprintf(name, sizeof(name), "www.n%d.example", i);
+		ck_assert_ptr_nonnull(strstr(tls_server_pick(p.server, name), san));
+	}
+	shake(&l, &p, &p, "n250.example");
+	part(&l);
+	shake(&l, &p, &p, "x.n120.example");
+	part(&l);
+	for (struct tls_cert *c = p.server->certs; c; c = c->next)
+		made += c->leaf != NULL;
+	ck_assert_uint_eq(made, 3);              /* the default and those two */
+	first = p.server->certs;
+	second = first->next;
+	ck_assert_int_eq(sk_X509_num(second->chain), 1);
+	ck_assert_ptr_eq(sk_X509_value(first->chain, 0), sk_X509_value(second->chain, 0));
+	unload(&p);
+	for (int i = 0; i < N; i++) {
+		snprintf(name, sizeof(name), "n%d.pem", i);
+		unlink(path(name));
+	}
+	sb_free(&opt);
+}
+END_TEST
+
 /* What the server staples, as a client of OpenSSL's own sees it. */
 static long stapled_seen;
 static int on_stapled(SSL *ssl, void *arg)
@@ -714,6 +833,7 @@ static const struct { const char *server, *says; bool warns; } mistakes[] = {
 	{ "cert @/nothing.pem", "cannot read certificate", false },
 	{ "cert @", "is a directory", false },
 	{ "cert @/junk.pem", "no certificate in", false },
+	{ "cert @/cut.pem", "cut.pem\" is damaged", false },
 	{ "cert @/key-only.pem", "no certificate in", false },
 	{ "cert @/ca.pem", "no private key in", false },
 	{ "cert @/a.pem @/other.key", "does not belong to certificate", false },
@@ -777,6 +897,8 @@ int main(void)
 	tcase_add_test(t, test_wrong_bytes);
 	tcase_add_test(t, test_one_bad_peer_does_not_spoil_others);
 	tcase_add_test(t, test_handshakes_take_turns);
+	tcase_add_loop_test(t, test_leaf, 0, (int)FL_ARRAY_LEN(leaves));
+	tcase_add_test(t, test_many_certificates);
 	tcase_add_test(t, test_leaving_the_line);
 	tcase_add_loop_test(t, test_mistakes, 0, (int)FL_ARRAY_LEN(mistakes));
 	suite_add_tcase(s, t);
