@@ -14,7 +14,7 @@
 #include "net/tls.h"
 
 /* No search for a chain in each handshake: what a file holds is what goes out. */
-#define TLS_MODES (SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | \
+#define TLS_MODES (SSL_MODE_RELEASE_BUFFERS | \
 		   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN)
 #define TLS_NAME_MAX 256                 /* a host name with NUL fits */
 
