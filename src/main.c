@@ -22,6 +22,7 @@
 #include "http/h1_span.h"
 #include "http/module.h"
 #include "lb/lb.h"
+#include "net/tls.h"
 #include "net/tls_mem.h"
 #include "policy/policy.h"
 #include "proc/launch.h"
@@ -89,6 +90,7 @@ static void print_version(void)
 	       ares_version(NULL), pcre, zlibVersion());
 	printf("features: http/1.1 tcp tls%s\n", features());
 	printf("http/1.1 parser: %s\n", h1_span->name);
+	printf("kernel: TLS on sockets %s\n", tls_kernel_offers() ? "offered, not used" : "not offered");
 	sb_init_heap(&mods);
 	module_list(&mods);
 	printf("modules:\n%s", mods.n ? mods.p : "");

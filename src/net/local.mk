@@ -17,6 +17,7 @@ libfairlead_a_SOURCES += \
 	src/net/tls_cert.c src/net/tls_int.h \
 	src/net/tls_client.c \
 	src/net/tls_io.c src/net/tls_io.h src/net/tls_io_int.h \
+	src/net/tls_kernel.c \
 	src/net/tls_leaf.c \
 	src/net/tls_mem.c src/net/tls_mem.h \
 	src/net/tls_ocsp.c \

@@ -41,6 +41,9 @@ const char *tls_server_pick(const struct tls_server *t, const char *sni);
 #define TLS_TICKET_KEYS    3
 void tls_ticket_keys(const uint8_t (*keys)[TLS_TICKET_KEY_LEN], unsigned n);
 
+/* Has the running kernel TLS on sockets (kTLS)? For fairlead -V; nothing uses it. */
+bool tls_kernel_offers(void);
+
 /* TLS 1.2+ on an in-memory pipe, for conn.c; declared in net/tls_io.h. */
 
 #endif
