@@ -2,6 +2,7 @@
 """TLS towards clients and towards services: certificates by name, versions, ALPN, tickets that outlive
 workers and reloads, client certificates, stapling, and the bad input of ROBUSTNESS 6.4."""
 import os
+import pathlib
 import re
 import select
 import signal
@@ -552,3 +553,31 @@ def test_storm_of_handshakes_does_not_hold_up_the_others(fairlead, origins, cert
             raw.close()
     assert served >= 5
     fl.wait_for("waiting is counted", lambda: sum(r["tls_deferred"] for r in s.f.json("stat", "core", "--all")) > 100)
+
+
+def test_one_certificate_of_many_is_replaced(fairlead, origins, certs, tmp_path):
+    """A new file and a reload; a damaged one is refused by name, and everybody is served as before."""
+    o, port, names = origins("o1"), fl.free_port(), [f"many{i}.example" for i in range(12)]
+    files = {}
+    for n in names:
+        files[n] = tmp_path / f"{n}.pem"
+        files[n].write_bytes(pathlib.Path(certs.make(n)).read_bytes())
+    f = fairlead(fl.web(port, o.addr, listen="tls { " + "; ".join(f"cert {p}" for p in files.values()) + " }"))
+
+    def serial(name):
+        with fl.Client(port, tls=context(certs), sni=name) as c:
+            assert c.get("/", host=name).status == 200          # the name was verified
+            return c.sock.getpeercert()["serialNumber"]
+    before = {n: serial(n) for n in names}
+    with fl.Client(port, tls=context(certs), sni=names[3]) as old:
+        assert old.get("/").status == 200
+        files[names[3]].write_bytes(pathlib.Path(certs.make("renewed", names[3])).read_bytes())
+        f.reload()
+        assert old.get("/").status == 200
+    after = {n: serial(n) for n in names}
+    assert [n for n in names if after[n] != before[n]] == [names[3]]
+    good = files[names[7]].read_bytes()
+    files[names[7]].write_bytes(good[:good.index(b"-----END")] + b"-----END CERTIFICATE-----\n")
+    p = f.reload(check=False)
+    assert p.returncode != 0 and files[names[7]].name in p.stdout + p.stderr
+    assert {n: serial(n) for n in names} == after
