@@ -9,6 +9,7 @@ check_PROGRAMS += \
 	tests/unit/net/test_resolver \
 	tests/unit/net/test_steer \
 	tests/unit/net/test_tls \
+	tests/unit/net/test_tls_certs \
 	tests/unit/net/test_tls_mem
 
 tests_unit_net_test_conn_SOURCES = tests/unit/net/test_conn.c tests/unit/net/net_unit.h
@@ -21,11 +22,13 @@ tests_unit_net_test_pump_SOURCES = tests/unit/net/test_pump.c tests/unit/net/net
 tests_unit_net_test_pump_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_resolver_SOURCES = tests/unit/net/test_resolver.c tests/unit/net/net_unit.h
 tests_unit_net_test_resolver_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
-tests_unit_net_test_tls_SOURCES = tests/unit/net/test_tls.c tests/unit/net/net_unit.h
+tests_unit_net_test_tls_SOURCES = tests/unit/net/test_tls.c tests/unit/net/tls_unit.h tests/unit/net/net_unit.h
 tests_unit_net_test_tls_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_queues_SOURCES = tests/unit/net/test_queues.c
 tests_unit_net_test_queues_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_steer_SOURCES = tests/unit/net/test_steer.c
 tests_unit_net_test_steer_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+tests_unit_net_test_tls_certs_SOURCES = tests/unit/net/test_tls_certs.c tests/unit/net/tls_unit.h
+tests_unit_net_test_tls_certs_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_tls_mem_SOURCES = tests/unit/net/test_tls_mem.c
 tests_unit_net_test_tls_mem_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
