@@ -8,7 +8,7 @@
  * tls_mem_init() makes OpenSSL ask here, for plain malloc at first: gen loads certificates that
  * workers share after the fork, and `control` has threads. tls_mem_cells() turns cells on
  * and is called by workers, which have one thread. What was allocated before is still malloc's: an
- * address tells which is which. With AddressSanitizer cells stay off.
+ * address tells which is which. With AddressSanitizer and in 32-bit programs cells stay off.
  *
  * Bounds: at most 64 KiB for each size in use and 4 MiB of emptied chunks stay touched; what is emptied
  * beyond that goes back to the system. Workers reserve 16 GiB of addresses (no memory); without
