@@ -115,7 +115,7 @@ static void frontend(const struct admin_view *view, const struct lb_vserver *vs,
 	put(&l, COL_iid, iid);
 	put(&l, COL_sid, 0);
 	put(&l, COL_type, 0);
-	put_text(&l, COL_mode, vs->http ? "http" : "tcp");
+	put_text(&l, COL_mode, lb_vserver_protocol(vs));
 	put(&l, COL_conn_tot, v[CTR_VSERVER_CONN_TOT]);
 	put(&l, COL_cli_abrt, v[CTR_VSERVER_ABORT_CLIENT]);
 	put(&l, COL_srv_abrt, v[CTR_VSERVER_ABORT_SERVER]);

@@ -173,7 +173,8 @@ static int find_vserver(struct explain *x, const struct verb_call *call, struct 
 	for (unsigned i = 0; i < lc->n_listens; i++) {
 		int f = fit(x, &lc->listens[i]);
 
-		if (!f || (x->vs && lc->listens[i].vserver != x->vs))
+		/* a URL is not asked for in datagrams */
+		if (!f || (x->vs ? lc->listens[i].vserver != x->vs : lc->listens[i].udp))
 			continue;
 		x->listen_guess |= x->listen && f < 3 && f == best;
 		if (f > best) {
@@ -297,6 +298,7 @@ static void set_facts(struct explain *x)
 	else
 		addr_set_port(&x->http.local, x->port);
 	x->http.tls = x->tls;
+	x->http.udp = x->vs->udp;
 	if (x->tls && sni.n && sni.p[0] != '[')
 		x->http.sni = pool_strndup(x->mem, sni.p, sni.n);
 	x->http.lc = x->view->lc;

@@ -64,7 +64,7 @@ static void action(const struct explain *x, struct sb *out)
 		if (x->route.vs->http)
 			sb_fmt(out, "reject %u", r->status);
 		else
-			sb_c(out, "reject (close)");
+			sb_c(out, x->route.vs->udp ? "reject (drop)" : "reject (close)");
 		break;
 	case POL_ACT_DROP:
 		sb_c(out, "drop");
@@ -73,8 +73,8 @@ static void action(const struct explain *x, struct sb *out)
 		sb_c(out, "reset");
 		break;
 	default:
-		sb_c(out, x->route.vs->http ? "respond 404: nothing matched and there is no default"
-					    : "close: nothing matched and there is no default");
+		sb_fmt(out, "%s: nothing matched and there is no default",
+		       x->route.vs->http ? "respond 404" : x->route.vs->udp ? "drop" : "close");
 	}
 }
 
@@ -205,7 +205,8 @@ static void text_service(const struct explain *x, struct sb *out)
 		sb_fmt(out, "%s  %s%s\n", x->service->full_name, addr_text(&x->to, addr),
 		       x->service->pool->uses_tls ? " tls" : "");
 	else
-		sb_fmt(out, "none can take it: %s\n", x->route.vs->http ? "respond 503" : "close");
+		sb_fmt(out, "none can take it: %s\n", x->route.vs->http ? "respond 503"
+			: x->route.vs->udp ? "drop" : "close");
 }
 
 static void text_mods(const struct explain *x, bool response, struct sb *out)

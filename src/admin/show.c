@@ -194,7 +194,7 @@ int verb_SHOW_VSERVER(struct cmd *c)
 		state = vserver_state(vs, piece(&p));
 		grid_text(&g, vs->name);
 		grid_text(&g, state);
-		grid_text(&g, vs->http ? "http" : "tcp");
+		grid_text(&g, lb_vserver_protocol(vs));
 		for (unsigned k = 0, n = 0; k < c->v->lc->n_listens; k++) {
 			const struct lb_listen *l = &c->v->lc->listens[k];
 			char text[ADDR_TEXT_MAX];
@@ -219,7 +219,7 @@ static const char *distribute_word(const struct lb_listen *l)
 {
 	const struct conf_val *v = conf_opt(l->node, D_LISTEN_DISTRIBUTE);
 
-	return v ? v->s.p : "-";
+	return l->udp ? "kernel" : v ? v->s.p : "-";
 }
 
 int verb_SHOW_LISTENER(struct cmd *c)

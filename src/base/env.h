@@ -74,6 +74,9 @@ ssize_t env_recv(int fd, void *buf, size_t n, int flags);
 ssize_t env_send(int fd, const void *buf, size_t n, int flags);        /* MSG_NOSIGNAL added */
 ssize_t env_sendmsg(int fd, const struct msghdr *m, int flags);        /* MSG_NOSIGNAL added */
 ssize_t env_recvmsg(int fd, struct msghdr *m, int flags);              /* MSG_CMSG_CLOEXEC added */
+/* Messages received or sent (recvmmsg(2), sendmmsg(2)); an error is told when it met the first. */
+int     env_recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags);
+int     env_sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags);   /* MSG_NOSIGNAL added */
 ssize_t env_sendto(int fd, const void *b, size_t n, int flags, const struct sockaddr *sa,
 		   socklen_t sl);
 ssize_t env_recvfrom(int fd, void *b, size_t n, int flags, struct sockaddr *sa, socklen_t *sl);

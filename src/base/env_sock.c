@@ -101,6 +101,20 @@ ssize_t env_recvmsg(int fd, struct msghdr *m, int flags)
 	return err ? err : RETRY(recvmsg(fd, m, flags | MSG_CMSG_CLOEXEC));
 }
 
+int env_recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
+{
+	int err = env_fp("recvmmsg");
+
+	return err ? err : RETRY(recvmmsg(fd, m, n, flags | MSG_CMSG_CLOEXEC, NULL));
+}
+
+int env_sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
+{
+	int err = env_fp("sendmmsg");
+
+	return err ? err : RETRY(sendmmsg(fd, m, n, flags | MSG_NOSIGNAL));
+}
+
 ssize_t env_sendto(int fd, const void *b, size_t n, int flags, const struct sockaddr *sa,
 		   socklen_t sl)
 {

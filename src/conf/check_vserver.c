@@ -15,10 +15,18 @@
 #define PLANE_HELLO 0x02u
 #define PLANE_REQ   0x04u
 #define PLANE_RESP  0x08u
+#define PLANE_DGRAM 0x10u
+
+enum { PROTO_HTTP, PROTO_TCP, PROTO_UDP };      /* order of the words in directives.def */
 
 static bool is_http(const struct conf_node *vs)
 {
-	return conf_opt_int(vs, D_VS_PROTOCOL) == 0;
+	return conf_opt_int(vs, D_VS_PROTOCOL) == PROTO_HTTP;
+}
+
+static bool is_udp(const struct conf_node *vs)
+{
+	return conf_opt_int(vs, D_VS_PROTOCOL) == PROTO_UDP;
 }
 
 /* ---------- hooks ---------- */
@@ -130,9 +138,16 @@ static void check_use(struct loader *ld, const struct conf_node *vs, const struc
 {
 	const struct conf_val *v = n->n_val ? &n->val[n->n_val - 1] : NULL;
 
-	if (!v || v->type != CV_REF || !v->ref || v->ref->dir->id != D_VSERVER || v->ref->broken)
+	if (!v || v->type != CV_REF || !v->ref || v->ref->broken)
 		return;
-	if (is_http(v->ref) != is_http(vs))
+	if (v->ref->dir->id == D_POOL) {
+		if (is_udp(vs) && conf_child(v->ref, D_POOL_TLS))
+			conf_error(ld->d, v->loc, v->span, NULL,
+				   "pool \"%s\" speaks TLS, which does not go over datagrams",
+				   v->ref->name);
+		return;
+	}
+	if (conf_opt_int(v->ref, D_VS_PROTOCOL) != conf_opt_int(vs, D_VS_PROTOCOL))
 		conf_error(ld->d, v->loc, v->span, NULL,
 			   "vserver \"%s\" has another protocol than vserver \"%s\"", v->ref->name,
 			   vs->name ? vs->name : "");
@@ -162,7 +177,8 @@ static void check_action(struct loader *ld, const struct conf_node *vs, const st
 		if (!http && n->n_val)
 			conf_error(
 				ld->d, n->val[0].loc, n->val[0].span, NULL,
-				"a status needs \"protocol http\"; here the connection is closed");
+				"a status needs \"protocol http\"; here the %s",
+				is_udp(vs) ? "datagram is dropped" : "connection is closed");
 		break;
 	case D_ACT_REDIRECT:
 		if (n->n_val && n->val[0].type == CV_COUNT)
@@ -256,15 +272,20 @@ static void check_default(struct loader *ld, const struct conf_node *vs, const s
 
 /* ---------- listeners ---------- */
 
+/* udp and tcp have ports of their own. */
 static void claim(struct loader *ld, const struct conf_node *l, const struct addr *addr,
 		  bool other_any, struct map *listens)
 {
+	bool udp = l->parent && l->parent->dir->id == D_VSERVER && is_udp(l->parent);
 	const struct conf_val *v = &l->val[0];
-	char text[ADDR_TEXT_MAX], hint[200];
+	char text[ADDR_TEXT_MAX], hint[200], key_text[ADDR_TEXT_MAX + 4];
 	struct conf_node *first;
-	struct str key = str_c(addr_text(addr, text));
+	struct str key;
 	struct sb b;
 
+	sb_init(&b, key_text, sizeof(key_text));
+	sb_fmt(&b, "%s%s", udp ? "udp " : "", addr_text(addr, text));
+	key = sb_get(&b);
 	first = map_get(listens, key);
 	if (!first) {
 		if (other_any)
@@ -313,6 +334,25 @@ static void check_listen(struct loader *ld, const struct conf_node *l, struct ma
 	}
 }
 
+/* What belongs to connections. */
+static void check_udp_options(struct loader *ld, const struct conf_node *vs)
+{
+	static const enum tbl_dir listen_tcp[] = { D_LISTEN_TLS, D_LISTEN_BACKLOG, D_LISTEN_DISTRIBUTE,
+						   D_POOL_CONGESTION };
+	const struct conf_node *n = conf_child(vs, D_VS_HEAD_TIMEOUT);
+
+	if (n)
+		need_http(ld, n->loc, n->span, n->dir->name);
+	CONF_FOREACH(l, vs, D_VS_LISTEN)
+		for (size_t i = 0; i < FL_ARRAY_LEN(listen_tcp); i++) {
+			n = conf_child(l, listen_tcp[i]);
+			if (n)
+				conf_error(ld->d, n->loc, n->span, NULL,
+					   "\"%s\" is for connections: it does not fit \"protocol udp\"",
+					   n->dir->name);
+		}
+}
+
 void check_vserver(struct loader *ld, const struct conf_node *vs, struct map *listens)
 {
 	static const enum tbl_dir http_only[] = {
@@ -321,6 +361,7 @@ void check_vserver(struct loader *ld, const struct conf_node *vs, struct map *li
 		D_VS_FORWARDED,    D_VS_TRUST_FORWARDED, D_VS_UPGRADE,       D_ACCESS_LOG,
 	};
 	const struct conf_node *def = conf_child(vs, D_VS_DEFAULT);
+	const struct conf_node *responses = conf_child(vs, D_VS_RESPONSES);
 	bool http = is_http(vs), tls = false;
 	unsigned planes;
 
@@ -328,7 +369,12 @@ void check_vserver(struct loader *ld, const struct conf_node *vs, struct map *li
 		check_listen(ld, l, listens);
 		tls |= conf_child(l, D_LISTEN_TLS) != NULL;
 	}
-	planes = http ? PLANE_REQ : tls ? PLANE_HELLO : PLANE_CONN;
+	planes = http ? PLANE_REQ : is_udp(vs) ? PLANE_DGRAM : tls ? PLANE_HELLO : PLANE_CONN;
+	if (is_udp(vs))
+		check_udp_options(ld, vs);
+	else if (responses)
+		conf_error(ld->d, responses->loc, responses->span, NULL,
+			   "\"responses\" needs \"protocol udp\"");
 	for (size_t i = 0; i < FL_ARRAY_LEN(http_only) && !http; i++) {
 		const struct conf_node *n = conf_child(vs, http_only[i]);
 

@@ -151,8 +151,16 @@ static bool get_conn(const struct http_facts *h, enum pol_field f, struct out *o
 	switch (f) {
 	case POL_F_IP_SRC:             put_ip(o, &h->client); return true;
 	case POL_F_IP_DST:             put_ip(o, &h->local); return true;
-	case POL_F_TCP_SRCPORT:        put_int(o, addr_port(&h->client)); return true;
-	case POL_F_TCP_DSTPORT:        put_int(o, addr_port(&h->local)); return true;
+	case POL_F_TCP_SRCPORT:
+	case POL_F_UDP_SRCPORT:
+		if (h->udp == (f == POL_F_UDP_SRCPORT))
+			put_int(o, addr_port(&h->client));
+		return true;
+	case POL_F_TCP_DSTPORT:
+	case POL_F_UDP_DSTPORT:
+		if (h->udp == (f == POL_F_UDP_DSTPORT))
+			put_int(o, addr_port(&h->local));
+		return true;
 	case POL_F_TLS_SNI:            put_c(o, h->sni); return true;
 	case POL_F_TLS_VERSION:        put_c(o, h->tls_version); return true;
 	case POL_F_TLS_CIPHER:         put_c(o, h->tls_cipher); return true;

@@ -45,7 +45,7 @@ void http_services_changed(void);
 struct http_facts {
 	const struct http_head *req, *resp;      /* resp NULL before it came */
 	struct addr  client, local;
-	bool         tls;
+	bool         tls, udp;                   /* udp: client and local are of a datagram */
 	const char  *sni, *tls_version, *tls_cipher, *tls_alpn, *tls_subject;
 	const struct lb_config *lc;
 	struct str   uri, full_uri;              /* made when asked for; zero at first */

@@ -23,4 +23,5 @@ libfairlead_a_SOURCES += \
 	src/http/tcp.c \
 	src/http/tunnel.c \
 	src/http/txn.c src/http/txn.h src/http/filter.h \
+	src/http/udp_vs.c src/http/udp_vs.h \
 	src/http/upstream.c src/http/upstream.h

@@ -9,6 +9,8 @@
 #include "http/module.h"
 #include "net/tls.h"
 
+#define UDP_IDLE_MS 30000u        /* directives.def says so, too */
+
 static const void *resolve_object(void *ctx, const char *kind, struct str name)
 {
 	const struct lb_builder *b = ctx;
@@ -35,7 +37,7 @@ static struct pol_tmpl *build_template(struct lb_builder *b, const struct conf_v
 /* Where templates of a vserver's requests run; fields of a TLS hello are known to every request. */
 static unsigned request_plane(const struct lb_vserver *vs)
 {
-	return vs->http ? POL_REQ : vs->has_tls ? POL_HELLO : POL_CONN;
+	return vs->http ? POL_REQ : vs->udp ? POL_DGRAM : vs->has_tls ? POL_HELLO : POL_CONN;
 }
 
 /* An action of a policy or of `default`: v[0..n) are the values behind the directive's name. */
@@ -194,6 +196,9 @@ static void build_options(struct lb_builder *b, struct lb_vserver *vs)
 
 	vs->head_timeout_ms = (uint64_t)conf_opt_int(n, D_VS_HEAD_TIMEOUT) / 1000;
 	vs->idle_timeout_ms = (uint64_t)conf_opt_int(n, D_VS_IDLE_TIMEOUT) / 1000;
+	if (vs->udp && !conf_child(n, D_VS_IDLE_TIMEOUT))
+		vs->idle_timeout_ms = UDP_IDLE_MS;
+	vs->responses = conf_child(n, D_VS_RESPONSES) ? (unsigned)conf_opt_int(n, D_VS_RESPONSES) : 0;
 	vs->body_timeout_ms = (uint64_t)conf_opt_int(n, D_VS_BODY_TIMEOUT) / 1000;
 	vs->body_rate = (uint64_t)conf_opt_int(n, D_VS_BODY_RATE);
 	vs->max_head = (uint64_t)conf_opt_int(n, D_VS_MAX_HEAD);
@@ -222,15 +227,53 @@ static void build_listens(struct lb_builder *b, struct lb_vserver *vs)
 		l->node = n;
 		l->vserver = vs;
 		l->row = STAT_NO_ROW;
+		l->udp = vs->udp;
 		l->backlog = (int)conf_opt_int(n, D_LISTEN_BACKLOG);
 		l->congestion = conf_opt_word(n, D_POOL_CONGESTION);
-		l->distribute = want ? (enum steer_want)want->i : STEER_AUTO;
+		l->distribute = vs->udp ? STEER_KERNEL : want ? (enum steer_want)want->i : STEER_AUTO;
 		l->full_name = pool_fmt(b->lc->mem, "%s/%s", vs->name, addr_text(&l->addr, text));
 		l->uses_tls = tls != NULL;
 		if (tls && b->with_tls)
 			l->tls = tls_server_build(b->lc->conf, tls, b->d);
 		if (!l->full_name)
 			b->nomem = true;
+	}
+}
+
+/* Who uses a pool, its backups included; references of pools go round in no circle. */
+static void mark_pool(struct lb_pool *p, const struct lb_vserver *vs)
+{
+	bool *mark = vs->udp ? &p->for_udp : &p->for_others;
+
+	if (*mark)
+		return;
+	*mark = true;
+	for (unsigned i = 0; i < p->n_backups; i++)
+		mark_pool(p->backups[i], vs);
+}
+
+static void mark_rule(const struct pol_rule *r, const struct lb_vserver *vs)
+{
+	if (r->act == POL_ACT_USE_POOL && r->target)
+		mark_pool(r->target, vs);
+}
+
+/* A service that speaks UDP need not take TCP connections: the tcp monitor that pools have when they
+ * name none would call it DOWN. */
+static void no_tcp_monitor_for_udp(struct lb_config *lc)
+{
+	for (unsigned i = 0; i < lc->n_vservers; i++) {
+		const struct lb_vserver *vs = &lc->vservers[i];
+
+		for (unsigned k = 0; k < vs->rules.n; k++)
+			mark_rule(&vs->rules.rules[k], vs);
+		mark_rule(&vs->dflt, vs);
+	}
+	for (unsigned i = 0; i < lc->n_pools; i++) {
+		struct lb_pool *p = &lc->pools[i];
+
+		if (p->for_udp && !p->for_others && !conf_child(p->node, D_POOL_MONITOR))
+			p->n_monitors = 0;
 	}
 }
 
@@ -256,7 +299,8 @@ void lb_build_vservers(struct lb_builder *b)
 		vs->name = n->name;
 		vs->node = n;
 		vs->row = STAT_NO_ROW;
-		vs->http = !proto || strcmp(proto, "tcp") != 0;
+		vs->http = !proto || strcmp(proto, "http") == 0;
+		vs->udp = proto && strcmp(proto, "udp") == 0;
 		CONF_FOREACH(l, n, D_VS_LISTEN)
 			vs->has_tls |= conf_child(l, D_LISTEN_TLS) != NULL;
 		lb_build_register(b, "vserver", vs->name, vs);
@@ -268,4 +312,6 @@ void lb_build_vservers(struct lb_builder *b)
 		if (module_config(&lc->vservers[i], lc->mem, b->d) < 0)
 			b->nomem = true;
 	}
+	if (!b->nomem)
+		no_tcp_monitor_for_udp(lc);
 }

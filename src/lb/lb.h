@@ -56,6 +56,7 @@ struct lb_service {
 	uint64_t         active, chosen;       /* index.h: requests in progress; when it was taken last */
 	uint32_t         place;                /* index.h: 1 + place in the heap, 0: not there */
 	void            *upstream;             /* http/: idle pool of this service in this worker */
+	void            *udp;                  /* http/: its UDP sockets in this worker */
 };
 
 struct lb_monitor {
@@ -82,6 +83,7 @@ struct lb_pool {
 	unsigned            n_backups;
 	struct lb_monitor **monitors;          /* of every service; n 0: monitor none */
 	unsigned            n_monitors;
+	bool                for_udp, for_others;   /* which vservers lead here, backups included */
 	bool                uses_tls;
 	struct tls_client  *tls;               /* NULL: clear, or built without TLS */
 	const char         *sni;
@@ -106,6 +108,7 @@ struct lb_pool {
 struct lb_listen {
 	struct addr         addr;
 	const struct conf_node *node;
+	bool                udp;
 	bool                uses_tls;
 	struct tls_server  *tls;               /* NULL: clear, or built without TLS */
 	int                 backlog;
@@ -122,12 +125,13 @@ enum lb_log_format { LB_LOG_COMBINED, LB_LOG_JSON, LB_LOG_CUSTOM };
 struct lb_vserver {
 	const char         *name;
 	const struct conf_node *node;
-	bool                http;              /* else tcp */
+	bool                http, udp;         /* neither: tcp */
 	struct pol_ruleset  rules;
 	struct pol_rule     dflt;              /* act NONE when there is no default */
 	uint64_t            head_timeout_ms, idle_timeout_ms, body_timeout_ms;
 	uint64_t            body_rate, max_head, max_request_line, max_body;
 	unsigned            max_fields, keepalive_max, max_connections;
+	unsigned            responses;         /* udp: answers to one datagram; 0: any number */
 	struct str          via[2];            /* the Via entry by minor version; n 0: none */
 	enum lb_forwarded   forwarded;
 	struct cidr        *trust;
@@ -146,6 +150,11 @@ struct lb_vserver {
 	struct stat_row    *stat;
 	unsigned            n_conns;
 };
+
+static inline const char *lb_vserver_protocol(const struct lb_vserver *vs)
+{
+	return vs->http ? "http" : vs->udp ? "udp" : "tcp";
+}
 
 struct lb_config {
 	struct pool        *mem;

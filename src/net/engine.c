@@ -191,9 +191,9 @@ static bool reserve_frees(struct engine *e, unsigned want)
 	return true;
 }
 
-int engine_add(struct engine *e, struct engine_fd *f)
+static int add_fd(struct engine *e, struct engine_fd *f, uint32_t events)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET };
+	struct epoll_event ev = { .events = events | EPOLLET };
 
 	/* Room for its end now, since a free that finds no memory has nowhere to go. */
 	if (!reserve_frees(e, e->n_frees + e->n_fds + FREE_MIN / 2))
@@ -203,6 +203,16 @@ int engine_add(struct engine *e, struct engine_fd *f)
 		return -errno;
 	e->n_fds++;
 	return 0;
+}
+
+int engine_add(struct engine *e, struct engine_fd *f)
+{
+	return add_fd(e, f, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+}
+
+int engine_add_reader(struct engine *e, struct engine_fd *f)
+{
+	return add_fd(e, f, EPOLLIN);
 }
 
 void engine_del(struct engine *e, struct engine_fd *f)

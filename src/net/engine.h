@@ -32,6 +32,8 @@ void engine_free(struct engine **e);
 /* Registers; the struct must live until engine_del and, since events of the same batch may be
  * pending, until the end of the turn (engine_free_later). Negated errno. */
 int  engine_add(struct engine *e, struct engine_fd *f);
+/* The same without interest in writing: datagram sockets would tell of every datagram that left. */
+int  engine_add_reader(struct engine *e, struct engine_fd *f);
 /* EPOLL_CTL_DEL; the owner closes the descriptor afterwards. Safe to repeat (f->fd is set to -1 by
  * the owner). */
 void engine_del(struct engine *e, struct engine_fd *f);

@@ -21,6 +21,7 @@ static const struct {
 	{ "client.ip", "ip.src" },
 	{ "tcp.port", "tcp.dstport" },
 	{ "dst_port", "tcp.dstport" },
+	{ "udp.port", "udp.dstport" },
 	{ "tls.handshake.extensions_server_name", "tls.sni" },
 	{ "sni", "tls.sni" },
 	{ "ssl_fc_sni", "tls.sni" },
@@ -171,6 +172,7 @@ static const struct {
 	{ POL_HELLO, "hello", "the TLS hello" },
 	{ POL_REQ, "request", "the request" },
 	{ POL_RESP, "response", "the response" },
+	{ POL_DGRAM, "datagram", "the datagram" },
 };
 
 void pol_planes_text(unsigned planes, struct sb *b)

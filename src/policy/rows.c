@@ -9,7 +9,7 @@
 #include "policy/expr.h"
 
 /* the short words of fields.def */
-enum { CONN = POL_CONN, HELLO = POL_HELLO, REQ = POL_REQ, RESP = POL_RESP };
+enum { CONN = POL_CONN, HELLO = POL_HELLO, REQ = POL_REQ, RESP = POL_RESP, DGRAM = POL_DGRAM };
 enum { KEY_NONE, KEY_NAME, KEY_OBJ };
 enum { HAS_ONE, HAS_MULTI };
 

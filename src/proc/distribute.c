@@ -114,12 +114,15 @@ static bool make_plan(struct distribute *d)
 
 static struct sock *sock_of(struct master *m, unsigned listen)
 {
-	const struct addr *a = &m->cur->man->listens[listen].addr;
+	const struct man_listen *l = &m->cur->man->listens[listen];
 
+	/* a UDP flow is in one worker's table: only the kernel's hash takes all of it there */
+	if (l->udp)
+		return NULL;
 	/* mostly they are in the same order */
-	if (listen < m->n_socks && addr_eq(&m->socks[listen].addr, a))
+	if (listen < m->n_socks && !m->socks[listen].udp && addr_eq(&m->socks[listen].addr, &l->addr))
 		return &m->socks[listen];
-	return socks_find(m, a);
+	return socks_find(m, &l->addr, false);
 }
 
 static struct spread *spread_of(struct master *m, struct sock *s)

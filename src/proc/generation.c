@@ -202,7 +202,7 @@ int generation_fork_gen(struct generation *g)
 static void send_listeners(struct generation *g)
 {
 	for (unsigned i = 0; i < g->man->n_listens; i++) {
-		const struct sock *s = socks_find(g->m, &g->man->listens[i].addr);
+		const struct sock *s = socks_find(g->m, &g->man->listens[i].addr, g->man->listens[i].udp);
 		struct msg m = { .type = MSG_LISTENERS, .arg = i };
 
 		for (unsigned core = 0; s && core < g->m->cores; core++) {

@@ -46,8 +46,8 @@ static void put_listen(struct writer *w, const struct lb_listen *l, const struct
 	char text[ADDR_TEXT_MAX];
 
 	w->bad |= strpbrk(l->full_name, " \r\n") != NULL || (l->congestion && strpbrk(l->congestion, " \r\n"));
-	sb_fmt(w->out, "listen %s %d %d %s %s\n", addr_text(&l->addr, text), l->backlog,
-	       !addr_is_any(&l->addr), l->congestion ? l->congestion : "-", l->full_name);
+	sb_fmt(w->out, "%s %s %d %d %s %s\n", l->udp ? "listen-udp" : "listen", addr_text(&l->addr, text),
+	       l->backlog, !addr_is_any(&l->addr), l->congestion ? l->congestion : "-", l->full_name);
 	sb_fmt(w->out, "distribute %d %u\n", (int)l->distribute, q ? queues_of(q, &l->addr) : 0);
 }
 
@@ -120,7 +120,7 @@ static struct counts count_lines(struct str text)
 		struct str line = str_cut(&text, '\n');
 
 		c.objects += str_starts(line, STR("object "));
-		c.listens += str_starts(line, STR("listen "));
+		c.listens += str_starts(line, STR("listen ")) || str_starts(line, STR("listen-udp "));
 		c.logs += str_starts(line, STR("log "));
 		c.ended |= str_eq(line, STR("end"));
 	}
@@ -163,7 +163,7 @@ static bool read_number(struct manifest *m, struct str what, struct str rest)
 	return true;
 }
 
-static bool read_listen(struct manifest *m, struct str rest)
+static bool read_listen(struct manifest *m, struct str rest, bool udp)
 {
 	struct man_listen *l = &m->listens[m->n_listens];
 	struct str addr = str_cut(&rest, ' '), backlog = str_cut(&rest, ' '), v6 = str_cut(&rest, ' ');
@@ -173,6 +173,7 @@ static bool read_listen(struct manifest *m, struct str rest)
 	if (addr_parse(addr, -1, &l->addr) != 0 || !str_u64(backlog, &n) || n > 65535 || rest.n == 0)
 		return false;
 	l->backlog = (int)n;
+	l->udp = udp;
 	l->v6only = str_eq(v6, STR("1"));
 	l->congestion = str_eq(congestion, STR("-")) ? NULL : pool_strndup(m->mem, congestion.p, congestion.n);
 	l->name = pool_strndup(m->mem, rest.p, rest.n);
@@ -237,7 +238,9 @@ static bool read_line(struct manifest *m, struct str line)
 	if (str_eq(what, STR("object")))
 		return read_object(m, rest);
 	if (str_eq(what, STR("listen")))
-		return read_listen(m, rest);
+		return read_listen(m, rest, false);
+	if (str_eq(what, STR("listen-udp")))
+		return read_listen(m, rest, true);
 	if (str_eq(what, STR("distribute")))
 		return read_distribute(m, rest);
 	if (str_eq(what, STR("key")))

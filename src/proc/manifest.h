@@ -24,7 +24,7 @@ struct man_object {
 struct man_listen {
 	struct addr  addr;
 	int          backlog;
-	bool         v6only;
+	bool         v6only, udp;
 	const char  *congestion;        /* NULL: the system's */
 	const char  *name;
 	/* what a gen before these were written leaves: auto, 0 */

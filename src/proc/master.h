@@ -74,7 +74,7 @@ struct generation {
 
 struct sock {
 	struct addr addr;
-	bool        v6only;
+	bool        v6only, udp;
 	/* strangers were in the group before us: which index a socket has is not known */
 	bool        shared;
 	int        *fd;                      /* [cores]; -1. In the order in which they joined the group */
@@ -180,7 +180,7 @@ void supervise_second(struct master *m);
 
 /* socks.c */
 int  socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, const char **why);
-struct sock *socks_find(struct master *m, const struct addr *a);
+struct sock *socks_find(struct master *m, const struct addr *a, bool udp);
 /* found or new, without descriptors */
 struct sock *socks_take(struct master *m, const struct man_listen *l);
 void socks_keep(struct master *m);     /* a commit: workers have all that there are */

@@ -37,7 +37,8 @@ enum msg_type {
 	MSG_STOPPED,         /* * accepts no more, listeners are closed */
 	MSG_CUT,             /* * arg: exchanges cut at the end of draining */
 	/* master -> worker */
-	MSG_GO,              /* serve; fd: predecessor's connections come here (optional) */
+	/* serve; fd: predecessor's connections come here (optional); arg: 1 it will hand over UDP flows */
+	MSG_GO,
 	MSG_TICKETS,         /* * text: n keys of TLS_TICKET_KEY_LEN bytes */
 	MSG_RETIRE,          /* * stop accepting; arg: ms until the rest is cut, UINT64_MAX: never; fd: successor (optional);
 	                      * text: full names of listeners that are gone, one a line */
@@ -57,6 +58,8 @@ enum msg_type {
 	MSG_ALIVE,           /* arg: pid of the master that lives */
 	MSG_STATE,           /* text: state lines, fds in their order */
 	MSG_STATE_END,
+	/* worker -> its successor */
+	MSG_FLOWS,           /* text: UDP flows (http/udp_vs.h); fds: their sockets; no text: these were all */
 };
 struct msg {
 	uint32_t type, version;

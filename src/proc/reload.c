@@ -381,7 +381,8 @@ static void gone_names(const struct generation *old, const struct generation *ne
 		bool kept = false;
 
 		for (unsigned k = 0; k < new->man->n_listens; k++)
-			kept |= addr_eq(&old->man->listens[i].addr, &new->man->listens[k].addr);
+			kept |= old->man->listens[i].udp == new->man->listens[k].udp &&
+				addr_eq(&old->man->listens[i].addr, &new->man->listens[k].addr);
 		if (!kept && out->n + STAT_NAME_MAX < MSG_TEXT_MAX)
 			sb_fmt(out, "%s\n", old->man->listens[i].name);
 	}
@@ -451,6 +452,15 @@ static uint32_t oldest_live(const struct master *m)
 	return n;
 }
 
+/* The one before it on the same core will hand its UDP flows over, as soon as it is told to retire. */
+static void send_go(struct proc *p, const struct generation *old)
+{
+	const struct proc *before = old ? old->worker[p->core] : NULL;
+	struct msg m = { .type = MSG_GO, .arg = before && before->state == ST_PROC_RUNNING };
+
+	(void)chan_send(&p->chan, &m, NULL, 0, NULL, 0);
+}
+
 static void commit(struct generation *g)
 {
 	struct master *m = g->m;
@@ -465,7 +475,7 @@ static void commit(struct generation *g)
 		m->n_reloads++;
 	for (unsigned c = 0; c < g->n_workers; c++)
 		if (g->worker[c])
-			(void)chan_send_simple(&g->worker[c]->chan, MSG_GO);
+			send_go(g->worker[c], old);
 	stat_obj_commit(m->seg, g->num, old ? FL_MIN(oldest_live(m), old->num) : oldest_live(m));
 	supervise_board(m);
 	if (old)

@@ -22,20 +22,21 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "net/listener.h"
+#include "net/udp.h"
 
-struct sock *socks_find(struct master *m, const struct addr *a)
+struct sock *socks_find(struct master *m, const struct addr *a, bool udp)
 {
 	for (unsigned i = 0; i < m->n_socks; i++)
-		if (addr_eq(&m->socks[i].addr, a))
+		if (m->socks[i].udp == udp && addr_eq(&m->socks[i].addr, a))
 			return &m->socks[i];
 	return NULL;
 }
 
 /* Do we hold the port for all addresses already? Then a trial bind would find ourselves. */
-static bool is_shadowed(struct master *m, const struct addr *a)
+static bool is_shadowed(struct master *m, const struct addr *a, bool udp)
 {
 	for (unsigned i = 0; i < m->n_socks; i++)
-		if (addr_port(&m->socks[i].addr) == addr_port(a) &&
+		if (m->socks[i].udp == udp && addr_port(&m->socks[i].addr) == addr_port(a) &&
 		    (addr_is_any(&m->socks[i].addr) || addr_is_any(a)))
 			return true;
 	return false;
@@ -45,10 +46,11 @@ static int bind_alone(const struct man_listen *l)
 {
 	int fd, err;
 
-	fd = env_socket(l->addr.sa.sa_family, SOCK_STREAM, 0);
+	fd = env_socket(l->addr.sa.sa_family, l->udp ? SOCK_DGRAM : SOCK_STREAM, 0);
 	if (fd < 0)
 		return fd;
-	env_setsockopt_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (!l->udp)     /* there it would let us share the port */
+		env_setsockopt_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (l->addr.sa.sa_family == AF_INET6)
 		env_setsockopt_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, l->v6only);
 	err = env_bind(fd, &l->addr.sa, addr_len(&l->addr));
@@ -64,14 +66,14 @@ static bool is_inherited_port(const struct master *m)
 
 static int trial(struct master *m, const struct man_listen *l)
 {
-	return is_shadowed(m, &l->addr) || is_inherited_port(m) ? 0 : bind_alone(l);
+	return is_shadowed(m, &l->addr, l->udp) || is_inherited_port(m) ? 0 : bind_alone(l);
 }
 
 static const char *hint_for(int err)
 {
 	switch (-err) {
 	case EADDRINUSE:
-		return "another process listens there; `ss -ltnp` names it";
+		return "another process listens there; `ss -lntup` names it";
 	case EACCES:
 	case EPERM:
 		return "ports below 1024 need root or CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE; "
@@ -98,13 +100,13 @@ static struct sock *add(struct master *m, const struct man_listen *l)
 	}
 	for (unsigned c = 0; c < m->cores; c++)
 		fd[c] = -1;
-	p[m->n_socks] = (struct sock){ .addr = l->addr, .v6only = l->v6only, .fd = fd };
+	p[m->n_socks] = (struct sock){ .addr = l->addr, .v6only = l->v6only, .udp = l->udp, .fd = fd };
 	return &p[m->n_socks++];
 }
 
 struct sock *socks_take(struct master *m, const struct man_listen *l)
 {
-	struct sock *s = socks_find(m, &l->addr);
+	struct sock *s = socks_find(m, &l->addr, l->udp);
 
 	return s ? s : add(m, l);
 }
@@ -133,7 +135,7 @@ static void open_door(int fd)
 int socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, const char **why)
 {
 	struct listener_opts o = { .backlog = l->backlog, .congestion = l->congestion, .v6only = l->v6only };
-	struct sock *s = socks_find(m, &l->addr);
+	struct sock *s = socks_find(m, &l->addr, l->udp);
 	int err = s ? 0 : trial(m, l);
 
 	if (!err && !s) {
@@ -148,12 +150,14 @@ int socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, c
 	for (unsigned c = 0; !err && c < n_cores; c++) {
 		int fd;
 
+		if (s->fd[c] >= 0 && l->udp)
+			continue;
 		if (s->fd[c] >= 0) {
 			open_door(s->fd[c]);
 			(void)env_listen(s->fd[c], l->backlog);     /* a changed backlog */
 			continue;
 		}
-		fd = listener_open(&l->addr, &o);
+		fd = l->udp ? udp_open(&l->addr, l->v6only) : listener_open(&l->addr, &o);
 		if (fd < 0)
 			err = fd;
 		else
@@ -181,17 +185,18 @@ void socks_unwind(struct master *m)
 		for (unsigned c = m->cores; s->n_held && c-- > s->n_held;) {
 			if (s->fd[c] < 0)
 				continue;
-			(void)env_shutdown(s->fd[c], SHUT_RDWR);
+			if (!s->udp)
+				(void)env_shutdown(s->fd[c], SHUT_RDWR);
 			env_close(s->fd[c]);
 			s->fd[c] = -1;
 		}
 	}
 }
 
-static bool is_listened(const struct generation *g, const struct addr *a)
+static bool is_listened(const struct generation *g, const struct sock *s)
 {
 	for (unsigned i = 0; g && g->man && i < g->man->n_listens; i++)
-		if (addr_eq(&g->man->listens[i].addr, a))
+		if (g->man->listens[i].udp == s->udp && addr_eq(&g->man->listens[i].addr, &s->addr))
 			return true;
 	return false;
 }
@@ -200,7 +205,8 @@ void socks_shut(struct master *m)
 {
 	for (unsigned i = 0; i < m->n_socks; i++)
 		for (unsigned c = 0; c < m->cores; c++)
-			if (m->socks[i].fd[c] >= 0 && (m->stopping || !is_listened(m->cur, &m->socks[i].addr)))
+			if (m->socks[i].fd[c] >= 0 && !m->socks[i].udp &&
+			    (m->stopping || !is_listened(m->cur, &m->socks[i])))
 				shut_door(m->socks[i].fd[c]);
 }
 
@@ -218,13 +224,14 @@ void socks_sweep(struct master *m)
 	for (unsigned i = 0; m->cur && m->cur->man && i < m->n_socks; i++) {
 		struct sock *s = &m->socks[i];
 
-		if (!m->stopping && (is_listened(m->cur, &s->addr) || is_listened(m->next, &s->addr)))
+		if (!m->stopping && (is_listened(m->cur, s) || is_listened(m->next, s)))
 			continue;
 		for (unsigned c = 0; c < m->cores; c++) {
 			if (s->fd[c] < 0)
 				continue;
 			/* for every copy that some process still has: what comes now is refused, not kept waiting */
-			(void)env_shutdown(s->fd[c], SHUT_RDWR);
+			if (!s->udp)
+				(void)env_shutdown(s->fd[c], SHUT_RDWR);
 			env_close(s->fd[c]);
 		}
 		distribute_forget(s);

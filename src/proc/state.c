@@ -6,6 +6,7 @@
  *
  *	-master GENERATION RELOADS FAILURES DRAIN-GENERATIONS CORES MAX-OBJECTS
  *	+seg I                        +listen CORE V6ONLY ADDRESS     +http ADDRESS     -shared ADDRESS
+ *	                              +udp CORE V6ONLY ADDRESS
  *	+image GEN  +public GEN  +manifest GEN                        of the current generation
  *	+worker SLOT CORE GEN PID STATE                               our end of its channel
  *	+gen GEN PID   +control PID   +logd PID                       likewise
@@ -84,12 +85,12 @@ static void each_socket(struct master *m, line_fn *fn, void *ctx)
 		for (unsigned c = 0; c < m->cores; c++) {
 			if (m->socks[i].fd[c] < 0)
 				continue;
-			snprintf(line, sizeof(line), "+listen %u %d %s", c, m->socks[i].v6only,
+			snprintf(line, sizeof(line), "+%s %u %d %s", m->socks[i].udp ? "udp" : "listen", c, m->socks[i].v6only,
 				 addr_text(&m->socks[i].addr, text));
 			fn(ctx, line, m->socks[i].fd[c]);
 		}
 		snprintf(line, sizeof(line), "-shared %s", addr_text(&m->socks[i].addr, text));
-		if (m->socks[i].shared)
+		if (m->socks[i].shared && !m->socks[i].udp)
 			fn(ctx, line, -1);
 	}
 	if (m->http_fd >= 0) {
@@ -314,9 +315,9 @@ static void take_segment(struct master *m, struct taken *t)
 		log_ev(EV_SEGMENT, "the segment of before is not taken (%s); a new one begins at zero", fl_err_text(err));
 }
 
-static void take_socket(struct master *m, struct entry *e)
+static void take_socket(struct master *m, struct entry *e, bool udp)
 {
-	struct man_listen l = { 0 };
+	struct man_listen l = { .udp = udp };
 	struct sock *s;
 	enum { CORE, V6ONLY, N };
 	unsigned v[N];
@@ -338,7 +339,7 @@ static void take_shared(struct master *m, struct entry *e)
 
 	if (addr_parse(str_c(e->line + strlen("-shared ")), -1, &a) != 0)
 		return;
-	s = socks_find(m, &a);
+	s = socks_find(m, &a, false);
 	if (s)
 		s->shared = true;
 }
@@ -503,7 +504,9 @@ static bool build(struct master *m, struct taken *t)
 	for (unsigned i = 0; i < t->n; i++) {
 		e = &t->e[i];
 		if (strncmp(e->line, "+listen ", 8) == 0)
-			take_socket(m, e);
+			take_socket(m, e, false);
+		else if (strncmp(e->line, "+udp ", 5) == 0)
+			take_socket(m, e, true);
 		else if (strncmp(e->line, "-shared ", 8) == 0)
 			take_shared(m, e);
 		else if (strncmp(e->line, "-stream ", 8) == 0)

@@ -132,6 +132,7 @@ void worker_apply_board(struct worker *w)
 
 		for (unsigned i = 0; i < w->lc->n_listens; i++)
 			listener_serve(&w->listens[i], core, on);
+		udp_vs_serve(core, on);
 	}
 }
 
@@ -140,8 +141,10 @@ static void on_turn(struct engine_hook *h)
 	struct worker *w = FL_CONTAINER_OF(h, struct worker, turn);
 
 	stat_heartbeat(w->seg, env_now_us() / 1000);
-	if (lb_refresh(w->lc))
+	if (lb_refresh(w->lc)) {
 		http_services_changed();
+		udp_vs_services_changed();
+	}
 	if (stat_board_epoch(w->seg) != w->seen_board)
 		worker_apply_board(w);
 	if (w->retired)
@@ -178,6 +181,8 @@ static int make_listeners(struct worker *w)
 	for (unsigned i = 0; i < w->lc->n_listens; i++) {
 		const struct lb_listen *from = &w->lc->listens[i];
 
+		if (from->udp)
+			continue;                /* udp_vs.c has those */
 		w->listens[i] = (struct listener){
 			.addr = from->addr, .tls = from->tls, .n_fds = w->cores,
 			.fds = g->listen_fd + (size_t)i * w->cores, .accepted = accepted, .owner = from->vserver,
@@ -196,8 +201,9 @@ static void go(struct worker *w, struct msg_in *in)
 	if (w->serving)
 		return;
 	w->serving = true;
+	udp_vs_go(in->m.arg != 0);
 	for (unsigned i = 0; i < w->lc->n_listens; i++) {
-		int err = listener_start(w->engine, &w->listens[i], w->start->core);
+		int err = w->lc->listens[i].udp ? 0 : listener_start(w->engine, &w->listens[i], w->start->core);
 
 		if (err)
 			log_ev(EV_ACCEPT_FAIL, "listener %s: %s", w->lc->listens[i].full_name, fl_err_text(err));
@@ -304,6 +310,8 @@ static int start_rooms(struct worker *w)
 		return err;
 	net_set_stat(w->proc);
 	err = http_init(&w->http);
+	if (!err)
+		err = udp_vs_init(&w->http, g->listen_fd, w->cores);
 	if (err)
 		return err;
 	w->monitor = monitor_new(&me);

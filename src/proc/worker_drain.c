@@ -4,7 +4,7 @@
  *
  * On RETIRE it stops accepting (what it leaves in the queues is the successor's, which has the same
  * sockets), gives up probing, and passes idle clear-text client connections on by SCM_RIGHTS. A connection
- * in use is told with its next answer. Listeners that the new generation does not have are accepted from for a
+ * in use is told with its next answer. UDP flows go over likewise, all at once (http/udp_vs.h). Listeners that the new generation does not have are accepted from for a
  * moment longer, until their queues are empty; STOPPED tells the master that it may close them.
  */
 #include "config.h"
@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/log.h"
 
+#define FLOW_MSGS      8         /* messages with UDP flows in a turn */
 #define GONE_MS        100       /* how long a removed listener is still accepted from */
 #define DRAIN_FIRST_MS 20
 #define DRAIN_LAST_MS  1000
@@ -62,6 +63,29 @@ static bool give(void *ctx, int fd, const char *listen_name, const struct addr *
 	return true;
 }
 
+/* UDP flows: all of them, but not in one turn. What the successor does not take at once waits in the channel,
+ * descriptors included: then the flows are in neither process, and answers wait in their sockets. */
+static int send_flows(void *ctx, const void *text, size_t n, const int *fd, unsigned n_fd)
+{
+	struct worker *w = ctx;
+	struct msg m = { .type = MSG_FLOWS };
+	int err = chan_is_open(&w->to_next) ? chan_send(&w->to_next, &m, text, n, fd, n_fd) : -EPIPE;
+
+	if (!err)
+		stat_add(w->proc, CTR_PROC_HANDED_OVER, n_fd);
+	return err;
+}
+
+static void on_give_flows(struct engine_job *j)
+{
+	struct worker *w = FL_CONTAINER_OF(j, struct worker, give_flows);
+
+	for (unsigned i = 0; i < FLOW_MSGS; i++)
+		if (!udp_vs_give(send_flows, w))
+			return;
+	engine_defer(w->engine, j);
+}
+
 static void to_next_got(struct chan *c, struct msg_in *in)
 {
 	(void)c;
@@ -81,13 +105,13 @@ static struct listener *find_listener(struct worker *w, struct str name)
 	struct str addr = name;
 
 	for (unsigned i = 0; i < w->lc->n_listens; i++)
-		if (str_eq(str_c(w->lc->listens[i].full_name), name))
+		if (!w->lc->listens[i].udp && str_eq(str_c(w->lc->listens[i].full_name), name))
 			return &w->listens[i];
 	str_cut(&addr, '/');
 	for (unsigned i = 0; i < w->lc->n_listens; i++) {
 		char text[ADDR_TEXT_MAX];
 
-		if (str_eq(str_c(addr_text(&w->listens[i].addr, text)), addr))
+		if (!w->lc->listens[i].udp && str_eq(str_c(addr_text(&w->listens[i].addr, text)), addr))
 			return &w->listens[i];
 	}
 	return NULL;
@@ -107,8 +131,13 @@ static void from_old_got(struct chan *ch, struct msg_in *in)
 	socklen_t n = sizeof(local);
 	struct listener *l;
 	struct conn *c;
-	int fd = msg_take_fd(in, 0);
+	int fd;
 
+	if (in->m.type == MSG_FLOWS) {
+		udp_vs_take(in->text, in->n, in->fd, in->n_fd);
+		return;
+	}
+	fd = msg_take_fd(in, 0);
 	if (fd < 0)
 		return;
 	l = in->n > sizeof(peer) ? find_listener(w, str_n(in->text + sizeof(peer), in->n - sizeof(peer))) : NULL;
@@ -184,6 +213,7 @@ static void stop_accepting(struct worker *w)
 	if (w->stopped)
 		return;
 	w->stopped = true;
+	udp_vs_leave_gone();
 	for (unsigned i = 0; i < w->lc->n_listens; i++)
 		leave_listener(w, i);
 	(void)chan_send_simple(&w->chan, MSG_STOPPED);
@@ -207,8 +237,14 @@ static void on_cut(struct timer *t)
 void worker_drain_init(struct worker *w)
 {
 	list_init(&w->inflows);
+	engine_job_init(&w->give_flows, on_give_flows);
 	timer_init(&w->drain_tick, on_drain_tick);
 	timer_init(&w->cut, on_cut);
+}
+
+static bool udp_is_gone(void *ctx, const char *listen_name)
+{
+	return is_gone(ctx, listen_name);
 }
 
 /* Also a second time, with less time: a shutdown that became urgent. */
@@ -229,6 +265,9 @@ void worker_retire(struct worker *w, struct msg_in *in)
 	w->heir = fd >= 0;
 	w->retired = true;
 	worker_apply_board(w);
+	udp_vs_retire(udp_is_gone, w);
+	if (w->heir)
+		on_give_flows(&w->give_flows);
 	for (unsigned i = 0; i < w->lc->n_listens; i++)
 		if (!is_gone(w, w->lc->listens[i].full_name))
 			leave_listener(w, i);
@@ -254,7 +293,8 @@ static bool lingering_is_over(struct worker *w)
 
 void worker_check_done(struct worker *w)
 {
-	if (w->stopped && http_clients() == 0 && lingering_is_over(w) && inflows_are_over(w))
+	if (w->stopped && http_clients() == 0 && udp_vs_is_over() &&
+	    (!chan_is_open(&w->to_next) || w->to_next.n_out == 0) && lingering_is_over(w) && inflows_are_over(w))
 		worker_exit(w, false);
 }
 
@@ -263,7 +303,7 @@ void worker_exit(struct worker *w, bool cut)
 	struct msg m = { .type = MSG_CUT };
 
 	if (cut) {
-		m.arg = http_cut();
+		m.arg = http_cut() + udp_vs_cut();
 		if (chan_is_open(&w->chan))
 			(void)chan_send(&w->chan, &m, NULL, 0, NULL, 0);
 	}

@@ -6,6 +6,7 @@
 #define FL_PROC_WORKER_INSIDE_H
 
 #include "http/http.h"
+#include "http/udp_vs.h"
 #include "monitor/monitor.h"
 #include "net/listener.h"
 #include "proc/worker.h"
@@ -33,6 +34,7 @@ struct worker {
 	bool               heir;             /* there is, or was, a successor on our core */
 	uint64_t           answered_ms;      /* since when only lingering connections are left */
 	struct timer       drain_tick, cut, alone;
+	struct engine_job  give_flows;       /* UDP flows to the successor, a part of them each turn */
 	struct chan        to_next;          /* successor of this core */
 	struct list        inflows;          /* where predecessors' idle connections come from */
 	/* names of listeners that the new generation does not have, one a line */
