@@ -311,7 +311,7 @@ static void put_head(struct sb *b)
 	sb_add(b, &size, sizeof(size));
 }
 
-bool udp_vs_give(int (*send)(void *ctx, const void *text, size_t n, const int *fd, unsigned n_fd), void *ctx)
+bool udp_vs_give(int (*pass)(void *ctx, const void *text, size_t n, const int *fd, unsigned n_fd), void *ctx)
 {
 	static char text[TEXT_MAX_];
 	struct udp_flow *f[GIVE_MAX];
@@ -337,7 +337,7 @@ bool udp_vs_give(int (*send)(void *ctx, const void *text, size_t n, const int *f
 		mod.given_to = at;
 		return true;
 	}
-	err = b.over ? FL_ELIMIT_ : n_fd ? send(ctx, b.p, b.n, fd, n_fd) : send(ctx, "", 0, NULL, 0);
+	err = b.over ? FL_ELIMIT_ : n_fd ? pass(ctx, b.p, b.n, fd, n_fd) : pass(ctx, "", 0, NULL, 0);
 	mod.given |= err != 0 || !n;
 	for (unsigned i = 0; !err && i < n_fd; i++)
 		udp_flow_gone(f[i]);

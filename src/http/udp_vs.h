@@ -31,9 +31,9 @@ void udp_vs_services_changed(void);
  * udp_vs_leave_gone(): these are closed then, and their flows end. */
 void udp_vs_retire(bool (*is_gone)(void *ctx, const char *listen_name), void *ctx);
 void udp_vs_leave_gone(void);
-/* Passes flows on: `send` takes some of them as text and descriptors (which stay ours), or fails for
+/* Passes flows on: `pass` takes some of them as text and descriptors (which stay ours), or fails for
  * ever. False: all that could go are gone. n_fd 0: these were all. */
-bool udp_vs_give(int (*send)(void *ctx, const void *text, size_t n, const int *fd, unsigned n_fd), void *ctx);
+bool udp_vs_give(int (*pass)(void *ctx, const void *text, size_t n, const int *fd, unsigned n_fd), void *ctx);
 /* The other end: one such message; takes fds[0..n_fd), sets them to -1. */
 void udp_vs_take(const void *text, size_t n, int *fd, unsigned n_fd);
 /* Nobody waits for an answer that we would bring: retired, and no flow is open, or all have been given half a

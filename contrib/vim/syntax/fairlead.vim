@@ -13,8 +13,8 @@ syn keyword fairleadValue 1.2 1.3 auto body both bytes combined cpu
 syn keyword fairleadValue custom debug default drain err http http/1.1 info
 syn keyword fairleadValue json kernel least-connection maint none off on optional
 syn keyword fairleadValue ping ready redirect refuse reject required respond rfc7239
-syn keyword fairleadValue round-robin source-ip-hash status tcp trust use vserver warn
-syn keyword fairleadValue when x-forwarded
+syn keyword fairleadValue round-robin source-ip-hash status tcp trust udp use vserver
+syn keyword fairleadValue warn when x-forwarded
 syn keyword fairleadDirective access-log alpn backlog backup body-rate body-timeout buffer-memory buffer-response
 syn keyword fairleadDirective ca cert ciphers ciphersuites client-ca client-verify congestion connect-timeout
 syn keyword fairleadDirective consolidate default distribute drain-generations drain-timeout error-log every expect
@@ -22,9 +22,10 @@ syn keyword fairleadDirective fall forwarded groups head-timeout heartbeat-timeo
 syn keyword fairleadDirective idle-timeout include keepalive-max listen max-body max-connections max-fields max-head
 syn keyword fairleadDirective max-objects max-request-line method min-version ocsp policy port protocol
 syn keyword fairleadDirective redirect reject remove-header remove-response-header request-id resolver respond response-timeout
-syn keyword fairleadDirective retries rise send service set-header set-response-header shutdown-grace sni
-syn keyword fairleadDirective socket state ticket-keys ticket-lifetime tickets timeout tls trust-forwarded
-syn keyword fairleadDirective unknown-sni upgrade use user verify via weight workers
+syn keyword fairleadDirective responses retries rise send service set-header set-response-header shutdown-grace
+syn keyword fairleadDirective sni socket state ticket-keys ticket-lifetime tickets timeout tls
+syn keyword fairleadDirective trust-forwarded unknown-sni upgrade use user verify via weight
+syn keyword fairleadDirective workers
 syn keyword fairleadObject admin monitor pool vserver
 hi def link fairleadComment Comment
 hi def link fairleadString String
