@@ -265,11 +265,14 @@ void udp_vs_retire(bool (*is_gone)(void *ctx, const char *listen_name), void *ct
 	}
 }
 
-void udp_vs_leave_gone(void)
+void udp_vs_leave_gone(bool close_them)
 {
-	for (unsigned i = 0; mod.on && i < mod.w.lc->n_listens; i++)
-		if (mod.gone[i])
+	for (unsigned i = 0; mod.on && i < mod.w.lc->n_listens; i++) {
+		if (mod.gone[i] && close_them)
 			leave(i);
+		else if (mod.gone[i])
+			udp_stop(&mod.l[i]);
+	}
 }
 
 bool udp_vs_is_over(void)

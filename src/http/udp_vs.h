@@ -28,9 +28,11 @@ void udp_vs_serve(unsigned core, bool on);
 void udp_vs_services_changed(void);
 
 /* Draining: takes no more datagrams, but for listeners of which is_gone says true, until
- * udp_vs_leave_gone(): these are closed then, and their flows end. */
+ * udp_vs_leave_gone(): these are closed then, and their flows end: a socket that somebody still has would
+ * get a share of the datagrams when the address is listened on again. Not so at a shutdown: close_them is
+ * false, and flows are answered to the end. */
 void udp_vs_retire(bool (*is_gone)(void *ctx, const char *listen_name), void *ctx);
-void udp_vs_leave_gone(void);
+void udp_vs_leave_gone(bool close_them);
 /* Passes flows on: `pass` takes some of them as text and descriptors (which stay ours), or fails for
  * ever. False: all that could go are gone. n_fd 0: these were all. */
 bool udp_vs_give(int (*pass)(void *ctx, const void *text, size_t n, const int *fd, unsigned n_fd), void *ctx);

@@ -213,7 +213,7 @@ static void stop_accepting(struct worker *w)
 	if (w->stopped)
 		return;
 	w->stopped = true;
-	udp_vs_leave_gone();
+	udp_vs_leave_gone(w->heir);
 	for (unsigned i = 0; i < w->lc->n_listens; i++)
 		leave_listener(w, i);
 	(void)chan_send_simple(&w->chan, MSG_STOPPED);

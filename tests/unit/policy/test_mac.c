@@ -9,7 +9,7 @@
 
 #include "facts.h"
 
-enum { CONN = POL_CONN, HELLO = POL_HELLO, REQ = POL_REQ, RESP = POL_RESP };
+enum { CONN = POL_CONN, HELLO = POL_HELLO, REQ = POL_REQ, RESP = POL_RESP, DGRAM = POL_DGRAM };
 
 #pragma GCC diagnostic push
 #ifdef __clang__
