@@ -82,8 +82,13 @@ static void text_defaults(const struct conf_node *n, enum tbl_ctx ctx, unsigned 
 
 static bool fits_protocol(const struct conf_node *n)
 {
-	/* defaults of a tcp vserver would name options that it may not have */
-	return n->dir->id != D_VSERVER || conf_opt_int(n, D_VS_PROTOCOL) == 0;
+	const struct conf_val *proto = NULL;
+
+	/* defaults of a tcp vserver, or of listen in a udp one, would name options that may not be there */
+	if (n->dir->id == D_VS_LISTEN)
+		proto = conf_opt(n->parent, D_VS_PROTOCOL);
+	return proto ? !str_eq(proto->s, STR("udp"))
+		     : n->dir->id != D_VSERVER || conf_opt_int(n, D_VS_PROTOCOL) == 0;
 }
 
 static void text_node(const struct conf_node *n, unsigned depth, unsigned flags, struct sb *b)

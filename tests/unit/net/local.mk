@@ -11,6 +11,7 @@ check_PROGRAMS += \
 	tests/unit/net/test_tls \
 	tests/unit/net/test_tls_certs \
 	tests/unit/net/test_tls_mem
+	tests/unit/net/test_udp
 
 tests_unit_net_test_conn_SOURCES = tests/unit/net/test_conn.c tests/unit/net/net_unit.h
 tests_unit_net_test_conn_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
@@ -32,3 +33,5 @@ tests_unit_net_test_tls_certs_SOURCES = tests/unit/net/test_tls_certs.c tests/un
 tests_unit_net_test_tls_certs_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_tls_mem_SOURCES = tests/unit/net/test_tls_mem.c
 tests_unit_net_test_tls_mem_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+tests_unit_net_test_udp_SOURCES = tests/unit/net/test_udp.c tests/unit/net/net_unit.h tests/unit/heapcount.h
+tests_unit_net_test_udp_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
