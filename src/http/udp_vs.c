@@ -30,6 +30,7 @@ struct udp_vs {
 	uint64_t             retired_ms;
 	size_t               given_to;   /* place in the table */
 	bool                 given;
+	unsigned             awaited;    /* predecessors that have not given all their flows */
 };
 static struct udp_vs mod;
 
@@ -213,13 +214,14 @@ void udp_vs_fini(void)
 	mod.on = false;
 }
 
-void udp_vs_go(bool heir)
+void udp_vs_go(unsigned predecessors)
 {
 	const struct lb_config *lc = mod.w.lc;
 
 	if (!mod.on)
 		return;
-	if (heir) {
+	mod.awaited = predecessors;
+	if (predecessors) {
 		udp_hold(true);
 		engine_timer(mod.w.engine, &mod.hold, HOLD_MS);
 	}
@@ -398,6 +400,8 @@ void udp_vs_take(const void *text, size_t n, int *fd, unsigned n_fd)
 	uint32_t size = 0;
 
 	if (!mod.on)
+		return;
+	if (n == 0 && mod.awaited && --mod.awaited)
 		return;
 	if (n == 0) {
 		timer_stop(&mod.hold);

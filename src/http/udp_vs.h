@@ -21,8 +21,8 @@
 /* fds: [n_listens][cores], -1: none; they stay the caller's memory. Nothing when no vserver is udp. */
 int  udp_vs_init(struct http_worker *w, int *fds, unsigned cores);
 void udp_vs_fini(void);
-/* heir: a predecessor's flows will come. */
-void udp_vs_go(bool heir);
+/* Flows of so many predecessors will come. */
+void udp_vs_go(unsigned predecessors);
 void udp_vs_serve(unsigned core, bool on);
 /* Health, states or addresses of services changed. */
 void udp_vs_services_changed(void);

@@ -37,7 +37,8 @@ enum msg_type {
 	MSG_STOPPED,         /* * accepts no more, listeners are closed */
 	MSG_CUT,             /* * arg: exchanges cut at the end of draining */
 	/* master -> worker */
-	/* serve; fd: predecessor's connections come here (optional); arg: 1 it will hand over UDP flows */
+	/* serve; fd: predecessor's connections come here (optional); arg: how many predecessors will
+	 * hand over UDP flows */
 	MSG_GO,
 	MSG_TICKETS,         /* * text: n keys of TLS_TICKET_KEY_LEN bytes */
 	MSG_RETIRE,          /* * stop accepting; arg: ms until the rest is cut, UINT64_MAX: never; fd: successor (optional);

@@ -388,6 +388,12 @@ static void gone_names(const struct generation *old, const struct generation *ne
 	}
 }
 
+/* Who takes over from a worker of that core: with fewer workers the first one does. */
+static struct proc *heir_of(const struct generation *g, uint32_t core)
+{
+	return core < g->n_workers ? g->worker[core] : g->worker[0];
+}
+
 static void retire(struct generation *old, struct proc *p, struct proc *heir, const struct sb *gone)
 {
 	struct msg m = { .type = MSG_RETIRE, .arg = old->man->drain_timeout_us / 1000 };
@@ -427,7 +433,7 @@ static void retire_all(struct master *m, struct generation *old)
 			continue;
 		p->expected = true;
 		if (p->state == ST_PROC_RUNNING) {
-			retire(old, p, p->core < m->cur->n_workers ? m->cur->worker[p->core] : m->cur->worker[0], &gone);
+			retire(old, p, heir_of(m->cur, p->core), &gone);
 		} else {
 			p->stopped = true;
 			proc_kill(p, SIGKILL);      /* not ready, or hung: it serves nobody */
@@ -452,12 +458,13 @@ static uint32_t oldest_live(const struct master *m)
 	return n;
 }
 
-/* The one before it on the same core will hand its UDP flows over, as soon as it is told to retire. */
+/* Predecessors will hand their UDP flows over, as soon as they are told to retire. */
 static void send_go(struct proc *p, const struct generation *old)
 {
-	const struct proc *before = old ? old->worker[p->core] : NULL;
-	struct msg m = { .type = MSG_GO, .arg = before && before->state == ST_PROC_RUNNING };
+	struct msg m = { .type = MSG_GO };
 
+	for (unsigned c = 0; old && c < old->n_workers; c++)
+		m.arg += old->worker[c] && old->worker[c]->state == ST_PROC_RUNNING && heir_of(p->g, c) == p;
 	(void)chan_send(&p->chan, &m, NULL, 0, NULL, 0);
 }
 

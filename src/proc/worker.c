@@ -201,7 +201,7 @@ static void go(struct worker *w, struct msg_in *in)
 	if (w->serving)
 		return;
 	w->serving = true;
-	udp_vs_go(in->m.arg != 0);
+	udp_vs_go((unsigned)in->m.arg);
 	for (unsigned i = 0; i < w->lc->n_listens; i++) {
 		int err = w->lc->listens[i].udp ? 0 : listener_start(w->engine, &w->listens[i], w->start->core);
 
