@@ -190,7 +190,7 @@ static void on_request(struct engine_watch *w, unsigned events)
 
 	(void)events;
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		int n = udp_in_read(&udp_mod.req, w->fd, 0, UDP_BATCH, true);
+		int n = udp_in_read(&udp_mod.req, w->fd, 0, UDP_BATCH);
 
 		if (n <= 0)
 			return;
@@ -338,7 +338,7 @@ static void read_answers(struct udp_up *up)
 		if (m->n_ans == UDP_BATCH)
 			flush_answers();
 		room = UDP_BATCH - m->n_ans;
-		n = udp_in_read(&m->ans, up->e.fd, m->n_ans, room, false);
+		n = udp_in_read(&m->ans, up->e.fd, m->n_ans, room);
 		if (n > 0)
 			take_answers(up, (unsigned)n);
 		else if (n != -EAGAIN)
@@ -391,9 +391,9 @@ int udp_init(struct engine *e, const struct udp_host *h, unsigned max_flows)
 	m->flush.fn = on_flush;
 	err = udp_table_init(max_flows);
 	if (!err)
-		err = udp_in_init(&m->req);
+		err = udp_in_init(&m->req, true);
 	if (!err)
-		err = udp_in_init(&m->ans);
+		err = udp_in_init(&m->ans, false);
 	m->on = true;
 	if (err)
 		udp_fini();

@@ -20,7 +20,7 @@
 
 /* Reading ---------------------------------------------------------------------------------- */
 
-int udp_in_init(struct udp_in *b)
+int udp_in_init(struct udp_in *b, bool names)
 {
 	/* pages that no datagram reaches are never touched */
 	b->mem = env_mmap((size_t)UDP_STRIDE * UDP_BATCH, PROT_READ | PROT_WRITE,
@@ -29,8 +29,11 @@ int udp_in_init(struct udp_in *b)
 		return FL_ENOMEM_;
 	for (unsigned i = 0; i < UDP_BATCH; i++) {
 		b->iov[i] = (struct iovec){ udp_in_data(b, i), UDP_BUF };
-		b->mm[i].msg_hdr = (struct msghdr){ .msg_iov = &b->iov[i], .msg_iovlen = 1,
-						    .msg_control = &b->ctl[i] };
+		b->mm[i].msg_hdr = (struct msghdr){
+			.msg_name = names ? &b->from[i] : NULL, .msg_namelen = names ? sizeof(b->from[i]) : 0,
+			.msg_iov = &b->iov[i], .msg_iovlen = 1,
+			.msg_control = &b->ctl[i], .msg_controllen = sizeof(b->ctl[i]),
+		};
 	}
 	return 0;
 }
@@ -78,20 +81,15 @@ static void read_control(struct udp_in *b, unsigned i)
 	b->count[i] = seg ? (uint16_t)((len + (unsigned)seg - 1) / (unsigned)seg) : 1;
 	if (h->msg_flags & MSG_TRUNC)
 		b->count[i] = 0;
+	/* as the next call wants it: only what was used has changed */
+	h->msg_namelen = h->msg_name ? sizeof(b->from[i]) : 0;
+	h->msg_controllen = sizeof(b->ctl[i]);
 }
 
-int udp_in_read(struct udp_in *b, int fd, unsigned at, unsigned n, bool names)
+int udp_in_read(struct udp_in *b, int fd, unsigned at, unsigned n)
 {
-	int got;
+	int got = env_recvmmsg(fd, b->mm + at, n, 0);
 
-	for (unsigned i = at; i < at + n; i++) {
-		struct msghdr *h = &b->mm[i].msg_hdr;
-
-		h->msg_name = names ? &b->from[i] : NULL;
-		h->msg_namelen = names ? sizeof(b->from[i]) : 0;
-		h->msg_controllen = sizeof(b->ctl[i]);
-	}
-	got = env_recvmmsg(fd, b->mm + at, n, 0);
 	for (unsigned i = at; got > 0 && i < at + (unsigned)got; i++)
 		read_control(b, i);
 	return got;

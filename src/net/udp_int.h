@@ -36,11 +36,11 @@ struct udp_in {
 	uint16_t          seg[UDP_BATCH];    /* size of a train's datagrams, the last may be shorter; 0: one datagram */
 	uint16_t          count[UDP_BATCH];  /* datagrams; 0: cut off, useless */
 };
-int  udp_in_init(struct udp_in *b);
+/* names: it is also told who sent them, and (where the socket was opened for it) where to. */
+int  udp_in_init(struct udp_in *b, bool names);
 void udp_in_fini(struct udp_in *b);
-/* Reads messages into at .. at + n - 1; names: also who sent them, and where to. How many, or negated
- * errno. Fewer than n: the socket was empty. */
-int  udp_in_read(struct udp_in *b, int fd, unsigned at, unsigned n, bool names);
+/* Reads messages into at .. at + n - 1. How many, or negated errno. Fewer than n: the socket was empty. */
+int  udp_in_read(struct udp_in *b, int fd, unsigned at, unsigned n);
 static inline unsigned char *udp_in_data(const struct udp_in *b, unsigned i) { return b->mem + (size_t)i * UDP_STRIDE; }
 
 /* Messages to send in one call. Their bytes stay where they are. */
