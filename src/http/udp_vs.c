@@ -29,7 +29,7 @@ struct udp_vs {
 	struct timer         hold;
 	uint64_t             retired_ms;
 	size_t               given_to;   /* place in the table */
-	bool                 given;
+	bool                 giving, given;
 	unsigned             awaited;    /* predecessors that have not given all their flows */
 };
 static struct udp_vs mod;
@@ -279,9 +279,17 @@ void udp_vs_leave_gone(bool close_them)
 
 bool udp_vs_is_over(void)
 {
-	if (!mod.on || !udp_flows())
+	bool late = engine_now_ms(mod.w.engine) - mod.retired_ms >= LAST_MS;
+
+	if (!mod.on)
 		return true;
-	return mod.retired && engine_now_ms(mod.w.engine) - mod.retired_ms >= LAST_MS;
+	if (!mod.retired || (mod.giving && !mod.given) || (udp_flows() && !late))
+		return false;
+	/* connections may keep this process for long yet */
+	for (unsigned i = 0; i < mod.w.lc->n_listens; i++)
+		if (!mod.gone[i] || late)
+			leave(i);
+	return true;
 }
 
 unsigned udp_vs_cut(void)
@@ -325,6 +333,7 @@ bool udp_vs_give(int (*pass)(void *ctx, const void *text, size_t n, const int *f
 	size_t at = mod.given_to;
 	struct sb b;
 
+	mod.giving = true;
 	if (mod.given)
 		return false;
 	sb_init(&b, text, sizeof(text));

@@ -28,8 +28,7 @@ void udp_vs_serve(unsigned core, bool on);
 void udp_vs_services_changed(void);
 
 /* Draining: takes no more datagrams, but for listeners of which is_gone says true, until
- * udp_vs_leave_gone(): these are closed then, and their flows end: a socket that somebody still has would
- * get a share of the datagrams when the address is listened on again. Not so at a shutdown: close_them is
+ * udp_vs_leave_gone(): these are closed then, and their flows end. Not so at a shutdown: close_them is
  * false, and flows are answered to the end. */
 void udp_vs_retire(bool (*is_gone)(void *ctx, const char *listen_name), void *ctx);
 void udp_vs_leave_gone(bool close_them);
@@ -38,8 +37,9 @@ void udp_vs_leave_gone(bool close_them);
 bool udp_vs_give(int (*pass)(void *ctx, const void *text, size_t n, const int *fd, unsigned n_fd), void *ctx);
 /* The other end: one such message; takes fds[0..n_fd), sets them to -1. */
 void udp_vs_take(const void *text, size_t n, int *fd, unsigned n_fd);
-/* Nobody waits for an answer that we would bring: retired, and no flow is open, or all have been given half a
- * second for it. */
+/* Retired, and nobody waits for an answer that we would bring: no flow is open, or all had half a second. Closes
+ * the listening sockets then: one that a draining process still has would get datagrams that nobody reads, when
+ * its address was removed and came again. To be asked each turn. */
 bool udp_vs_is_over(void);
 unsigned udp_vs_cut(void);             /* flows that were cut */
 

@@ -293,7 +293,9 @@ static bool lingering_is_over(struct worker *w)
 
 void worker_check_done(struct worker *w)
 {
-	if (w->stopped && http_clients() == 0 && udp_vs_is_over() &&
+	bool udp_is_over = udp_vs_is_over();
+
+	if (w->stopped && http_clients() == 0 && udp_is_over &&
 	    (!chan_is_open(&w->to_next) || w->to_next.n_out == 0) && lingering_is_over(w) && inflows_are_over(w))
 		worker_exit(w, false);
 }

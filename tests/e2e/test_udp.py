@@ -395,6 +395,29 @@ def test_a_reload_that_takes_things_away(fairlead, server, client):
     assert len(f.cores("draining")) == 0 or fl.wait_for("old ones end", lambda: not f.cores("draining"))
 
 
+def test_a_draining_worker_keeps_no_socket(fairlead, server, client, origins):
+    """Its copy would stay in the group of the port, and get datagrams that nobody reads."""
+    port, web = udp.udp_port(), fl.free_port()
+    tcp = (f"pool web {{ monitor none; service o {origins().addr} }}\n"
+           f"vserver h {{ listen 127.0.0.1:{web}; protocol tcp; default use web }}\n")
+    with_udp = tcp + udp.conf(port, server().addr, workers=2)
+    without = "workers 2\n" + tcp
+    f = fairlead(with_udp)
+    client(port).ask()
+    with fl.Client(web) as holds:                       # a relay: the first generation stays
+        holds.send("GET /bytes/1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        holds.response()
+        f.reload(with_udp + "# 2\n")
+        client(port).ask()
+        assert f.cores("draining")
+        f.reload(without)
+        fl.wait_for("the port is free", lambda: udp.Server("x", port=port).stop() is None)
+        f.reload(with_udp)
+        for _ in range(64):
+            client(port).ask()
+        assert f.cores("draining")
+
+
 def test_fewer_and_more_workers(fairlead, server):
     port = udp.udp_port()
     addr = server().addr

@@ -688,6 +688,82 @@ START_TEST(test_walk_in_parts)
 }
 END_TEST
 
+/* What the system does not take (ROBUSTNESS F19) ------------------------------------------- */
+
+#ifdef FL_FAILPOINTS
+static void start_fp(const char *points)
+{
+	setenv("FAIRLEAD_FAILPOINTS", points, 1);        /* before the first call of this process */
+	start();
+}
+static void start_eperm(void)
+{
+	start_fp("send=errno EPERM:2,sendmmsg=errno EPERM:3");
+}
+static void start_enobufs(void)
+{
+	start_fp("send=errno ENOBUFS:2,sendmmsg=errno ENOBUFS:3");
+}
+
+/* The second question and the third answer are lost; the flow goes on. */
+START_TEST(test_drops)
+{
+	int c = client();
+
+	ask(c, 0, "1");
+	peer_send(c, "lost");
+	unit_turns(10);
+	ck_assert(!came(origin[0]));
+	ask(c, 0, "2");
+	peer_send(c, "3");
+	RUN(came(origin[0]));
+	answer(0, "lost");
+	unit_turns(10);
+	ck_assert(!came(c));
+	ask(c, 0, "4");
+	ck_assert_uint_eq(opened, 1);
+	close(c);
+}
+END_TEST
+
+/* A question that did not leave is not waited for. */
+START_TEST(test_drops_owe_nothing)
+{
+	int c = client();
+
+	responses = 1;
+	ask(c, 0, "1");
+	peer_send(c, "lost");
+	unit_turns(10);
+	ck_assert(!came(origin[0]));
+	ck_assert_uint_eq(opened, 2);
+	ck_assert_uint_eq(udp_flows(), 0);
+	ck_assert_uint_eq(udp_waiting(), 0);
+	ck_assert_uint_eq(svc[0].n_resting, 1);
+	close(c);
+}
+END_TEST
+
+static void add_failpoints(Suite *s)
+{
+	TCase *a = tcase_create("EPERM"), *b = tcase_create("ENOBUFS");
+
+	tcase_add_checked_fixture(a, start_eperm, end);
+	tcase_add_test(a, test_drops);
+	tcase_add_test(a, test_drops_owe_nothing);
+	suite_add_tcase(s, a);
+	tcase_add_checked_fixture(b, start_enobufs, end);
+	tcase_add_test(b, test_drops);
+	tcase_add_test(b, test_drops_owe_nothing);
+	suite_add_tcase(s, b);
+}
+#else
+static void add_failpoints(Suite *s)
+{
+	(void)s;
+}
+#endif
+
 static void start_3(void)
 {
 	start_with(3);
@@ -729,6 +805,7 @@ int main(void)
 	tcase_add_test(b, test_train_refused);
 	tcase_add_test(b, test_system_takes_no_more);
 	suite_add_tcase(s, b);
+	add_failpoints(s);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);

@@ -23,7 +23,8 @@ static const char text[] =
 	"admin { socket /run/x/ctl.sock; http 127.0.0.1:8404 }\n"
 	"pool p { service a 127.0.0.1:1; service b [::1]:2 }\n"
 	"vserver one { listen 0.0.0.0:81; listen [::1]:83 { backlog 77; congestion reno; distribute cpu }; default use p }\n"
-	"vserver two { listen [::]:82; access-log /var/log/b.log json; policy x when http.host == \"h\" { reject }; default use p }\n";
+	"vserver two { listen [::]:82; access-log /var/log/b.log json; policy x when http.host == \"h\" { reject }; default use p }\n"
+	"vserver three { listen [::]:82; protocol udp; default use p }\n";
 
 static struct sb written;
 static uint8_t keys[2][80];
@@ -92,14 +93,16 @@ START_TEST(what_is_written_is_read)
 	ck_assert_str_eq(m->error_log, "/var/log/with space.log");
 	ck_assert_str_eq(m->admin_socket, "/run/x/ctl.sock");
 	ck_assert_str_eq(addr_text(&m->admin_http, addr), "127.0.0.1:8404");
-	ck_assert_uint_eq(m->n_vservers, 2);
+	ck_assert_uint_eq(m->n_vservers, 3);
 	ck_assert_uint_eq(m->n_services, 2);
 	ck_assert_uint_eq(m->n_warnings, 5);
 	ck_assert_uint_eq(m->n_keys, 2);
 	ck_assert_mem_eq(m->keys[0], keys[0], 80);
 	ck_assert_mem_eq(m->keys[1], keys[1], 80);
 	ck_assert_uint_eq(m->n_logs, 2);
-	ck_assert_uint_eq(m->n_listens, 3);
+	ck_assert_uint_eq(m->n_listens, 4);
+	ck_assert(listen_named(m, "three/[::]:82")->udp);
+	ck_assert(!listen_named(m, "two/[::]:82")->udp);
 	l = listen_named(m, "one/[::1]:83");
 	ck_assert_int_eq(l->backlog, 77);
 	ck_assert_str_eq(l->congestion, "reno");
@@ -130,7 +133,7 @@ END_TEST
 
 static const char *const damaged[] = {
 	"object 99 x\n", "object 3 \n", "object x y\n", "listen nowhere 1 0 - x\n", "listen 1.2.3.4:5 70000 0 - x\n",
-	"listen 1.2.3.4:5 1 0 -\n", "key 00\n", "key zz\n", "workers many\n", "admin-http here\n", "nonsense\n",
+	"listen 1.2.3.4:5 1 0 -\n", "listen-udp 1.2.3.4 1 0 - x\n", "key 00\n", "key zz\n", "workers many\n", "admin-http here\n", "nonsense\n",
 };
 
 START_TEST(damage_is_refused)
