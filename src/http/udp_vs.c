@@ -2,9 +2,9 @@
 /*
  * udp_vs.c - see udp_vs.h
  *
- * A message of the hand-over is a row of records, each: struct udp_moved, then the full names of listener and
- * service, each ended by NUL. Record i owns descriptor i. Both ends are ours; another build's is refused
- * by the size of its records, which stands in front.
+ * A message of the hand-over is a row of records, each: struct udp_moved, then the full names of
+ * listener and service, each ended by NUL. Record i owns descriptor i. Both ends are ours;
+ * another build's is refused by the size of its records, which stands in front.
  */
 #include "config.h"
 
@@ -54,7 +54,8 @@ static struct udp_service *service_of(struct lb_service *s)
 
 /* Deciding --------------------------------------------------------------------------------- */
 
-static int route(struct lb_vserver *vs, const struct addr *client, const struct addr *local, struct lb_pool **pool)
+static int route(struct lb_vserver *vs, const struct addr *client, const struct addr *local,
+		 struct lb_pool **pool)
 {
 	struct http_facts h = { .client = *client, .local = *local, .udp = true, .lc = mod.w.lc };
 	struct pol_facts f;
@@ -68,7 +69,8 @@ static int route(struct lb_vserver *vs, const struct addr *client, const struct 
 
 static uint32_t idle_ms(const struct lb_vserver *vs, const struct lb_pool *p)
 {
-	uint64_t ms = p->tcp_idle_ms ? FL_MIN(vs->idle_timeout_ms, p->tcp_idle_ms) : vs->idle_timeout_ms;
+	uint64_t ms =
+		p->tcp_idle_ms ? FL_MIN(vs->idle_timeout_ms, p->tcp_idle_ms) : vs->idle_timeout_ms;
 
 	return (uint32_t)FL_MIN(FL_MAX(ms, (uint64_t)1), (uint64_t)UINT32_MAX);
 }
@@ -84,7 +86,9 @@ static int on_open(struct udp_listener *l, const struct addr *client, const stru
 {
 	struct lb_vserver *vs = l->owner;
 	const struct lb_service *not_that = avoid ? avoid->owner : NULL;
-	struct lb_pick_in in = { .client = addr_ip(client), .avoid = &not_that, .n_avoid = avoid != NULL,
+	struct lb_pick_in in = { .client = addr_ip(client),
+				 .avoid = &not_that,
+				 .n_avoid = avoid != NULL,
 				 .again = avoid != NULL };
 	struct lb_pool *pool;
 	struct lb_service *s;
@@ -114,7 +118,7 @@ static void on_adopt(struct udp_listener *l, struct udp_service *u)
 	struct lb_service *s = u->owner;
 
 	begin(l->owner);
-	stat_inc(s->stat, CTR_SERVICE_REQ_CUR);         /* its predecessor has counted it in the total */
+	stat_inc(s->stat, CTR_SERVICE_REQ_CUR); /* its predecessor has counted it in the total */
 }
 
 static void on_close(struct udp_listener *l, struct udp_service *u)
@@ -244,7 +248,7 @@ void udp_vs_services_changed(void)
 		for (unsigned k = 0; k < lc->pools[i].n_services; k++) {
 			struct lb_service *s = &lc->pools[i].services[k];
 
-			/* addresses of a name may be others now; it is rare enough to begin all anew */
+			/* a name may have other addresses now; rare enough to begin all anew */
 			if (s->udp && (s->host || !takes_traffic(s)))
 				udp_service_trim(s->udp);
 		}
@@ -324,7 +328,8 @@ static void put_head(struct sb *b)
 	sb_add(b, &size, sizeof(size));
 }
 
-bool udp_vs_give(int (*pass)(void *ctx, const void *text, size_t n, const int *fd, unsigned n_fd), void *ctx)
+bool udp_vs_give(int (*pass)(void *ctx, const void *text, size_t n, const int *fd, unsigned n_fd),
+		 void *ctx)
 {
 	static char text[TEXT_MAX_];
 	struct udp_flow *f[GIVE_MAX];
@@ -351,7 +356,9 @@ bool udp_vs_give(int (*pass)(void *ctx, const void *text, size_t n, const int *f
 		mod.given_to = at;
 		return true;
 	}
-	err = b.over ? FL_ELIMIT_ : n_fd ? pass(ctx, b.p, b.n, fd, n_fd) : pass(ctx, "", 0, NULL, 0);
+	err = b.over ? FL_ELIMIT_
+	      : n_fd ? pass(ctx, b.p, b.n, fd, n_fd)
+		     : pass(ctx, "", 0, NULL, 0);
 	mod.given |= err != 0 || !n;
 	for (unsigned i = 0; !err && i < n_fd; i++)
 		udp_flow_gone(f[i]);
@@ -372,13 +379,14 @@ static struct udp_listener *find_listener(struct str name)
 	for (unsigned i = 0; i < lc->n_listens; i++) {
 		char text[ADDR_TEXT_MAX];
 
-		if (lc->listens[i].udp && str_eq(str_c(addr_text(&lc->listens[i].addr, text)), addr))
+		if (lc->listens[i].udp &&
+		    str_eq(str_c(addr_text(&lc->listens[i].addr, text)), addr))
 			return &mod.l[i];
 	}
 	return NULL;
 }
 
-/* Is that still one of its addresses? A name may not be resolved yet in a young worker: then it is believed. */
+/* Is that still one of its addresses? One that has no address yet in a young worker is believed. */
 static bool has_address(const struct lb_service *s, const struct addr *to)
 {
 	struct ip ip = addr_ip(to);
@@ -395,7 +403,8 @@ static void take_one(const struct udp_moved *m, struct str listen, const char *s
 {
 	struct udp_listener *l = find_listener(listen);
 	struct lb_service *s = lb_service_find(mod.w.lc, service);
-	struct udp_service *u = s && takes_traffic(s) && has_address(s, &m->to) ? service_of(s) : NULL;
+	struct udp_service *u =
+		s && takes_traffic(s) && has_address(s, &m->to) ? service_of(s) : NULL;
 
 	if (!l || !l->priv || !u)
 		env_close(fd);          /* its next datagram is balanced anew */

@@ -2,15 +2,17 @@
 /*
  * udp_vs.h - udp vservers in a worker: rules, balancing and books for the flows of net/udp.h
  *
- * A flow is balanced once, when its first datagram comes: the rules of the vserver decide on addresses and
- * ports, the pool's method chooses, and the flow counts as one connection of the service until it ends
- * (net/udp.h says when). It is balanced anew by its next datagram when its service became DOWN or
- * MAINT, or the network said that it is unreachable; DRAIN leaves flows where they are.
+ * A flow is balanced once, when its first datagram comes: the rules of the vserver decide on
+ * addresses and ports, the pool's method chooses, and the flow counts as one connection of the
+ * service until it ends (net/udp.h says when). It is balanced anew by its next datagram when its
+ * service became DOWN or MAINT, or the network said that it is unreachable; DRAIN leaves flows
+ * where they are.
  *
- * Hand-over at a reload. The successor serves nothing until the predecessor's flows are there (or 300 ms
- * have passed): what clients send meanwhile waits in the sockets, which are the same. A flow goes over with its socket,
- * so the service sees no change and answers under way arrive. Not handed over: flows whose service or listener
- * the new configuration does not have (they are balanced anew), sockets at rest.
+ * Hand-over at a reload. The successor serves nothing until the predecessor's flows are there
+ * (or 300 ms have passed): what clients send meanwhile waits in the sockets, which are the same.
+ * A flow goes over with its socket, so the service sees no change and answers under way arrive.
+ * Not handed over: flows whose service or listener the new configuration does not have (they are
+ * balanced anew), sockets at rest.
  */
 #ifndef FL_HTTP_UDP_VS_H
 #define FL_HTTP_UDP_VS_H
@@ -34,7 +36,8 @@ void udp_vs_retire(bool (*is_gone)(void *ctx, const char *listen_name), void *ct
 void udp_vs_leave_gone(bool close_them);
 /* Passes flows on: `pass` takes some of them as text and descriptors (which stay ours), or fails for
  * ever. False: all that could go are gone. n_fd 0: these were all. */
-bool udp_vs_give(int (*pass)(void *ctx, const void *text, size_t n, const int *fd, unsigned n_fd), void *ctx);
+bool udp_vs_give(int (*pass)(void *ctx, const void *text, size_t n, const int *fd, unsigned n_fd),
+		 void *ctx);
 /* The other end: one such message; takes fds[0..n_fd), sets them to -1. */
 void udp_vs_take(const void *text, size_t n, int *fd, unsigned n_fd);
 /* Retired, and nobody waits for an answer that we would bring: no flow is open, or all had half a second. Closes

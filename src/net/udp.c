@@ -6,9 +6,10 @@
  *	to clients:  readable sockets -> their messages collect in one batch -> end of the turn: one call
  *	             per listener
  *
- * Listening sockets are level-triggered watches, as those of listener.c: what the budget leaves is found in
- * the next turn. Sockets to services are edge-triggered: they are read until fewer messages came than
- * there was room for; one with more than its budget goes on at the end of the turn.
+ * Listening sockets are level-triggered watches, as those of listener.c: what the budget leaves
+ * is found in the next turn. Sockets to services are edge-triggered: they are read until fewer
+ * messages came than there was room for; one with more than its budget goes on at the end of the
+ * turn.
  */
 #include "config.h"
 
@@ -21,7 +22,8 @@
 #include "base/err.h"
 
 #define ROUNDS   4u                /* batches of one socket in a turn */
-#define SOCK_BUF (4 << 20)         /* wanted for listening sockets: what waits during a hand-over, or behind a busy turn */
+/* Wanted for listening sockets: for what waits during a hand-over, or behind a busy turn. */
+#define SOCK_BUF (4 << 20)
 #define NO_MSG   UINT8_MAX
 
 struct served {
@@ -61,7 +63,7 @@ int udp_open(const struct addr *a, bool v6only)
 			 : env_setsockopt_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
 	set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
 	set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
-	env_setsockopt_int(fd, IPPROTO_UDP, UDP_GRO, 1);        /* Linux 5.0; without it datagrams come singly */
+	env_setsockopt_int(fd, IPPROTO_UDP, UDP_GRO, 1);        /* before Linux 5.0 they come singly */
 	if (!err)
 		err = env_bind(fd, &a->sa, addr_len(a));
 	if (err) {
@@ -88,7 +90,8 @@ static unsigned collect(struct udp_flow *f)
 
 	udp_out_reset(&m->out);
 	for (unsigned i = f->first; i != NO_MSG; i = m->next_msg[i]) {
-		(void)udp_out_add(&m->out, udp_in_data(&m->req, i), m->req.len[i], m->req.seg[i], !f->no_trains);
+		(void)udp_out_add(&m->out, udp_in_data(&m->req, i), m->req.len[i], m->req.seg[i],
+				  !f->no_trains);
 		n += m->req.count[i];
 	}
 	f->queued = false;
@@ -116,8 +119,8 @@ static void not_asked(struct udp_flow *f, uint32_t drops)
 		udp_flow_end(f, UDP_END_REST);
 }
 
-/* Everything of a flow that this batch had. An error of before is told at the next send: then the rest goes
- * to another service, but not for ever. */
+/* Everything of a flow that this batch had. An error of before is told at the next send: then the
+ * rest goes to another service, but not for ever. */
 static void send_flow(struct udp_flow *f)
 {
 	struct udp_mod *m = &udp_mod;
@@ -224,7 +227,8 @@ static int out_fd(const struct udp_listener *l)
 static void add_answer(struct udp_mod *m, unsigned i, const struct udp_answer *before)
 {
 	struct udp_answer *a = &m->answer[i];
-	bool join = before && !a->no_trains && addr_eq(&before->client, &a->client) && ip_eq(before->local, a->local);
+	bool join = before && !a->no_trains && addr_eq(&before->client, &a->client) &&
+		    ip_eq(before->local, a->local);
 
 	if (!udp_out_add(&m->out, udp_in_data(&m->ans, i), m->ans.len[i], m->ans.seg[i], join))
 		return;
@@ -299,8 +303,10 @@ static void take_answers(struct udp_up *up, unsigned n)
 		return;
 	}
 	for (unsigned i = m->n_ans; i < m->n_ans + n; i++)
-		m->answer[i] = (struct udp_answer){ .l = m->ans.count[i] ? f->l : NULL, .client = f->client,
-						    .local = f->local, .no_trains = f->no_trains };
+		m->answer[i] = (struct udp_answer){ .l = m->ans.count[i] ? f->l : NULL,
+						    .client = f->client,
+						    .local = f->local,
+						    .no_trains = f->no_trains };
 	m->n_ans += n;
 	engine_timer(m->e, &f->idle, f->idle_ms);
 	if (!f->responses)
@@ -320,7 +326,7 @@ static void failed(struct udp_up *up, int err)
 		up->flow->refused = true;
 }
 
-/* The socket is empty. Not before that is a flow over that has its answers: what else is in it was its own. */
+/* The socket is empty. Only then is a flow over that has its answers: what else was in it is its own. */
 static void is_empty(struct udp_up *up)
 {
 	if (up->e.fd >= 0 && !up->resting && up->flow->responses && !up->flow->owed)

@@ -2,17 +2,18 @@
 /*
  * udp.h - datagrams: listening sockets of all cores, flows, sockets to services
  *
- * A flow is what one client address and port sends to one listener, and what is answered. Each has a
- * connected socket of its own towards a service, so the service's answers find their flow by the port
- * that the kernel gave. The master makes the listening sockets (one per address and core, as in
- * listener.h); the kernel spreads clients over them by address and port, so a flow stays with its core.
- * Never is a socket connected on a listening address: it would slow down every datagram of the group
- * (FLOWDIST section 6).
+ * A flow is what one client address and port sends to one listener, and what is answered. Each
+ * has a connected socket of its own towards a service, so the service's answers find their flow
+ * by the port that the kernel gave. The master makes the listening sockets (one per address and
+ * core, as in listener.h); the kernel spreads clients over them by address and port, so a flow
+ * stays with its core. Never is a socket connected on a listening address: it would slow down
+ * every datagram of the group (FLOWDIST section 6).
  *
- * Up to 64 messages are read at a time, each one datagram or a train of equal ones (UDP_GRO), sorted by
- * flow, and sent with one call per flow, trains as trains (UDP_SEGMENT). Answers of all flows of a turn
- * collect and leave at its end, one call per listener. Nothing is allocated per datagram. What the
- * system does not take is dropped and counted: no queue is kept behind the kernel's.
+ * Up to 64 messages are read at a time, each one datagram or a train of equal ones (UDP_GRO),
+ * sorted by flow, and sent with one call per flow, trains as trains (UDP_SEGMENT). Answers of
+ * all flows of a turn collect and leave at its end, one call per listener. Nothing is allocated
+ * per datagram. What the system does not take is dropped and counted: no queue is kept behind
+ * the kernel's.
  *
  * Who is served where is not decided here: struct udp_host is asked once per flow. One per process;
  * worker only, but for udp_open (master).
@@ -21,18 +22,18 @@
  *	(nothing) ----------> OPEN -----------------------------------------> DORMANT
  *	                       |  ^------------------ datagram -----------------'  |
  *	                       |                                                   |
- *	                       `-- silence, service gone: closed, socket too       `-- another client takes the
- *	                                                                               socket, or it is too old
+ *	                       `-- silence, service gone: closed with its socket    `-- too old, or
+ *	                                                           another client takes the socket
  *
- * Sockets and late answers: an answer that comes to a socket goes to whoever has it then. So a socket
- * changes hands only when
+ * Sockets and late answers: an answer that comes to a socket goes to whoever has it then. So a
+ * socket changes hands only when
  *   - `responses` says how many answers one datagram has, and each datagram sent has had its answers,
  *     none more (a socket whose flow ended in any other way is closed);
  *   - it has been at rest for UDP_REST_MS since, and nothing came meanwhile: what comes to a resting socket is
  *     dropped, counted, and the socket closed. The longest at rest goes first.
- * The client that had it last may have it again at once: what is late is its own. What is left is a network
- * that repeats a datagram and holds the copy back for longer than that; the like can happen to any two
- * sockets that get the same port one after the other.
+ * The client that had it last may have it again at once: what is late is its own. What is left
+ * is a network that repeats a datagram and holds the copy back for longer than that; the like
+ * can happen to any two sockets that get the same port one after the other.
  */
 #ifndef FL_NET_UDP_H
 #define FL_NET_UDP_H
@@ -64,7 +65,7 @@ void udp_service_trim(struct udp_service *s);
 struct udp_listener {
 	struct addr      addr;
 	unsigned         n_fds;           /* cores */
-	int             *fds;             /* by core; -1: none. The owner's to close, after udp_stop */
+	int             *fds;             /* by core; -1: none. The owner closes them */
 	struct stat_row *stat, *vs_stat;  /* kinds LISTENER and VSERVER, may be NULL */
 	void            *owner;           /* vserver */
 	void            *priv;            /* udp.c's */
@@ -91,7 +92,7 @@ struct udp_host {
 	bool (*is_good)(const struct udp_service *s);
 };
 
-/* max_flows: open ones in this process; 0: as many as descriptors allow (three quarters of them). */
+/* max_flows: open ones in this process; 0: three quarters of the descriptors. */
 int  udp_init(struct engine *e, const struct udp_host *h, unsigned max_flows);
 void udp_fini(void);                      /* closes every flow; listeners must be stopped */
 
@@ -100,7 +101,7 @@ int  udp_start(struct udp_listener *l);
 void udp_serve(struct udp_listener *l, unsigned core, bool on);
 /* Nothing is read while held: a predecessor's flows are under way. */
 void udp_hold(bool on);
-/* Takes no more datagrams of clients; flows go on being answered, as long as the sockets are open. */
+/* Takes no more datagrams of clients; flows are answered as long as the sockets are open. */
 void udp_stop(struct udp_listener *l);
 /* Ends its flows and forgets it. */
 void udp_leave(struct udp_listener *l);
@@ -118,7 +119,7 @@ struct udp_moved {
 	uint16_t    responses;
 };
 struct udp_flow;
-/* Up to max open flows, beginning at *at (0 at first), which moves behind them. 0: there are no more. */
+/* Up to max open flows, beginning at *at (0 at first), which moves behind them. 0: no more. */
 unsigned udp_walk(size_t *at, struct udp_flow **out, unsigned max);
 struct udp_listener *udp_flow_listener(const struct udp_flow *f);
 struct udp_service  *udp_flow_service(const struct udp_flow *f);
@@ -126,7 +127,8 @@ int  udp_flow_fd(const struct udp_flow *f);
 void udp_flow_moved(const struct udp_flow *f, struct udp_moved *out);
 /* The other process has it: forgets it here without a word to anybody. */
 void udp_flow_gone(struct udp_flow *f);
-/* The other end: takes fd, also when it fails. A flow of the same client that began here meanwhile ends. */
+/* The other end: takes fd, also when it fails. A flow of that client that began here meanwhile
+ * ends. */
 int  udp_adopt(struct udp_listener *l, struct udp_service *s, const struct udp_moved *m, int fd);
 
 #endif

@@ -2,10 +2,11 @@
 /*
  * udp_batch.c - many datagrams per system call: reading with UDP_GRO, sending with UDP_SEGMENT
  *
- * Trains. The kernel may give several datagrams of equal size as one message, and takes such a message as
- * one. Datagrams that go the same way are coupled when all have one size; the last may be shorter, and ends
- * the train. A way that refuses trains (the size is above the path's MTU, or a device cannot sum them up) gets
- * them singly, and is remembered. ENGINE section 7: 1.8 times cheaper when trains come, no dearer when not.
+ * Trains. The kernel may give several datagrams of equal size as one message, and takes such a
+ * message as one. Datagrams that go the same way are coupled when all have one size; the last
+ * may be shorter, and ends the train. A way that refuses trains (the size is above the path's
+ * MTU, or a device cannot sum them up) gets them singly, and is remembered. ENGINE section 7:
+ * 1.8 times cheaper when trains come, no dearer when not.
  */
 #include "config.h"
 
@@ -30,9 +31,12 @@ int udp_in_init(struct udp_in *b, bool names)
 	for (unsigned i = 0; i < UDP_BATCH; i++) {
 		b->iov[i] = (struct iovec){ udp_in_data(b, i), UDP_BUF };
 		b->mm[i].msg_hdr = (struct msghdr){
-			.msg_name = names ? &b->from[i] : NULL, .msg_namelen = names ? sizeof(b->from[i]) : 0,
-			.msg_iov = &b->iov[i], .msg_iovlen = 1,
-			.msg_control = &b->ctl[i], .msg_controllen = sizeof(b->ctl[i]),
+			.msg_name = names ? &b->from[i] : NULL,
+			.msg_namelen = names ? sizeof(b->from[i]) : 0,
+			.msg_iov = &b->iov[i],
+			.msg_iovlen = 1,
+			.msg_control = &b->ctl[i],
+			.msg_controllen = sizeof(b->ctl[i]),
 		};
 	}
 	return 0;
@@ -161,7 +165,8 @@ void udp_out_from(struct udp_out *o, const struct ip *local)
 
 bool udp_is_unreachable(int err)
 {
-	return err == -ECONNREFUSED || err == -EHOSTUNREACH || err == -ENETUNREACH || err == -EHOSTDOWN;
+	return err == -ECONNREFUSED || err == -EHOSTUNREACH || err == -ENETUNREACH ||
+	       err == -EHOSTDOWN;
 }
 
 static bool train_refused(int err)
@@ -185,7 +190,8 @@ static void drop(struct udp_out *o, unsigned from, unsigned to, struct udp_sent 
 }
 
 /* The datagrams of a message one by one. None goes over the border of two pieces of memory. */
-static void send_singly(struct udp_out *o, int fd, unsigned k, size_t controllen, struct udp_sent *s)
+static void send_singly(struct udp_out *o, int fd, unsigned k, size_t controllen,
+			struct udp_sent *s)
 {
 	struct msghdr h = o->mm[k].msg_hdr;
 	const struct iovec *iov = h.msg_iov;
@@ -194,7 +200,8 @@ static void send_singly(struct udp_out *o, int fd, unsigned k, size_t controllen
 	h.msg_iovlen = 1;
 	h.msg_controllen = controllen;
 	for (size_t i = 0; i < n_iov; i++)
-		for (size_t at = 0; at < iov[i].iov_len || at == 0; at += o->seg[k] ? o->seg[k] : 1) {
+		for (size_t at = 0; at < iov[i].iov_len || at == 0;
+		     at += o->seg[k] ? o->seg[k] : 1) {
 			struct iovec one = { (char *)iov[i].iov_base + at,
 					     FL_MIN(iov[i].iov_len - at, (size_t)o->seg[k]) };
 
@@ -222,9 +229,10 @@ static bool failed(struct udp_out *o, int fd, bool connected, int err, struct ud
 	} else if (train_refused(err) && (o->count[k] > 1 || err == -EMSGSIZE)) {
 		size_t len = o->mm[k].msg_hdr.msg_controllen;
 
-		/* a single datagram meets EMSGSIZE when the path has just become narrower: once more */
+		/* a single one meets EMSGSIZE when the path has just become narrower: again */
 		s->no_trains |= o->count[k] > 1;
-		send_singly(o, fd, k, o->count[k] > 1 ? len - CMSG_SPACE(sizeof(uint16_t)) : len, s);
+		send_singly(o, fd, k, o->count[k] > 1 ? len - CMSG_SPACE(sizeof(uint16_t)) : len,
+			    s);
 	} else {
 		drop(o, k, k + 1, s);
 	}
@@ -242,7 +250,8 @@ bool udp_out_send(struct udp_out *o, int fd, bool connected, struct udp_sent *s)
 		int sent;
 
 		if (n == 1 && connected && o->count[first] == 1) {
-			ssize_t r = env_send(fd, o->iov[o->n_iov - 1].iov_base, o->iov[o->n_iov - 1].iov_len, 0);
+			ssize_t r = env_send(fd, o->iov[o->n_iov - 1].iov_base,
+					     o->iov[o->n_iov - 1].iov_len, 0);
 
 			sent = r < 0 ? (int)r : 1;
 		} else {

@@ -2,11 +2,12 @@
 /*
  * udp_flow.c - the flow table of a worker, and its sockets to services (see udp.h)
  *
- * The table has a bucket for each flow that there may be: its memory is reserved at the start and
- * used as it fills, so it never has to be made again while traffic waits. A flow takes 128 bytes, its socket
- * as much (and about 1 KiB in the kernel).
+ * The table has a bucket for each flow that there may be: its memory is reserved at the start
+ * and used as it fills, so it never has to be made again while traffic waits. A flow takes 128
+ * bytes, its socket as much (and about 1 KiB in the kernel).
  *
- * Idle time: each flow has a timer of the engine's wheel; traffic moves the deadline, which is a store.
+ * Idle time: each flow has a timer of the engine's wheel; traffic moves the deadline, which is a
+ * store.
  */
 #include "config.h"
 
@@ -74,7 +75,8 @@ static struct udp_flow **slot_of(uint32_t hash)
 	return &udp_mod.bucket[hash & (udp_mod.n_buckets - 1)];
 }
 
-static bool same_client(const struct udp_flow *f, const struct udp_listener *l, const struct addr *client)
+static bool same_client(const struct udp_flow *f, const struct udp_listener *l,
+			const struct addr *client)
 {
 	return f->l == l && memcmp(&f->client, client, addr_len(client)) == 0;
 }
@@ -382,7 +384,8 @@ static bool balance(struct udp_flow *f, const struct udp_service *avoid, unsigne
 		h->close(f->l, r.service);
 		avoid = r.service;
 	}
-	count_drops(f->l, udp_is_unreachable(err) ? CTR_VSERVER_NO_SERVICE : CTR_VSERVER_DROP_LIMIT, n);
+	count_drops(f->l, udp_is_unreachable(err) ? CTR_VSERVER_NO_SERVICE : CTR_VSERVER_DROP_LIMIT,
+		    n);
 	return false;
 }
 
@@ -410,7 +413,8 @@ static struct udp_flow *fail(struct udp_flow *f)
 	return NULL;
 }
 
-struct udp_flow *udp_flow_for(struct udp_listener *l, const struct addr *client, const struct ip *local, unsigned n)
+struct udp_flow *udp_flow_for(struct udp_listener *l, const struct addr *client,
+			      const struct ip *local, unsigned n)
 {
 	uint32_t hash = hash_of(l, client);
 	struct udp_flow *f = find(l, client, hash);
@@ -493,12 +497,9 @@ unsigned udp_walk(size_t *at, struct udp_flow **out, unsigned max)
 			if (!f->open)
 				continue;
 			if (n == max) {
-				/* not half of a bucket, unless it alone is too much: then what is left is lost */
-				if (before) {
-					return before;
-				}
-				++*at;
-				return n;
+				/* not half of a bucket; of one that alone is too much the rest is lost */
+				*at += !before;
+				return before ? before : n;
 			}
 			out[n++] = f;
 		}
@@ -545,7 +546,9 @@ void udp_flow_gone(struct udp_flow *f)
 
 int udp_adopt(struct udp_listener *l, struct udp_service *s, const struct udp_moved *m, int fd)
 {
-	struct udp_route r = { .service = s, .to = m->to, .idle_ms = m->idle_ms, .responses = m->responses };
+	struct udp_route r = {
+		.service = s, .to = m->to, .idle_ms = m->idle_ms, .responses = m->responses
+	};
 	uint32_t hash = hash_of(l, &m->client);
 	struct udp_flow *f = find(l, &m->client, hash);
 	struct udp_up *up;

@@ -14,9 +14,9 @@
 /* ---------- messages ---------- */
 #define UDP_BATCH      64u
 #define UDP_BUF        65536u                /* a train is at most 65,535 bytes with its head */
-/* Not a multiple of a page: the heads of the buffers would all fall into the same sets of the cache. */
+/* Not a multiple of a page: all heads of the buffers would fall into the same sets of the cache. */
 #define UDP_STRIDE     (UDP_BUF + 1088u)
-#define UDP_TRAIN_SEGS 64u                   /* of one UDP_SEGMENT message, what every kernel takes */
+#define UDP_TRAIN_SEGS 64u                   /* of one UDP_SEGMENT message in any kernel */
 #define UDP_TRAIN_MAX  65000u                /* bytes of one that we couple ourselves */
 
 union udp_control {
@@ -33,15 +33,19 @@ struct udp_in {
 	struct ip         local[UDP_BATCH];  /* family 0: not told */
 	union udp_control ctl[UDP_BATCH];
 	uint32_t          len[UDP_BATCH];
-	uint16_t          seg[UDP_BATCH];    /* size of a train's datagrams, the last may be shorter; 0: one datagram */
+	uint16_t          seg[UDP_BATCH];    /* size of a train's datagrams but the last; 0: just one */
 	uint16_t          count[UDP_BATCH];  /* datagrams; 0: cut off, useless */
 };
 /* names: it is also told who sent them, and (where the socket was opened for it) where to. */
 int  udp_in_init(struct udp_in *b, bool names);
 void udp_in_fini(struct udp_in *b);
-/* Reads messages into at .. at + n - 1. How many, or negated errno. Fewer than n: the socket was empty. */
+/* Reads messages into at .. at + n - 1. How many, or negated errno. Fewer than n: the socket is
+ * empty. */
 int  udp_in_read(struct udp_in *b, int fd, unsigned at, unsigned n);
-static inline unsigned char *udp_in_data(const struct udp_in *b, unsigned i) { return b->mem + (size_t)i * UDP_STRIDE; }
+static inline unsigned char *udp_in_data(const struct udp_in *b, unsigned i)
+{
+	return b->mem + (size_t)i * UDP_STRIDE;
+}
 
 /* Messages to send in one call. Their bytes stay where they are. */
 struct udp_out {
@@ -80,7 +84,7 @@ struct udp_up {                              /* a socket to a service */
 	uint64_t            since_ms;        /* resting since */
 	struct addr         to;
 	bool                resting;
-	bool                spoiled;         /* more came than was asked for: never to another client */
+	bool                spoiled;         /* more came than asked for: not for others */
 };
 struct udp_flow {
 	struct udp_flow     *next;           /* of its bucket */
@@ -133,7 +137,8 @@ static inline uint64_t udp_now_ms(void) { return engine_now_ms(udp_mod.e); }
 int  udp_table_init(unsigned max_flows);
 void udp_table_fini(void);
 /* The open flow of a client, perhaps a new one. NULL: dropped, and counted for n datagrams. */
-struct udp_flow *udp_flow_for(struct udp_listener *l, const struct addr *client, const struct ip *local, unsigned n);
+struct udp_flow *udp_flow_for(struct udp_listener *l, const struct addr *client,
+			      const struct ip *local, unsigned n);
 /* Balances it anew: its service is no longer good. False: it is gone; counted for n datagrams. */
 bool udp_flow_anew(struct udp_flow *f, const struct udp_service *avoid, unsigned n);
 enum udp_end {

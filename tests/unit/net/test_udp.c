@@ -32,7 +32,10 @@ static int on_open(struct udp_listener *ll, const struct addr *client, const str
 		return refuse_with;
 	if (avoid == &svc[i] || !good[i])
 		i = !i;
-	*out = (struct udp_route){ .service = &svc[i], .to = at[i], .idle_ms = idle_ms, .responses = (uint16_t)responses };
+	*out = (struct udp_route){ .service = &svc[i],
+				   .to = at[i],
+				   .idle_ms = idle_ms,
+				   .responses = (uint16_t)responses };
 	opened++;
 	return 0;
 }
@@ -136,7 +139,8 @@ static bool came(int fd)
 }
 static void answer(unsigned i, const char *z)
 {
-	ck_assert_int_eq(sendto(origin[i], z, strlen(z), 0, &from.sa, sizeof(from.in)), (ssize_t)strlen(z));
+	ck_assert_int_eq(sendto(origin[i], z, strlen(z), 0, &from.sa, sizeof(from.in)),
+			 (ssize_t)strlen(z));
 }
 /* One question and its answer. */
 static void ask(int c, unsigned i, const char *z)
@@ -252,7 +256,7 @@ START_TEST(test_unreachable)
 }
 END_TEST
 
-/* The error is there before the loop has told of it: what was to be sent goes to the other service. */
+/* The error is there before the loop has told of it: what was to be sent goes elsewhere. */
 START_TEST(test_unreachable_when_sending)
 {
 	struct udp_flow *f;
@@ -476,15 +480,31 @@ START_TEST(test_couples)
 	} cases[] = {
 		{ "alone", 1, { { 100, 0, false } }, 1, { 1 } },
 		{ "equal", 3, { { 100, 0, true }, { 100, 0, true }, { 100, 0, true } }, 1, { 3 } },
-		{ "shorter ends it", 3, { { 100, 0, true }, { 99, 0, true }, { 100, 0, true } }, 2, { 2, 1 } },
+		{ "shorter ends it",
+		  3,
+		  { { 100, 0, true }, { 99, 0, true }, { 100, 0, true } },
+		  2,
+		  { 2, 1 } },
 		{ "longer begins anew", 2, { { 100, 0, true }, { 101, 0, true } }, 2, { 1, 1 } },
-		{ "empty is alone", 3, { { 0, 0, true }, { 0, 0, true }, { 5, 0, true } }, 3, { 1, 1, 1 } },
+		{ "empty is alone",
+		  3,
+		  { { 0, 0, true }, { 0, 0, true }, { 5, 0, true } },
+		  3,
+		  { 1, 1, 1 } },
 		{ "empty after some", 2, { { 5, 0, true }, { 0, 0, true } }, 2, { 1, 1 } },
 		{ "another way", 2, { { 100, 0, true }, { 100, 0, false } }, 2, { 1, 1 } },
 		{ "trains", 2, { { 1000, 100, true }, { 500, 100, true } }, 1, { 15 } },
-		{ "train with a short end", 2, { { 950, 100, true }, { 100, 0, true } }, 2, { 10, 1 } },
+		{ "train with a short end",
+		  2,
+		  { { 950, 100, true }, { 100, 0, true } },
+		  2,
+		  { 10, 1 } },
 		{ "single, then train", 2, { { 100, 0, true }, { 250, 100, true } }, 1, { 4 } },
-		{ "single, then another train", 2, { { 90, 0, true }, { 250, 100, true } }, 2, { 1, 3 } },
+		{ "single, then another train",
+		  2,
+		  { { 90, 0, true }, { 250, 100, true } },
+		  2,
+		  { 1, 3 } },
 		{ "too many", 2, { { 6000, 100, true }, { 500, 100, true } }, 2, { 60, 5 } },
 		{ "too long", 2, { { 60000, 6000, true }, { 6000, 0, true } }, 2, { 10, 1 } },
 	};
@@ -494,11 +514,12 @@ START_TEST(test_couples)
 	for (size_t k = 0; k < FL_ARRAY_LEN(cases); k++) {
 		udp_out_reset(&o);
 		for (unsigned i = 0; i < cases[k].n; i++)
-			(void)udp_out_add(&o, bytes, cases[k].in[i].len, cases[k].in[i].seg, cases[k].in[i].join);
+			(void)udp_out_add(&o, bytes, cases[k].in[i].len, cases[k].in[i].seg,
+					  cases[k].in[i].join);
 		ck_assert_msg(o.n == cases[k].messages, "%s: %u messages", cases[k].name, o.n);
 		for (unsigned i = 0; i < o.n; i++)
-			ck_assert_msg(o.count[i] == cases[k].count[i], "%s: %u in message %u", cases[k].name,
-				      o.count[i], i);
+			ck_assert_msg(o.count[i] == cases[k].count[i], "%s: %u in message %u",
+				      cases[k].name, o.count[i], i);
 	}
 }
 END_TEST
@@ -552,7 +573,8 @@ START_TEST(test_system_takes_no_more)
 	ck_assert_int_eq(connect(fd, &a.sa, sizeof(a.in)), 0);
 	udp_out_reset(&o);
 	for (unsigned i = 0; i < 3; i++)
-		(void)udp_out_add(&o, bytes, 65535, 0, false);   /* longer than a datagram can be: EMSGSIZE */
+		(void)udp_out_add(&o, bytes, 65535, 0,
+				  false); /* longer than a datagram can be: EMSGSIZE */
 	(void)udp_out_add(&o, bytes, 10, 0, false);
 	ck_assert(udp_out_send(&o, fd, true, &s));
 	ck_assert_uint_eq(s.drops, 3);
@@ -772,7 +794,8 @@ static void start_3(void)
 int main(void)
 {
 	Suite *s = suite_create("udp");
-	TCase *t = tcase_create("flows"), *few = tcase_create("limit"), *b = tcase_create("batches");
+	TCase *t = tcase_create("flows"), *few = tcase_create("limit"),
+	      *b = tcase_create("batches");
 	SRunner *r;
 	int failed;
 
