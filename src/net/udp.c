@@ -298,7 +298,7 @@ static void take_answers(struct udp_up *up, unsigned n)
 	stat_add(up->svc->stat, CTR_SERVICE_DGRAMS_OUT, datagrams);
 	stat_add(up->svc->stat, CTR_SERVICE_BYTES_OUT, bytes);
 	if (up->resting) {
-		stat_add(up->svc->stat, CTR_SERVICE_STRAYS, datagrams);
+		udp_service_strayed(up->svc, datagrams);
 		udp_up_close(up);
 		return;
 	}
@@ -311,7 +311,10 @@ static void take_answers(struct udp_up *up, unsigned n)
 	engine_timer(m->e, &f->idle, f->idle_ms);
 	if (!f->responses)
 		return;
-	up->spoiled |= datagrams > f->owed;
+	if (datagrams > f->owed) {               /* still its own: one of them may be late */
+		up->spoiled = true;
+		udp_service_strayed(up->svc, datagrams - f->owed);
+	}
 	udp_flow_set_owed(f, f->owed - FL_MIN(datagrams, f->owed));
 }
 

@@ -27,10 +27,12 @@
  *
  * Sockets and late answers: an answer that comes to a socket goes to whoever has it then. So a
  * socket changes hands only when
- *   - `responses` says how many answers one datagram has, and each datagram sent has had its answers,
- *     none more (a socket whose flow ended in any other way is closed);
- *   - it has been at rest for UDP_REST_MS since, and nothing came meanwhile: what comes to a resting socket is
- *     dropped, counted, and the socket closed. The longest at rest goes first.
+ *   - `responses` says how many answers one datagram has, and each datagram sent has had its
+ *     answers, none more (a socket whose flow ended in any other way is closed);
+ *   - it has been at rest for UDP_REST_MS since, and nothing came meanwhile: what comes to a resting
+ *     socket is dropped, counted, and the socket closed. The longest at rest goes first;
+ *   - the service has not sent anything that nobody waited for in the last UDP_MISTRUST_MS: who repeats
+ *     himself, or counts otherwise than `responses`, may do so late, too.
  * The client that had it last may have it again at once: what is late is its own. What is left
  * is a network that repeats a datagram and holds the copy back for longer than that; the like
  * can happen to any two sockets that get the same port one after the other.
@@ -43,7 +45,8 @@
 #include "net/engine.h"
 #include "stat/stat.h"
 
-#define UDP_REST_MS 100u
+#define UDP_REST_MS     250u
+#define UDP_MISTRUST_MS 600000u
 
 /* Master: a reuseport socket bound to a, non-blocking, close-on-exec. Negated errno. */
 int udp_open(const struct addr *a, bool v6only);
@@ -55,6 +58,7 @@ struct udp_service {
 	unsigned         rest_max;        /* resting sockets kept */
 	uint64_t         rest_age_ms;     /* and for how long */
 	unsigned         n_resting;
+	uint64_t         mistrust_ms;     /* until then its sockets do not change hands */
 	struct list      resting;         /* oldest first */
 	struct list      link;            /* services with resting sockets; udp_service_init */
 };

@@ -203,6 +203,12 @@ static bool rest(struct udp_up *up)
 	return true;
 }
 
+void udp_service_strayed(struct udp_service *s, uint32_t datagrams)
+{
+	stat_add(s->stat, CTR_SERVICE_STRAYS, datagrams);
+	s->mistrust_ms = udp_now_ms() + UDP_MISTRUST_MS;
+}
+
 /* Nothing came to it that the loop has not told of yet. */
 static bool is_silent(const struct udp_up *up)
 {
@@ -210,14 +216,14 @@ static bool is_silent(const struct udp_up *up)
 	ssize_t n = env_recv(up->e.fd, &c, sizeof(c), MSG_TRUNC);
 
 	if (n >= 0)
-		stat_inc(up->svc->stat, CTR_SERVICE_STRAYS);
+		udp_service_strayed(up->svc, 1);
 	return n == -EAGAIN;
 }
 
 /* The one that rested longest, of another client or of nobody; NULL: none may be had yet. */
 static struct udp_up *take_resting(struct udp_service *s, const struct addr *to)
 {
-	while (s->n_resting) {
+	while (s->n_resting && udp_now_ms() >= s->mistrust_ms) {
 		struct udp_up *up = LIST_ENTRY(s->resting.next, struct udp_up, link);
 
 		if (udp_now_ms() - up->since_ms < UDP_REST_MS)

@@ -150,6 +150,8 @@ void udp_flow_set_owed(struct udp_flow *f, uint32_t owed);
 /* All flows of a listener, or (NULL) of everybody. */
 void udp_flows_end(const struct udp_listener *l);
 void udp_up_close(struct udp_up *up);        /* resting, or its flow ends */
+/* The service sent what nobody waits for. */
+void udp_service_strayed(struct udp_service *s, uint32_t datagrams);
 /* udp.c: the socket has something to read, or an error. */
 void udp_up_readable(struct engine_fd *e, unsigned events);
 

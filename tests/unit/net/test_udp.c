@@ -350,6 +350,37 @@ START_TEST(test_stray_closes_a_resting_socket)
 }
 END_TEST
 
+/* Who sent a stray once may do it again, and later than a rest takes. */
+START_TEST(test_mistrust)
+{
+	int c[3] = { client(), client(), client() };
+	struct addr socket_of_1;
+
+	responses = 1;
+	ask(c[0], 0, "0");
+	peer_send(c[1], "q");
+	RUN(came(origin[0]));
+	answer(0, "a");
+	socket_of_1 = from;
+	RUN(came(c[1]));
+	ck_assert_uint_eq(svc[0].n_resting, 2);
+	from = socket_of_1;
+	answer(0, "again");
+	RUN(svc[0].n_resting == 1);
+	let_rest();
+	ask(c[2], 0, "2");
+	ck_assert_uint_eq(udp_mod.ups.live, 2);
+	ask(c[0], 0, "3");                       /* its own it may have */
+	ck_assert_uint_eq(udp_mod.ups.live, 2);
+	svc[0].mistrust_ms = 0;
+	let_rest();
+	ask(c[1], 0, "4");
+	ck_assert_uint_eq(udp_mod.ups.live, 2);
+	for (unsigned i = 0; i < 3; i++)
+		close(c[i]);
+}
+END_TEST
+
 /* It came, but the loop has not seen it when the next client wants the socket. */
 START_TEST(test_stray_is_looked_for)
 {
@@ -809,6 +840,7 @@ int main(void)
 	tcase_add_test(t, test_own_socket_again);
 	tcase_add_test(t, test_socket_changes_hands_after_a_rest);
 	tcase_add_test(t, test_stray_closes_a_resting_socket);
+	tcase_add_test(t, test_mistrust);
 	tcase_add_test(t, test_stray_is_looked_for);
 	tcase_add_test(t, test_an_answer_too_many);
 	tcase_add_test(t, test_answers_that_never_come);
