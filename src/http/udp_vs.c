@@ -115,10 +115,8 @@ static int on_open(struct udp_listener *l, const struct addr *client, const stru
 
 static void on_adopt(struct udp_listener *l, struct udp_service *u)
 {
-	struct lb_service *s = u->owner;
-
 	begin(l->owner);
-	stat_inc(s->stat, CTR_SERVICE_REQ_CUR); /* its predecessor has counted it in the total */
+	lb_resume(u->owner);
 }
 
 static void on_close(struct udp_listener *l, struct udp_service *u)

@@ -254,5 +254,7 @@ uint64_t lb_service_now(const struct lb_config *lc, const struct lb_service *s, 
 /* A request (or L4 connection) begins and ends on a service: keeps REQ_CUR, REQ_TOT. */
 void lb_begin(struct lb_service *s);
 void lb_end(struct lb_service *s);
+/* As lb_begin() for what another process began and counted in REQ_TOT. */
+void lb_resume(struct lb_service *s);
 
 #endif

@@ -149,12 +149,17 @@ uint64_t lb_service_now(const struct lb_config *lc, const struct lb_service *s, 
 	return lc->seg && s->row != STAT_NO_ROW ? stat_total(lc->seg, s->row, ctr) : 0;
 }
 
-void lb_begin(struct lb_service *s)
+void lb_resume(struct lb_service *s)
 {
 	stat_inc(s->stat, CTR_SERVICE_REQ_CUR);
-	stat_inc(s->stat, CTR_SERVICE_REQ_TOT);
 	if (s->pool->index)
 		lb_index_moved(s, 1);
+}
+
+void lb_begin(struct lb_service *s)
+{
+	stat_inc(s->stat, CTR_SERVICE_REQ_TOT);
+	lb_resume(s);
 }
 
 void lb_end(struct lb_service *s)

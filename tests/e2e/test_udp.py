@@ -377,6 +377,24 @@ def test_a_reload_with_many_flows(fairlead, server, client):
     f.wait_stat("vserver", "u", lambda r: r["connections"] == 900)
 
 
+def test_a_reload_and_a_large_pool(fairlead, server, client):
+    """Pools of many services choose by an index of their own, which must know the flows that came over."""
+    port = udp.udp_port()
+    text = udp.conf(port, *[server().addr] * 40)
+    f = fairlead(text)
+    clients = [client(port) for _ in range(40)]
+    for c in clients:
+        c.ask()
+    f.reload(text + "# more\n")
+    fl.wait_for("the flows are there", lambda: f.stat("vserver", "u")["connections"] == 40 and not f.cores("draining"))
+    clients += [client(port) for _ in range(40)]
+    for c in clients:
+        c.ask()
+    fl.wait_for("all are counted", lambda: sum(r["requests_active"] for r in f.json("stat", "service", "--all")) == 80)
+    active = sorted(r["requests_active"] for r in f.json("stat", "service", "--all"))
+    assert active == [2] * 40, active
+
+
 def test_a_reload_that_takes_things_away(fairlead, server, client):
     port, other = udp.udp_port(), udp.udp_port()
     servers = {s.name: s for s in (server("a1"), server("a2"))}
@@ -661,7 +679,7 @@ def test_what_does_not_fit_is_refused(tmp_path, line):
     assert WRONG[line] in check(tmp_path, udp.conf(5300, "127.0.0.1:9", vs=line))
 
 
-@pytest.mark.parametrize("option", ["backlog 10", "congestion bbr", "tls { cert /x.pem }"])
+@pytest.mark.parametrize("option", ["backlog 10", "distribute cpu", "congestion bbr", "tls { cert /x.pem }"])
 def test_options_of_listen_that_do_not_fit(tmp_path, option):
     text = check(tmp_path, udp.conf(5300, "127.0.0.1:9", listen="127.0.0.1:5300 " + option))
     assert "protocol udp" in text and option.split()[0] in text
