@@ -10,7 +10,7 @@ check_PROGRAMS += \
 	tests/unit/net/test_steer \
 	tests/unit/net/test_tls \
 	tests/unit/net/test_tls_certs \
-	tests/unit/net/test_tls_mem
+	tests/unit/net/test_tls_mem \
 	tests/unit/net/test_udp
 
 tests_unit_net_test_conn_SOURCES = tests/unit/net/test_conn.c tests/unit/net/net_unit.h
