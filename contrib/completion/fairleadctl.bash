@@ -35,7 +35,7 @@ _fairleadctl() {
 		return
 	fi
 	case $verb in
-	show) kinds="vserver pool service monitor listener policy core process owner config stat info" ;;
+	show) kinds="vserver pool service monitor listener policy core process owner config errors stat info" ;;
 	stat) kinds="vserver pool service listener policy core" ;;
 	explain) kinds="request" ;;
 	enable) kinds="service" ;;
@@ -60,6 +60,7 @@ _fairleadctl() {
 	"show process") options="--json" ;;
 	"show owner") options="--json" ;;
 	"show config") options="--defaults --origin --json" ;;
+	"show errors") options="--all --json" ;;
 	"show stat") options="--json" ;;
 	"show info") options="--json" ;;
 	"stat vserver") options="--all --json" ;;

@@ -133,11 +133,6 @@ void cmd_render(struct cmd *c, int code, struct sb *to)
 	sb_ch(to, '\n');
 }
 
-const char *kind_word(enum tbl_kind kind)
-{
-	return kind == KIND_PROC ? "core" : tbl_kind_name(kind);
-}
-
 bool view_next_row(const struct admin_view *v, enum tbl_kind kind, uint32_t *row, struct str *name)
 {
 	uint32_t max = stat_obj_max(v->seg);
@@ -172,7 +167,7 @@ int cmd_no_such(struct cmd *c, enum tbl_kind kind, struct str name)
 			g.best = str_n(copy, have.n);
 		}
 	}
-	sb_fmt(&c->out, "no %s named \"", kind_word(kind));
+	sb_fmt(&c->out, "no %s named \"", tbl_kind_name(kind));
 	sb_escape(&c->out, name, 100);
 	sb_ch(&c->out, '"');
 	guess_say(&g, &c->out);

@@ -11,6 +11,8 @@
 
 #include <inttypes.h>
 
+#include "stat/reason.h"
+
 uint64_t view_sum(const struct admin_view *v, enum tbl_kind kind, unsigned ctr)
 {
 	uint64_t sum = 0;
@@ -45,7 +47,7 @@ static int stat_one(struct cmd *c, enum tbl_kind kind, uint32_t row, struct str 
 		grid_text(&g, r->text);
 	}
 	if (!c->call.json)
-		sb_fmt(&c->out, "%s " STR_FMT "\n", kind_word(kind), STR_ARG(name));
+		sb_fmt(&c->out, "%s " STR_FMT "\n", tbl_kind_name(kind), STR_ARG(name));
 	return cmd_grid(c, &g, 0);
 }
 
@@ -95,6 +97,37 @@ int verb_STAT_SERVICE(struct cmd *c) { return stat_kind(c, KIND_SERVICE); }
 int verb_STAT_LISTENER(struct cmd *c) { return stat_kind(c, KIND_LISTENER); }
 int verb_STAT_POLICY(struct cmd *c) { return stat_kind(c, KIND_POLICY); }
 int verb_STAT_CORE(struct cmd *c) { return stat_kind(c, KIND_PROC); }
+
+/* ---------- reasons ---------- */
+
+int verb_SHOW_ERRORS(struct cmd *c)
+{
+	bool all = verb_flag(&c->call, "--all");
+	struct grid g;
+
+	grid_init(&g);
+	grid_col(&g, "of", GRID_TEXT);
+	grid_col(&g, "reason", GRID_TEXT);
+	grid_col(&g, "count", GRID_NUM);
+	grid_col(&g, "text", GRID_TEXT);
+	for (unsigned of = 0; of < REFUSED__COUNT; of++) {
+		unsigned first, n;
+
+		tbl_kind_range(tbl_refusals[of].kind, &first, &n);
+		for (unsigned i = 0; i < n; i++) {
+			const struct tbl_ctr_row *r = &tbl_ctrs[first + i];
+			uint64_t v = stat_reason_total(c->v->seg, (enum tbl_refusals)of, r->idx);
+
+			if (!v && !all)
+				continue;
+			grid_text(&g, tbl_refusals[of].name);
+			grid_text(&g, r->metric);
+			grid_u64(&g, v);
+			grid_text(&g, r->text);
+		}
+	}
+	return cmd_grid(c, &g, 0);
+}
 
 /* ---------- processes ---------- */
 

@@ -83,8 +83,6 @@ int cmd_no_such(struct cmd *c, enum tbl_kind kind, struct str name);
 /* Rows of a kind used by the newest generation, in row order; false at the end. *row starts at
  * 0. */
 bool view_next_row(const struct admin_view *v, enum tbl_kind kind, uint32_t *row, struct str *name);
-/* "vserver", "core" for KIND_PROC. */
-const char *kind_word(enum tbl_kind kind);
 /* "show config" and so on answer this until the first configuration came. */
 bool cmd_needs_config(struct cmd *c);
 

@@ -14,6 +14,7 @@
 #include <inttypes.h>
 
 #include "base/env.h"
+#include "stat/reason.h"
 
 struct writer {
 	const struct admin_view *v;
@@ -81,15 +82,15 @@ static void object_labels(struct writer *w, enum tbl_kind kind, struct str name)
 		label(w, "listener", parts ? rest : name, ',');
 		break;
 	default:
-		label(w, kind_word(kind), name, '{');
+		label(w, tbl_kind_name(kind), name, '{');
 	}
 	sb_ch(w->out, '}');
 }
 
-static void sample_name(struct writer *w, const struct tbl_ctr_row *r, bool with_total)
+static void sample_name(struct writer *w, const struct tbl_ctr_row *r)
 {
-	sb_fmt(w->out, "fairlead_%s_%s%s", kind_word(r->kind), r->metric,
-	       with_total && r->fold == FOLD_SUM ? "_total" : "");
+	tbl_ctr_family(r, w->out);
+	sb_c(w->out, r->fold == FOLD_SUM ? "_total" : "");
 }
 
 /* Samples of one family stand together, so rows are read once and kept. */
@@ -117,7 +118,7 @@ static void kind_counters(struct writer *w, enum tbl_kind kind)
 		struct sb b;
 
 		sb_init(&b, family_name, sizeof(family_name));
-		sb_fmt(&b, "fairlead_%s_%s", kind_word(kind), r->metric);
+		tbl_ctr_family(r, &b);
 		family(w, family_name, r->fold == FOLD_SUM ? "counter" : "gauge", r->text);
 		for (unsigned k = 0; k < n_rows; k++) {
 			enum tbl_kind same;
@@ -126,12 +127,33 @@ static void kind_counters(struct writer *w, enum tbl_kind kind)
 			if (!stat_obj_get(w->v->seg, rows[k], &same, &name, &current) ||
 			    same != kind)
 				continue;
-			sample_name(w, r, true);
+			sample_name(w, r);
 			object_labels(w, kind, name);
 			sb_fmt(w->out, " %" PRIu64 "\n", stat_total(w->v->seg, rows[k], r->idx));
 		}
 	}
 	env_free(rows);
+}
+
+/* One family for all reasons: who adds them up sees what was refused. */
+static void refusals(struct writer *w)
+{
+	family(w, "fairlead_refusals", "counter",
+	       "What was refused or ended by us, by the reason code that the logs give");
+	for (unsigned of = 0; of < REFUSED__COUNT; of++) {
+		unsigned first, n;
+
+		tbl_kind_range(tbl_refusals[of].kind, &first, &n);
+		for (unsigned i = 0; i < n; i++) {
+			const struct tbl_ctr_row *r = &tbl_ctrs[first + i];
+
+			sample_name(w, r);
+			label(w, "of", str_c(tbl_refusals[of].name), '{');
+			label(w, "reason", str_c(r->metric), ',');
+			sb_fmt(w->out, "} %" PRIu64 "\n",
+			       stat_reason_total(w->v->seg, (enum tbl_refusals)of, r->idx));
+		}
+	}
 }
 
 /* One sample for each state, 1 for the one that holds. */
@@ -252,7 +274,9 @@ void metrics_print(const struct admin_view *v, bool openmetrics, struct sb *out)
 
 	appliance(&w);
 	for (enum tbl_kind k = KIND_PROC; k < KIND__COUNT; k++)
-		kind_counters(&w, k);
+		if (!tbl_kind_is_reasons(k))
+			kind_counters(&w, k);
+	refusals(&w);
 	service_states(&w);
 	probe_latency(&w);
 	process(&w);

@@ -22,6 +22,7 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "stat/reason.h"
 
 #define LOAD_MS   60000
 #define START_MS  10000
@@ -215,6 +216,8 @@ static int assign_rows(struct generation *g)
 		snprintf(core, sizeof(core), "%u", i);
 		err = stat_obj_assign(seg, KIND_PROC, str_c(core), g->num, &row);
 	}
+	if (!err)
+		err = stat_reasons_assign(seg, g->num);
 	for (unsigned i = 0; !err && i < g->man->n_objects; i++)
 		err = stat_obj_assign(seg, g->man->objects[i].kind, str_c(g->man->objects[i].name), g->num, &row);
 	return err;

@@ -18,6 +18,7 @@
 #include "net/tls.h"
 #include "net/tls_mem.h"
 #include "proc/tickets.h"
+#include "stat/reason.h"
 
 #define LOG_KICK_MS    50
 #define CONTROL_KICK_MS 20
@@ -288,6 +289,7 @@ static int attach(struct worker *w)
 	snprintf(name, sizeof(name), "%u", w->start->core);
 	row = stat_obj_find(w->seg, KIND_PROC, str_c(name));
 	w->proc = stat_row_get(w->seg, KIND_PROC, row);
+	stat_reasons_attach(w->seg);
 	lb_attach(w->lc, w->seg, true);
 	buf_set_limit(w->lc->buffer_memory);
 	w->http = (struct http_worker){

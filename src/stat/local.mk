@@ -6,6 +6,7 @@ libfairlead_a_SOURCES += \
 	src/stat/health.c \
 	src/stat/latch.c src/stat/latch.h \
 	src/stat/object.c \
+	src/stat/reason.c src/stat/reason.h \
 	src/stat/ring.c \
 	src/stat/segment.c src/stat/segment.h \
 	src/stat/stat.h \

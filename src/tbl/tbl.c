@@ -79,9 +79,19 @@ const struct tbl_state_row tbl_states[] = {
 const unsigned tbl_n_states = FL_ARRAY_LEN(tbl_states);
 
 static const char *const kind_names[KIND__COUNT] = {
-	[KIND_NONE] = "none",       [KIND_PROC] = "proc", [KIND_LISTENER] = "listener",
+	[KIND_NONE] = "none",       [KIND_PROC] = "core", [KIND_LISTENER] = "listener",
 	[KIND_VSERVER] = "vserver", [KIND_POOL] = "pool", [KIND_SERVICE] = "service",
-	[KIND_POLICY] = "policy",
+	[KIND_POLICY] = "policy",   [KIND_MESSAGE] = "message",
+	[KIND_EXCHANGE] = "exchange", [KIND_TLS] = "tls",
+};
+
+const struct tbl_refusals_row tbl_refusals[REFUSED__COUNT] = {
+	[REFUSED_REQUEST] = { "request", KIND_MESSAGE, "malformed requests of clients" },
+	[REFUSED_RESPONSE] = { "response", KIND_MESSAGE, "malformed responses of services" },
+	[REFUSED_EXCHANGE] = { "exchange", KIND_EXCHANGE,
+			       "exchanges that did not end as their service meant it" },
+	[REFUSED_TLS_CLIENT] = { "tls-client", KIND_TLS, "TLS with clients" },
+	[REFUSED_TLS_SERVICE] = { "tls-service", KIND_TLS, "TLS with services, probes too" },
 };
 
 static const struct ctx_name {
@@ -122,6 +132,26 @@ const char *tbl_fold_name(enum tbl_fold f)
 
 	ASSERT((unsigned)f < FL_ARRAY_LEN(names));
 	return names[f];
+}
+
+void tbl_ctr_family(const struct tbl_ctr_row *r, struct sb *out)
+{
+	if (tbl_kind_is_reasons(r->kind))
+		sb_c(out, "fairlead_refusals");
+	else
+		sb_fmt(out, "fairlead_%s_%s", tbl_kind_name(r->kind), r->metric);
+}
+
+const char *tbl_tls_code(unsigned why)
+{
+	ASSERT(why < CTR__ALL_COUNT - CTR__FIRST_TLS);
+	return tbl_ctrs[CTR__FIRST_TLS + why].metric;
+}
+
+const char *tbl_tls_text(unsigned why)
+{
+	ASSERT(why < CTR__ALL_COUNT - CTR__FIRST_TLS);
+	return tbl_ctrs[CTR__FIRST_TLS + why].text;
 }
 
 const char *tbl_state_name(const char *set, int value)
@@ -173,9 +203,13 @@ static void dump_counters(struct sb *out)
 	for (unsigned i = 0; i < CTR__ALL_COUNT; i++) {
 		const struct tbl_ctr_row *r = &tbl_ctrs[i];
 
-		sb_fmt(out, "%s\t%u\t%s\t%s\t%s\tfairlead_%s_%s%s\t%s\n", tbl_kind_name(r->kind),
-		       r->idx, r->id, tbl_fold_name(r->fold), r->unit, tbl_kind_name(r->kind),
-		       r->metric, r->fold == FOLD_SUM ? "_total" : "", r->text);
+		sb_fmt(out, "%s\t%u\t%s\t%s\t%s\t", tbl_kind_name(r->kind), r->idx, r->id,
+		       tbl_fold_name(r->fold), r->unit);
+		tbl_ctr_family(r, out);
+		sb_c(out, r->fold == FOLD_SUM ? "_total" : "");
+		if (tbl_kind_is_reasons(r->kind))
+			sb_fmt(out, "{reason=\"%s\"}", r->metric);
+		sb_fmt(out, "\t%s\n", r->text);
 	}
 }
 

@@ -50,7 +50,8 @@ extern const struct tbl_dir_row tbl_dirs[D__COUNT];     /* by id; [0] is empty *
 const char *tbl_ctx_name(enum tbl_ctx ctx);     /* "vserver", "listen tls", ... for messages */
 
 /* --- counters --- */
-enum tbl_kind { KIND_NONE, KIND_PROC, KIND_LISTENER, KIND_VSERVER, KIND_POOL, KIND_SERVICE, KIND_POLICY, KIND__COUNT };
+enum tbl_kind { KIND_NONE, KIND_PROC, KIND_LISTENER, KIND_VSERVER, KIND_POOL, KIND_SERVICE, KIND_POLICY,
+		KIND_MESSAGE, KIND_EXCHANGE, KIND_TLS, KIND__COUNT };
 enum tbl_fold { FOLD_SUM, FOLD_LEVEL, FOLD_MAX, FOLD_MIN };
 #define TBL_CTR_MAX 62
 /* CTR_VSERVER_CONN_CUR etc.: index within its kind (0..61), assigned by tbl.c's position tables. */
@@ -67,6 +68,9 @@ enum {
 #define CTR__FIRST_POOL     CTR__ALL_POOL_REQ_TOT
 #define CTR__FIRST_SERVICE  CTR__ALL_SERVICE_CONN_CUR
 #define CTR__FIRST_POLICY   CTR__ALL_POLICY_HITS
+#define CTR__FIRST_MESSAGE  CTR__ALL_MESSAGE_H1_BAD_METHOD
+#define CTR__FIRST_EXCHANGE CTR__ALL_EXCHANGE_TXN_CLIENT_ABORT
+#define CTR__FIRST_TLS      CTR__ALL_TLS_WHY_OTHER
 enum {
 #define C(kind, id, fold, unit, metric, text) CTR_##kind##_##id = CTR__ALL_##kind##_##id - CTR__FIRST_##kind,
 #include "tbl/counters.def"
@@ -81,10 +85,32 @@ struct tbl_ctr_row {
 	const char   *unit, *metric, *text;
 };
 extern const struct tbl_ctr_row tbl_ctrs[CTR__ALL_COUNT];
-const char *tbl_kind_name(enum tbl_kind k);             /* "vserver" */
+const char *tbl_kind_name(enum tbl_kind k);     /* "vserver"; "core" for KIND_PROC */
 /* Rows of one kind: first index into tbl_ctrs and their number. */
 void tbl_kind_range(enum tbl_kind k, unsigned *first, unsigned *n);
 const char *tbl_fold_name(enum tbl_fold f);
+/* Name of a row's metric family, without _total: "fairlead_core_accepts". Rows of a kind of reasons
+ * share one: "fairlead_refusals", the row's own name is the label `reason`. */
+void tbl_ctr_family(const struct tbl_ctr_row *r, struct sb *out);
+
+/* --- refusals: the rows that hold counters of reasons, one each for the whole appliance --- */
+enum tbl_refusals {
+	REFUSED_REQUEST, REFUSED_RESPONSE, REFUSED_EXCHANGE, REFUSED_TLS_CLIENT,
+	REFUSED_TLS_SERVICE, REFUSED__COUNT
+};
+struct tbl_refusals_row {
+	const char   *name;           /* "request": the row's object, the label `of` */
+	enum tbl_kind kind;           /* whose counters are the reasons */
+	const char   *text;
+};
+extern const struct tbl_refusals_row tbl_refusals[REFUSED__COUNT];
+static inline bool tbl_kind_is_reasons(enum tbl_kind k)
+{
+	return k == KIND_MESSAGE || k == KIND_EXCHANGE || k == KIND_TLS;
+}
+/* Code of a TLS reason (CTR_TLS_WHY_*): "unknown-sni"; its text. */
+const char *tbl_tls_code(unsigned why);
+const char *tbl_tls_text(unsigned why);
 
 /* --- states --- */
 enum {

@@ -4,7 +4,7 @@
  */
 #include "config.h"
 
-#include "stat/stat.h"
+#include "stat/reason.h"
 
 #include "seg_test.h"
 
@@ -327,6 +327,38 @@ START_TEST(test_reused_row_starts_at_zero)
 	seg_fold(s);
 	ck_assert_uint_eq(stat_total(s, row, CTR_POLICY_HITS), 7);
 	ck_assert_uint_eq(stat_total(s, j.vrow, CTR_VSERVER_TTFB_MAX_US), 9);
+	stat_free(s);
+}
+END_TEST
+
+static void refuse(struct stat_seg *s, void *arg)
+{
+	(void)arg;
+	stat_reason(REFUSED_REQUEST, CTR_MESSAGE_H1_BAD_CL);    /* not attached: not counted */
+	stat_reasons_attach(s);
+	stat_reason(REFUSED_REQUEST, CTR_MESSAGE_H1_TWO_CL);
+	stat_reason(REFUSED_RESPONSE, CTR_MESSAGE_H1_TWO_CL);
+	stat_reason(REFUSED_REQUEST, CTR_MESSAGE_H1_TWO_CL);
+	stat_reason(REFUSED_TLS_SERVICE, CTR_TLS_WHY_CERT_NAME);
+	CHILD(stat_flush(s, 1));
+}
+
+/* Requests and responses share reasons, not figures; all processes count into the same totals. */
+START_TEST(test_reasons_are_the_appliances)
+{
+	struct stat_seg *s = seg_make(64, 2, 1);
+
+	ck_assert_int_eq(stat_reasons_assign(s, 1), 0);
+	stat_obj_commit(s, 1, 1);
+	for (uint32_t slot = 0; slot < 2; slot++)
+		ck_assert_int_eq(seg_reap(s, slot, seg_spawn(s, STAT_WORKER, slot, refuse, NULL)),
+				 0);
+	seg_fold(s);
+	ck_assert_uint_eq(stat_reason_total(s, REFUSED_REQUEST, CTR_MESSAGE_H1_TWO_CL), 4);
+	ck_assert_uint_eq(stat_reason_total(s, REFUSED_RESPONSE, CTR_MESSAGE_H1_TWO_CL), 2);
+	ck_assert_uint_eq(stat_reason_total(s, REFUSED_REQUEST, CTR_MESSAGE_H1_BAD_CL), 0);
+	ck_assert_uint_eq(stat_reason_total(s, REFUSED_TLS_SERVICE, CTR_TLS_WHY_CERT_NAME), 2);
+	ck_assert_uint_eq(stat_reason_total(s, REFUSED_TLS_CLIENT, CTR_TLS_WHY_CERT_NAME), 0);
 	stat_free(s);
 }
 END_TEST
