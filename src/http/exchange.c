@@ -13,7 +13,7 @@
 #include "http/exchange.h"
 
 #include "base/err.h"
-#include "base/log.h"
+#include "http/refuse.h"
 #include "http/respbuf.h"
 #include "http/upstream.h"
 
@@ -113,6 +113,7 @@ static void count_failure(struct exchange *x, enum txn_code why)
 	switch (why) {
 	case TXN_CONNECT_FAILED:
 	case TXN_CONNECT_TIMEOUT:
+	case TXN_TLS_FAILED:
 		stat_inc(row, CTR_SERVICE_CONN_FAIL);
 		break;
 	case TXN_SERVICE_BAD:
@@ -139,9 +140,6 @@ static void try_failed(struct exchange *x, enum txn_code why, const char *reason
 		count_failure(x, why);
 	if (why == TXN_SERVICE_BAD || why == TXN_SERVICE_CUT)
 		x->t->reason = reason;
-	if (why == TXN_SERVICE_BAD)
-		log_ev_key(EV_BAD_RESPONSE, str_c(x->service->full_name), "service %s: %s",
-			   x->service->full_name, reason ? reason : "");
 	if (!again) {
 		give_up(x, why);
 		return;
@@ -268,8 +266,7 @@ static void try_once(struct exchange *x)
 	}
 	x->m = upstream_connect(x->service, x->sni, &user_ops, x, &err);
 	if (!x->m)
-		try_failed(x, err == FL_ENOMEM_ ? TXN_NO_MEMORY : TXN_CONNECT_FAILED,
-			   fl_err_name(err));
+		try_failed(x, refused_connect(x->service, NULL, err), fl_err_name(err));
 }
 
 static void try_service(struct exchange *x)

@@ -15,6 +15,7 @@
 #include "http/upstream.h"
 
 #include "base/err.h"
+#include "http/refuse.h"
 
 /* Life ------------------------------------------------------------------------------------ */
 
@@ -143,6 +144,14 @@ static void broken(struct h1c *m, enum txn_code why, const char *reason)
 	ops->broken(m, why, reason);
 }
 
+/* A message that cannot be read: code, counter, line; then as any failure. */
+static void malformed(struct h1c *m, enum txn_code code, enum h1_reason why, const uint8_t *p,
+		      size_t n, size_t off)
+{
+	refused_response(m->service, why, p, n, off);
+	broken(m, code, h1_reason_code(why));
+}
+
 /* Sending --------------------------------------------------------------------------------- */
 
 int h1c_send_head(struct h1c *m, const struct http_head *h, struct pool *pool)
@@ -250,13 +259,14 @@ static bool final_head(struct h1c *m, struct http_head *h, size_t left)
 }
 
 /* Interim responses are passed on, a few (F25). */
-static bool interim(struct h1c *m, const struct http_head *h)
+static bool interim(struct h1c *m, const struct http_head *h, const uint8_t *p, size_t n)
 {
 	void *user = m->user;
 
 	stat_inc(m->service->stat, CTR_SERVICE_R1XX);
 	if (++m->n_info > HTTP_INFO_MAX || h->status == 101) {
-		broken(m, TXN_SERVICE_BAD, h->status == 101 ? "unasked-upgrade" : "interim-flood");
+		malformed(m, TXN_SERVICE_BAD,
+			  h->status == 101 ? H1_UNASKED_UPGRADE : H1_INTERIM_FLOOD, p, n, 0);
 		return false;
 	}
 	m->ops->info(m, h);
@@ -281,7 +291,7 @@ static bool read_head(struct h1c *m, const uint8_t *p, size_t n, size_t *used)
 	if (r == 0)
 		return true;
 	if (r < 0) {
-		broken(m, TXN_SERVICE_BAD, h1_reason_code(why));
+		malformed(m, TXN_SERVICE_BAD, why, p, n, off);
 		return false;
 	}
 	*used = (size_t)r;
@@ -294,7 +304,7 @@ static bool read_head(struct h1c *m, const uint8_t *p, size_t n, size_t *used)
 		return false;
 	}
 	if (h.status < 200)
-		return interim(m, &h);
+		return interim(m, &h, p, n);
 	return final_head(m, &h, n - (size_t)r);
 }
 
@@ -318,7 +328,7 @@ static bool read_body(struct h1c *m, const uint8_t *p, size_t n, size_t *taken)
 			m->trailers = pool_zalloc(m->pool, sizeof(*m->trailers));
 		if (h1_body_next(&m->body, p + *taken, n - *taken, &used, &data, m->pool,
 				 m->trailers, &why) < 0) {
-			broken(m, TXN_SERVICE_CUT, h1_reason_code(why));
+			malformed(m, TXN_SERVICE_CUT, why, p + *taken, n - *taken, 0);
 			return false;
 		}
 		*taken += used;
@@ -432,12 +442,14 @@ static void on_error(struct conn *c, int err)
 
 	if (m->state == H1C_GONE)
 		return;
-	if (m->state == H1C_CONNECTING)
-		broken(m, err == FL_ETIMEOUT_ ? TXN_CONNECT_TIMEOUT : TXN_CONNECT_FAILED,
-		       fl_err_name(err));
-	else
+	if (m->state == H1C_CONNECTING) {
+		broken(m, refused_connect(m->service, c, err), fl_err_name(err));
+	} else {
+		if (err == FL_ETLS_)    /* TLS 1.3: our certificate is refused behind the handshake */
+			(void)refused_connect(m->service, c, err);
 		broken(m, m->state == H1C_BODY ? TXN_SERVICE_CUT : TXN_SERVICE_CLOSED,
 		       fl_err_name(err));
+	}
 }
 
 /* The request is still on its way: is it the service that takes nothing of it? */

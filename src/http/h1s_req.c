@@ -8,11 +8,12 @@
 #include "config.h"
 
 #include "base/err.h"
-#include "base/log.h"
 #include "http/answer.h"
 #include "http/h1s_inside.h"
+#include "http/refuse.h"
 
 #define RATE_GRACE_US 5000000u             /* body-rate is averaged over more than this */
+#define REFUSED_LINE_MAX 4096u             /* bytes of a refused head looked at for the log */
 
 /* A new exchange ------------------------------------------------------------------------------ */
 
@@ -63,25 +64,40 @@ void h1s_refuse(struct h1s *s, struct txn *t, unsigned status, const char *code,
 	s->req_ended = true;
 	s->x->http10 = false;
 	start_exchange(s, t);
-	t->req = &none;
+	if (!t->req)
+		t->req = &none;
 	t->reason = code;
 	answer_error(t, status, code, text);
 }
 
-static void refuse_head(struct h1s *s, struct txn *t, enum h1_reason why, size_t off,
-			const uint8_t *p, size_t n)
+/* What the log shall say of a head that was refused: its request line, when that much can be read. The
+ * target is taken as it came. */
+static void take_line(struct txn *t, struct http_head *h, const uint8_t *p, size_t n)
 {
-	char peer[ADDR_TEXT_MAX], mem[160];
-	struct sb b;
+	struct str rest = str_n(p, FL_MIN(n, (size_t)REFUSED_LINE_MAX)), line, method, target;
 
-	sb_init(&b, mem, sizeof(mem));
-	off = off > 16 ? off - 16 : 0;
-	if (off < n)
-		sb_escape(&b, str_n(p + off, n - off), 32);
-	ip_text(addr_ip(conn_peer(s->c)), peer);
-	log_ev_key(EV_BAD_REQUEST, str_c(peer), "vserver %s: client %s: %s near offset %zu: %s",
-		   s->cl.vs->name, peer, h1_reason_code(why), off, mem);
-	stat_inc(s->cl.vs->stat, CTR_VSERVER_REQ_BAD);
+	*h = (struct http_head){ .minor = 1, .scheme = STR("http"), .path = STR("") };
+	while (str_starts(rest, STR("\r\n")))
+		rest = str_n(rest.p + 2, rest.n - 2);
+	line = str_cut(&rest, '\n');
+	method = str_cut(&line, ' ');
+	target = str_cut(&line, ' ');
+	if (!str_starts(line, STR("HTTP/1.")) || !method.n || !target.n)
+		return;
+	h->minor = line.n > 7 && line.p[7] == '0' ? 0 : 1;
+	h->method = http_method_id(method);
+	h->method_s = pool_str(t->pool, method);
+	h->path = pool_str(t->pool, target);
+	if (!h->path.p)
+		h->path = STR("");
+}
+
+static void refuse_head(struct h1s *s, struct txn *t, struct http_head *h, enum h1_reason why,
+			size_t off, const uint8_t *p, size_t n)
+{
+	refused_request(s->cl.vs, s->c, why, p, n, off);
+	take_line(t, h, p, n);
+	t->req = h;
 	h1s_refuse(s, t, h1_reason_status(why), h1_reason_code(why), h1_reason_text(why));
 }
 
@@ -134,6 +150,8 @@ static void begin(struct h1s *s, struct txn *t, struct http_head *h)
 	} else if (room_is_full()) {
 		t->req = h;
 		stat_inc(http_room.w.proc, CTR_PROC_NOMEM);
+		refused_limit("vserver", vs->name, "buffer-memory (nine tenths)",
+			      http_room.buffer_limit);
 		txn_fail(t, TXN_NO_MEMORY);
 	} else {
 		txn_begin(t, h, s->req_ended);
@@ -169,7 +187,7 @@ size_t h1s_read_head(struct h1s *s, const uint8_t *p, size_t n)
 	}
 	s->x->seen = 0;
 	if (r < 0) {
-		refuse_head(s, t, why, off, p, n);
+		refuse_head(s, t, h, why, off, p, n);
 		return 0;
 	}
 	if (!keep_text(t, h, p, (size_t)r))
@@ -182,11 +200,11 @@ size_t h1s_read_head(struct h1s *s, const uint8_t *p, size_t n)
 /* Request body ----------------------------------------------------------------------------------
  * */
 
-static void bad_body(struct h1s *s, enum h1_reason why)
+static void bad_body(struct h1s *s, enum h1_reason why, const uint8_t *p, size_t n)
 {
 	struct txn *t = s->t;
 
-	stat_inc(s->cl.vs->stat, CTR_VSERVER_REQ_BAD);
+	refused_request(s->cl.vs, s->c, why, p, n, 0);
 	s->keep = false;
 	t->reason = h1_reason_code(why);
 	s->abandoned = s->x->resp_head;
@@ -229,7 +247,7 @@ size_t h1s_feed(struct h1s *s, const uint8_t *p, size_t n)
 			s->x->trailers = pool_zalloc(s->t->pool, sizeof(*s->x->trailers));
 		if (h1_body_next(&s->x->body, p + taken, n - taken, &used, &data, s->t->pool,
 				 s->x->trailers, &why) < 0) {
-			bad_body(s, why);
+			bad_body(s, why, p + taken, n - taken);
 			return n;
 		}
 		taken += used;

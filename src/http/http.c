@@ -20,6 +20,7 @@
 #include "http/h1s.h"
 #include "http/inside.h"
 #include "http/module.h"
+#include "http/refuse.h"
 #include "http/upstream.h"
 
 #define SWEEP_MS  20u
@@ -120,6 +121,13 @@ const char *room_listen_name(const struct listener *l, const struct lb_vserver *
 	return "";
 }
 
+static bool at_limit(struct http_client *cl, const char *kind, const char *name, uint64_t limit)
+{
+	stat_inc(cl->lrow, CTR_LISTENER_REFUSED);
+	refused_limit(kind, name, "max-connections", limit);
+	return false;
+}
+
 bool room_client_add(struct http_client *cl, struct lb_vserver *vs, struct listener *l)
 {
 	struct http_room *r = &http_room;
@@ -129,11 +137,10 @@ bool room_client_add(struct http_client *cl, struct lb_vserver *vs, struct liste
 	cl->lrow = l ? l->stat : NULL;
 	cl->listener = l;
 	list_init(&cl->link);
-	if ((vs->max_connections && vs->n_conns >= vs->max_connections) ||
-	    (all && r->n_clients >= all)) {
-		stat_inc(cl->lrow, CTR_LISTENER_REFUSED);
-		return false;
-	}
+	if (vs->max_connections && vs->n_conns >= vs->max_connections)
+		return at_limit(cl, "vserver", vs->name, vs->max_connections);
+	if (all && r->n_clients >= all)
+		return at_limit(cl, "core", "all vservers", all);
 	list_append(&r->clients, &cl->link);
 	r->n_clients++;
 	vs->n_conns++;

@@ -19,6 +19,7 @@ libfairlead_a_SOURCES += \
 	src/http/http.c src/http/http.h src/http/inside.h \
 	src/http/module.c src/http/module.h \
 	src/http/respbuf.c src/http/respbuf.h \
+	src/http/refuse.c src/http/refuse.h \
 	src/http/steer.c \
 	src/http/tcp.c \
 	src/http/tunnel.c \

@@ -10,6 +10,7 @@
 #include "http/exchange.h"
 #include "http/inside.h"
 #include "http/module.h"
+#include "stat/reason.h"
 
 /* OPTIONS and TRACE that have come as far as they may (RFC 9110 section 7.6.2). True: answered or
  * changed for the next hop in *left. */
@@ -103,6 +104,8 @@ static void finished(struct txn *t)
 		stat_max(row, CTR_VSERVER_TTFB_MAX_US, us);
 	}
 	stat_add(row, CTR_VSERVER_TIME_US, t->t_end_us - t->t_start_us);
+	if (t->code)
+		stat_reason(REFUSED_EXCHANGE, t->code - 1u);
 	if (t->code == TXN_CLIENT_ABORT)
 		stat_inc(row, CTR_VSERVER_ABORT_CLIENT);
 	else if (t->code == TXN_CLIENT_SLOW)

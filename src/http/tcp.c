@@ -13,6 +13,8 @@
 
 #include "base/err.h"
 #include "http/inside.h"
+#include "http/refuse.h"
+#include "stat/reason.h"
 
 #define AVOID_MAX 8u
 
@@ -26,6 +28,7 @@ struct tcp {
 	unsigned           n_avoid, tries;
 	uint64_t           t_connect_us;
 	struct tunnel     *tunnel;
+	enum txn_code      failed;       /* the last try */
 	bool               over, gone_early;
 };
 
@@ -65,6 +68,14 @@ static void refuse(struct tcp *x, bool reset)
 	else
 		conn_close(&x->client);
 	end(x);
+}
+
+/* No service took the connection. */
+static void give_up(struct tcp *x, enum txn_code why)
+{
+	stat_inc(x->vs->stat, CTR_VSERVER_NO_SERVICE);
+	stat_reason(REFUSED_EXCHANGE, why - 1u);
+	refuse(x, false);
 }
 
 static void relay_over(void *ctx, uint64_t to_service, uint64_t to_client, int err, int side)
@@ -124,13 +135,14 @@ static bool start_connect(struct tcp *x)
 			       .congestion = p->congestion,
 			       .connect_timeout_ms = p->connect_timeout_ms };
 	struct addr to;
-	int err = 0;
+	int err = FL_EUNRESOLVED_;
 
-	if (!lb_service_addr(x->s, &to))
+	if (lb_service_addr(x->s, &to))
+		x->service = conn_connect(http_room.w.engine, &to, &o, &service_ops, x, &err);
+	if (!x->service) {
+		x->failed = refused_connect(x->s, NULL, err);
 		return false;
-	x->service = conn_connect(http_room.w.engine, &to, &o, &service_ops, x, &err);
-	if (!x->service)
-		return false;
+	}
 	x->t_connect_us = room_now_us();
 	stat_inc(x->s->stat, CTR_SERVICE_CONN_CUR);
 	stat_inc(x->s->stat, CTR_SERVICE_CONN_TOT);
@@ -161,8 +173,7 @@ static void try_service(struct tcp *x)
 		in.again = x->n_avoid > 0;
 		x->s = lb_pick(x->pool, &in, false, NULL);
 		if (!x->s) {
-			stat_inc(x->vs->stat, CTR_VSERVER_NO_SERVICE);
-			refuse(x, false);
+			give_up(x, TXN_NO_SERVICE);
 			return;
 		}
 		if (before && before != x->s)
@@ -175,8 +186,7 @@ static void try_service(struct tcp *x)
 		again = after_failure(x);
 		leave_service(x, false);
 	} while (again);
-	stat_inc(x->vs->stat, CTR_VSERVER_NO_SERVICE);
-	refuse(x, false);
+	give_up(x, x->failed);
 }
 
 static void on_service_error(struct conn *c, int err)
@@ -184,14 +194,13 @@ static void on_service_error(struct conn *c, int err)
 	struct tcp *x = conn_owner(c);
 	bool again = after_failure(x);
 
-	(void)err;
+	x->failed = refused_connect(x->s, c, err);
 	drop_service(x);
 	if (again) {
 		try_service(x);
 		return;
 	}
-	stat_inc(x->vs->stat, CTR_VSERVER_NO_SERVICE);
-	refuse(x, false);
+	give_up(x, x->failed);
 }
 
 static size_t on_data(struct conn *c, const uint8_t *p, size_t n)
@@ -229,8 +238,13 @@ static void decide(struct tcp *x)
 		return;
 	}
 	if (route.v.act == POL_ACT_REJECT || route.v.act == POL_ACT_DROP ||
-	    route.v.act == POL_ACT_RESET)
+	    route.v.act == POL_ACT_RESET) {
 		stat_inc(x->vs->stat, CTR_VSERVER_DENIED);
+		stat_reason(REFUSED_EXCHANGE,
+			    (route.v.act == POL_ACT_REJECT ? TXN_DENIED : TXN_DROPPED) - 1u);
+	} else {
+		stat_reason(REFUSED_EXCHANGE, TXN_NO_ROUTE - 1u);
+	}
 	refuse(x, route.v.act == POL_ACT_RESET);
 }
 

@@ -394,6 +394,8 @@ static void on_timer(struct timer *t)
 		c->err = FL_ETIMEOUT_;
 		conn_tell_error(c);
 	} else if (c->ops->timeout) {
+		if (c->flags & CF_HANDSHAKE)
+			conn_handshake_lost(c, CTR_TLS_WHY_SLOW);
 		c->ops->timeout(c);
 	}
 }
@@ -644,6 +646,10 @@ const char *conn_tls_cipher(const struct conn *c) { return c->tls ? tls_io_ciphe
 const char *conn_tls_alpn(const struct conn *c) { return c->tls ? tls_io_alpn(c->tls) : NULL; }
 const char *conn_tls_sni(const struct conn *c) { return c->tls ? tls_io_sni(c->tls) : NULL; }
 const char *conn_tls_reason(const struct conn *c) { return c->tls ? tls_io_reason(c->tls) : NULL; }
+const char *conn_tls_why(const struct conn *c)
+{
+	return c->tls && *tls_io_reason(c->tls) ? tbl_tls_code(tls_io_why(c->tls)) : NULL;
+}
 bool conn_tls_resumed(const struct conn *c) { return c->tls && tls_io_resumed(c->tls); }
 const char *conn_tls_client_subject(const struct conn *c)
 {

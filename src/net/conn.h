@@ -133,6 +133,9 @@ bool   conn_tls_resumed(const struct conn *c);
 /* Why TLS failed, for a log line, after error(FL_ETLS_); "" when it did not. NULL on clear
  * connections. */
 const char *conn_tls_reason(const struct conn *c);
+/* The same as a code of tbl/tls_reasons.def: "cert-name"; NULL on clear connections and when TLS did
+ * not fail. */
+const char *conn_tls_why(const struct conn *c);
 /* After eof(): the end is authentic: FIN on clear connections, close_notify under TLS (a bare FIN
  * there may be a cut, so a body that ends by closing is then incomplete). */
 bool   conn_eof_clean(const struct conn *c);

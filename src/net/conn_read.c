@@ -13,6 +13,7 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "stat/reason.h"
 
 /* A failpoint may shorten a read, which then says nothing about the kernel's queue. */
 #ifdef FL_FAILPOINTS
@@ -40,6 +41,9 @@ void conn_tell_error(struct conn *c)
 
 	if (c->flags & (CF_ERR_TOLD | CF_CLOSING | CF_FREED))
 		return;
+	if ((c->flags & (CF_HANDSHAKE | CF_CONNECTING)) == CF_HANDSHAKE)
+		conn_handshake_lost(c, c->err == FL_ETIMEOUT_ ? CTR_TLS_WHY_SLOW :
+								CTR_TLS_WHY_CLOSED);
 	c->flags |= CF_ERR_TOLD | CF_DEAD;
 	timer_stop(&c->timer);
 	/* Who pumps into c is not c's owner: the owner is told, too, unless it has closed c by then. */
@@ -183,16 +187,37 @@ static size_t read_clear(struct conn *c)
 	return n;
 }
 
-static void tls_failed(struct conn *c, int err)
+/* The books of a failure. Of clients there is a line, too: services are named by who uses them. p, n: what
+ * came last from the wire; shown when it was no TLS. */
+static void count_tls_failure(const struct conn *c, const uint8_t *p, size_t n)
 {
-	if (c->flags & CF_HANDSHAKE && c->flags & CF_SERVER) {
-		char who[ADDR_TEXT_MAX];
-		const char *key = addr_text(&c->peer, who);
+	unsigned why = tls_io_why(c->tls);
+	bool foreign = why == CTR_TLS_WHY_NOT_TLS || why == CTR_TLS_WHY_CLEAR_HTTP;
+	char who[ADDR_TEXT_MAX], bytes[260];
+	struct sb b;
 
-		if (conn_mod.stat)
-			stat_inc(conn_mod.stat, CTR_PROC_TLS_FAIL);
-		log_ev_key(EV_TLS_FAIL, str_c(key), "client %s: %s", key, tls_io_reason(c->tls));
-	}
+	stat_reason(c->flags & CF_SERVER ? REFUSED_TLS_CLIENT : REFUSED_TLS_SERVICE, why);
+	if (!(c->flags & CF_SERVER))
+		return;
+	if (c->flags & CF_HANDSHAKE && conn_mod.stat)
+		stat_inc(conn_mod.stat, CTR_PROC_TLS_FAIL);
+	sb_init(&b, bytes, sizeof(bytes));
+	if (foreign && n)
+		sb_escape(&b, str_n(p, n), 64);
+	ip_text(addr_ip(&c->peer), who);        /* without the port: one client, one key */
+	log_ev_key(EV_TLS_FAIL, str_c(who), "client %s: %s: %s%s" STR_FMT, who, tbl_tls_code(why),
+		   tls_io_reason(c->tls), b.n ? ": " : "", STR_ARG(sb_get(&b)));
+}
+
+void conn_handshake_lost(struct conn *c, unsigned why)
+{
+	if (!*tls_io_reason(c->tls) && tls_io_give_up(c->tls, why))
+		count_tls_failure(c, NULL, 0);
+}
+
+static void tls_failed(struct conn *c, int err, size_t n)
+{
+	count_tls_failure(c, conn_mod.raw, n);
 	conn_flush(c);                         /* the alert */
 	fail_now(c, err);
 }
@@ -210,7 +235,7 @@ static bool tls_output(struct conn *c)
 }
 
 /* True when the handshake is done and input may follow. */
-static bool handshake_step(struct conn *c)
+static bool handshake_step(struct conn *c, size_t n)
 {
 	int err = tls_io_handshake(c->tls);
 
@@ -219,7 +244,7 @@ static bool handshake_step(struct conn *c)
 	if (err == FL_EAGAIN_)
 		return false;
 	if (err < 0) {
-		tls_failed(c, err);
+		tls_failed(c, err, n);
 		return false;
 	}
 	c->flags &= ~CF_HANDSHAKE;
@@ -246,7 +271,7 @@ static void tell_ready(struct conn *c)
 void conn_handshake(struct conn *c)
 {
 	tls_io_feed(c->tls, NULL, 0);
-	if (handshake_step(c))
+	if (handshake_step(c, 0))
 		tell_ready(c);
 }
 
@@ -257,7 +282,7 @@ static void tls_input(struct conn *c, size_t n)
 	ssize_t r = FL_EAGAIN_;
 
 	tls_io_feed(c->tls, conn_mod.raw, n);
-	if ((c->flags & CF_HANDSHAKE) && !handshake_step(c))
+	if ((c->flags & CF_HANDSHAKE) && !handshake_step(c, n))
 		return;
 	while (have < TLS_PLAIN) {
 		r = tls_io_read(c->tls, conn_mod.plain + have, TLS_PLAIN - have);
@@ -277,7 +302,7 @@ static void tls_input(struct conn *c, size_t n)
 	if (r == FL_ECLOSED_)
 		on_eof(c, true);
 	else
-		tls_failed(c, (int)r);
+		tls_failed(c, (int)r, n);
 }
 
 static size_t read_tls(struct conn *c)

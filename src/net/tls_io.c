@@ -244,24 +244,84 @@ void tls_io_feed(struct tls_io *io, const void *p, size_t n)
 	io->in_n = n;
 }
 
-static int fail(struct tls_io *io, int err, const char *reason)
+static int fail(struct tls_io *io, int err, unsigned why, const char *reason)
 {
 	io->failed = true;
+	io->why = why;
 	io->in_n = 0;
-	io->why = reason;
+	io->reason = reason;
 	return err;
+}
+
+static unsigned why_of_error(unsigned long e)
+{
+	static const struct { int reason; unsigned why; } rows[] = {
+		{ SSL_R_WRONG_VERSION_NUMBER, CTR_TLS_WHY_NOT_TLS },
+		{ SSL_R_HTTP_REQUEST, CTR_TLS_WHY_CLEAR_HTTP },
+		{ SSL_R_UNSUPPORTED_PROTOCOL, CTR_TLS_WHY_VERSION },
+		{ SSL_R_NO_PROTOCOLS_AVAILABLE, CTR_TLS_WHY_VERSION },
+		{ SSL_R_VERSION_TOO_LOW, CTR_TLS_WHY_VERSION },
+		{ SSL_R_VERSION_TOO_HIGH, CTR_TLS_WHY_VERSION },
+		{ SSL_R_NO_SHARED_CIPHER, CTR_TLS_WHY_NO_CIPHER },
+		{ SSL_R_NO_SUITABLE_GROUPS, CTR_TLS_WHY_NO_CIPHER },
+		{ SSL_R_NO_SUITABLE_KEY_SHARE, CTR_TLS_WHY_NO_CIPHER },
+		{ SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, CTR_TLS_WHY_NO_CIPHER },
+		{ SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS, CTR_TLS_WHY_NO_CIPHER },
+		{ SSL_R_NO_APPLICATION_PROTOCOL, CTR_TLS_WHY_NO_ALPN },
+		{ SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, CTR_TLS_WHY_NO_CERT },
+		{ SSL_R_NO_RENEGOTIATION, CTR_TLS_WHY_RENEGOTIATION },
+	};
+	int reason = ERR_GET_REASON(e);
+
+	if (ERR_GET_LIB(e) != ERR_LIB_SSL)
+		return CTR_TLS_WHY_OTHER;
+	for (size_t i = 0; i < FL_ARRAY_LEN(rows); i++)
+		if (rows[i].reason == reason)
+			return rows[i].why;
+	return reason > SSL_AD_REASON_OFFSET ? CTR_TLS_WHY_ALERT : CTR_TLS_WHY_OTHER;
+}
+
+static unsigned why_of_verify(long v)
+{
+	switch (v) {
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+		return CTR_TLS_WHY_CERT_DATE;
+	case X509_V_ERR_HOSTNAME_MISMATCH:
+	case X509_V_ERR_IP_ADDRESS_MISMATCH:
+		return CTR_TLS_WHY_CERT_NAME;
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_CERT_UNTRUSTED:
+		return CTR_TLS_WHY_CERT_CA;
+	default:
+		return CTR_TLS_WHY_CERT_BAD;
+	}
 }
 
 static int failed(struct tls_io *io)
 {
 	long v = SSL_get_verify_result(io->ssl);
+	unsigned why = why_of_error(ERR_peek_last_error());
 	const char *reason = tls_last_error();
 
-	if (v != X509_V_OK && (!SSL_is_init_finished(io->ssl)))
+	if (v != X509_V_OK && (!SSL_is_init_finished(io->ssl))) {
 		reason = X509_verify_cert_error_string(v);
-	if (io->why)
-		reason = io->why;
-	return fail(io, FL_ETLS_, reason);
+		why = why_of_verify(v);
+	}
+	if (io->why) {
+		why = io->why;
+		reason = tbl_tls_text(why);
+	}
+	return fail(io, FL_ETLS_, why, reason);
+}
+
+static int fail_for(struct tls_io *io, int err, unsigned why)
+{
+	return fail(io, err, why, tbl_tls_text(why));
 }
 
 /* FL_EAGAIN_, FL_ECLOSED_ or the failure behind a result <= 0 of an SSL call. */
@@ -334,7 +394,7 @@ int tls_io_handshake(struct tls_io *io)
 		io->begun = true;
 		if (is_clear_http(io)) {
 			answer_clear_http();
-			return fail(io, FL_EPROTO_, "clear-text HTTP request on a TLS port");
+			return fail_for(io, FL_EPROTO_, CTR_TLS_WHY_CLEAR_HTTP);
 		}
 	}
 	run(io);
@@ -344,7 +404,7 @@ int tls_io_handshake(struct tls_io *io)
 		return 0;
 	}
 	r = result(io, r);
-	return r == FL_ECLOSED_ ? fail(io, FL_ETLS_, "closed by the peer during the handshake") : r;
+	return r == FL_ECLOSED_ ? fail_for(io, FL_ETLS_, CTR_TLS_WHY_CLOSED) : r;
 }
 
 ssize_t tls_io_read(struct tls_io *io, void *p, size_t n)
@@ -356,7 +416,7 @@ ssize_t tls_io_read(struct tls_io *io, void *p, size_t n)
 	run(io);
 	r = SSL_read(io->ssl, p, (int)FL_MIN(n, (size_t)INT32_MAX));
 	if (io->updates > UPDATES_A_SECOND)
-		return fail(io, FL_ETLS_, "too many key updates");
+		return fail_for(io, FL_ETLS_, CTR_TLS_WHY_KEY_UPDATES);
 	return r > 0 ? r : result(io, r);
 }
 
@@ -392,7 +452,17 @@ void tls_io_close_notify(struct tls_io *io)
 
 /* Facts ----------------------------------------------------------------------------------- */
 
-const char *tls_io_reason(const struct tls_io *io) { return io->why ? io->why : ""; }
+const char *tls_io_reason(const struct tls_io *io) { return io->reason ? io->reason : ""; }
+unsigned tls_io_why(const struct tls_io *io) { return io->why; }
+
+bool tls_io_give_up(struct tls_io *io, unsigned why)
+{
+	if (!io->client && !io->begun)
+		return false;
+	(void)fail_for(io, FL_ETLS_, why);
+	return true;
+}
+
 bool tls_io_is_server(const struct tls_io *io) { return !io->client; }
 const char *tls_io_version(const struct tls_io *io) { return SSL_get_version(io->ssl); }
 const char *tls_io_cipher(const struct tls_io *io) { return SSL_get_cipher_name(io->ssl); }

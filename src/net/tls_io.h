@@ -36,6 +36,11 @@ void tls_io_close_notify(struct tls_io *io);
 struct str tls_io_output(void);
 /* Why it failed, for people: "no shared cipher", "certificate has expired"; static or the io's. */
 const char *tls_io_reason(const struct tls_io *io);
+/* And by its row of tbl/tls_reasons.def (CTR_TLS_WHY_*); meaningful after a failure. */
+unsigned tls_io_why(const struct tls_io *io);
+/* The connection ended or timed out inside the handshake. False when nothing of it had come yet: not
+ * a failure but somebody who looked whether the port is open. Outgoing: always true. */
+bool tls_io_give_up(struct tls_io *io, unsigned why);
 bool tls_io_is_server(const struct tls_io *io);
 
 const char *tls_io_version(const struct tls_io *io);

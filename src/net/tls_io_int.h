@@ -22,7 +22,8 @@ struct tls_io {
 	bool               begun;         /* the first bytes came */
 	bool               failed;        /* no more calls into OpenSSL */
 	char               alpn[14];
-	const char        *why;           /* failed, or a callback of ours refused: the reason; static */
+	unsigned           why;           /* CTR_TLS_WHY_*; a callback of ours that refuses says it */
+	const char        *reason;        /* failed: for people; static */
 	char              *subject;       /* OpenSSL's memory */
 };
 

@@ -122,7 +122,7 @@ static int on_servername(SSL *ssl, int *alert, void *arg)
 	if (!t->refuse_unknown)
 		return SSL_TLSEXT_ERR_NOACK;
 	if (io)
-		io->why = "no certificate for this server name";
+		io->why = CTR_TLS_WHY_UNKNOWN_SNI;
 	*alert = SSL_AD_UNRECOGNIZED_NAME;
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
