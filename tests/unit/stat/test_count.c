@@ -430,4 +430,4 @@ END_TEST
 
 SEG_MAIN("stat/count", test_sum_goes_on_level_vanishes, test_every_slot_counts,
 	 test_now_is_exact_for_mine, test_lapped_ring_folds_all, test_change_of_owner_folds_all,
-	 test_reused_row_starts_at_zero, test_without_a_place, test_reading_does_not_allocate)
+	 test_reused_row_starts_at_zero, test_reasons_are_the_appliances, test_without_a_place, test_reading_does_not_allocate)

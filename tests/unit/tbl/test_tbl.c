@@ -67,6 +67,10 @@ START_TEST(test_counters)
 	}
 	ck_assert_uint_eq(all, CTR__ALL_COUNT);
 	ck_assert_int_eq(CTR_SERVICE_CONN_CUR, 0);
+	ck_assert_str_eq(tbl_kind_name(KIND_PROC), "core");
+	ck_assert_str_eq(tbl_tls_code(CTR_TLS_WHY_UNKNOWN_SNI), "unknown-sni");
+	for (unsigned i = 0; i < REFUSED__COUNT; i++)
+		ck_assert(tbl_kind_is_reasons(tbl_refusals[i].kind));
 }
 END_TEST
 
