@@ -38,15 +38,17 @@ static void put_bytes(struct sb *b, const uint8_t *p, size_t n, size_t off)
 void refused_request(const struct lb_vserver *vs, const struct conn *c, enum h1_reason why,
 		     const uint8_t *p, size_t n, size_t off)
 {
-	char peer[ADDR_TEXT_MAX], mem[512] FL_UNINIT;
-	struct sb b;
+	char peer[ADDR_TEXT_MAX], key[ADDR_TEXT_MAX + 40], mem[512] FL_UNINIT;
+	struct sb b, k;
 
 	stat_inc(vs->stat, CTR_VSERVER_REQ_BAD);
 	stat_reason(REFUSED_REQUEST, why - 1);
 	sb_init(&b, mem, sizeof(mem));
 	put_bytes(&b, p, n, off);
 	ip_text(addr_ip(conn_peer(c)), peer);
-	log_ev_key(EV_BAD_REQUEST, str_c(peer), "vserver %s: client %s: %s %s", vs->name, peer,
+	sb_init(&k, key, sizeof(key));          /* one kind of fault does not hide another */
+	sb_fmt(&k, "%s %s", peer, h1_reason_code(why));
+	log_ev_key(EV_BAD_REQUEST, sb_get(&k), "vserver %s: client %s: %s %s", vs->name, peer,
 		   h1_reason_code(why), mem);
 }
 

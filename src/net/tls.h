@@ -26,6 +26,8 @@ struct tls_client *tls_client_build(const struct conf *c, const struct conf_node
 const struct tls_client *tls_client_probe(void);
 void tls_server_free(struct tls_server **t);
 void tls_client_free(struct tls_client **t);
+/* So long before its end a certificate is warned about, at load and while it is served. */
+#define TLS_CERT_WARN_DAYS 14
 /* Certificates for show and metrics: names, expiry (wall s), file. false at the end. */
 struct tls_cert_info {
 	const char *file, *subject;

@@ -277,6 +277,10 @@ static void check_dates(struct tls_cert *cert, const struct conf_val *v, struct 
 			  v->s.p, (long long)((now - cert->not_after_s) / 86400));
 	else if (cert->facts.not_before_s > now)
 		conf_warn(d, v->loc, v->span, NULL, "certificate \"%s\" is not valid yet", v->s.p);
+	else if (cert->not_after_s && cert->not_after_s - now < TLS_CERT_WARN_DAYS * 86400)
+		conf_warn(d, v->loc, v->span, "renew it, then reload",
+			  "certificate \"%s\" expires in %lld days", v->s.p,
+			  (long long)((cert->not_after_s - now) / 86400));
 }
 
 X509 *tls_cert_leaf(struct tls_cert *cert)

@@ -24,5 +24,6 @@ libfairlead_a_SOURCES += \
 	src/proc/streams.c \
 	src/proc/supervise.c \
 	src/proc/tickets.c src/proc/tickets.h \
+	src/proc/certs.c src/proc/certs.h \
 	src/proc/worker.c src/proc/worker.h \
 	src/proc/worker_drain.c src/proc/worker_inside.h

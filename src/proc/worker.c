@@ -63,6 +63,7 @@ static void on_tick(void *ctx)
 {
 	struct worker *w = ctx;
 
+	stat_set(w->proc, CTR_PROC_BUF_BYTES, buf_held());
 	if (stat_is_dirty(w->seg)) {
 		count_load(w);
 		stat_flush(w->seg, engine_now_ms(w->engine));
@@ -78,7 +79,11 @@ static void on_flush(struct engine_hook *h)
 {
 	struct worker *w = FL_CONTAINER_OF(h, struct worker, flush);
 
-	if (w->ticking || !stat_is_dirty(w->seg))
+	if (w->ticking)
+		return;
+	/* bytes that wait for a slow peer are nothing that is counted otherwise */
+	stat_set(w->proc, CTR_PROC_BUF_BYTES, buf_held());
+	if (!stat_is_dirty(w->seg))
 		return;
 	w->ticking = true;
 	(void)engine_tick(w->engine, w->lc->consolidate_us, on_tick, w);
@@ -120,6 +125,7 @@ static void apply_prober(struct worker *w)
 		return;
 	w->prober = on;
 	monitor_run(w->monitor, on, on ? stat_prober_source(w->seg) : STAT_NO_SLOT);
+	cert_watch_run(&w->certs, on);
 }
 
 void worker_apply_board(struct worker *w)
@@ -316,6 +322,7 @@ static int start_rooms(struct worker *w)
 		err = udp_vs_init(&w->http, g->listen_fd, w->cores);
 	if (err)
 		return err;
+	cert_watch_init(&w->certs, w->engine, w->lc);
 	w->monitor = monitor_new(&me);
 	return w->monitor ? make_listeners(w) : FL_ENOMEM_;
 }

@@ -9,6 +9,7 @@
 #include "http/udp_vs.h"
 #include "monitor/monitor.h"
 #include "net/listener.h"
+#include "proc/certs.h"
 #include "proc/worker.h"
 
 struct worker {
@@ -19,6 +20,7 @@ struct worker {
 	struct stat_row   *proc;
 	struct http_worker http;
 	struct monitor    *monitor;
+	struct cert_watch  certs;
 	struct listener   *listens;          /* [lc->n_listens] */
 	unsigned           cores;
 	struct chan        chan;

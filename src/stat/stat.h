@@ -119,6 +119,13 @@ static inline void stat_add(struct stat_row *r, unsigned ctr, uint64_t n)
 static inline void stat_inc(struct stat_row *r, unsigned ctr) { stat_add(r, ctr, 1); }
 /* LEVEL */
 static inline void stat_dec(struct stat_row *r, unsigned ctr) { stat_add(r, ctr, (uint64_t)-1); }
+static inline void stat_set(struct stat_row *r, unsigned ctr, uint64_t v)
+{
+	if (r && v != r->v[ctr]) {
+		r->v[ctr] = v;
+		stat_touch(r);
+	}
+}
 static inline void stat_max(struct stat_row *r, unsigned ctr, uint64_t v)
 {
 	if (r && v > r->v[ctr]) {

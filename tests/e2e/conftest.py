@@ -3,6 +3,7 @@
 import pathlib
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -90,7 +91,7 @@ def certs(tmp_path_factory):
         def _run(*args, **kw):
             subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True, **kw)
 
-        def make(self, name, *sans, days=30, rsa=False, client=False):
+        def make(self, name, *sans, days=30, rsa=False, client=False, seconds=None):
             pem, csr, key = folder / f"{name}.pem", folder / f"{name}.csr", folder / f"{name}.key"
             if pem.exists():
                 return pem
@@ -99,19 +100,19 @@ def certs(tmp_path_factory):
             ext = folder / f"{name}.ext"
             names = ",".join(("IP:" if s[0].isdigit() else "DNS:") + s for s in (sans or (name,)))
             ext.write_text(f"subjectAltName={names}\nextendedKeyUsage={'clientAuth' if client else 'serverAuth'}\n")
-            when = ["-days", str(days)] if days > 0 else ["-not_before", "20200101000000Z", "-not_after", "20200201000000Z"]
             crt = folder / f"{name}.crt"
-            if days > 0:
+            if days > 0 and seconds is None:
                 self._run("x509", "-req", "-in", csr, "-CA", self.ca, "-CAkey", self.key, "-CAcreateserial",
-                          "-out", crt, "-extfile", ext, *when)
-            else:           # expired: only `ca` can set both dates
+                          "-out", crt, "-extfile", ext, "-days", days)
+            else:           # expired or about to be: only `ca` can set both dates
+                end = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + seconds)) if seconds else "20200201000000Z"
                 (folder / "index.txt").write_text("")
                 (folder / "serial").write_text("99\n")
                 cnf = folder / "ca.cnf"
                 cnf.write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={folder}/index.txt\nserial={folder}/serial\n"
                                f"new_certs_dir={folder}\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
                 self._run("ca", "-batch", "-config", cnf, "-in", csr, "-cert", self.ca, "-keyfile", self.key,
-                          "-startdate", "20200101000000Z", "-enddate", "20200201000000Z", "-extfile", ext,
+                          "-startdate", "20200101000000Z", "-enddate", end, "-extfile", ext,
                           "-notext", "-out", crt)
             pem.write_text(crt.read_text() + self.ca.read_text() + key.read_text())
             return pem

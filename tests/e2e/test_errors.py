@@ -153,7 +153,7 @@ def bad_origin():
                 c, _ = s.accept()
             except OSError:
                 return
-            with c:
+            with c, contextlib.suppress(ConnectionError):
                 c.recv(65536)
                 c.sendall(box.answer)
 
@@ -257,6 +257,14 @@ def test_reasons_are_in_the_metrics_and_totals_outlive_workers(fairlead, origins
         return int(m[1])
 
     assert fl.wait_for("the metric", lambda: metric() == 21)
+
+
+def test_buffers_are_counted(web):
+    f = web(vs="max-body 0")
+    with fl.Client(f.port) as c:
+        c.send(b"GET /chunked/30000000/60000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        f.wait_stat("core", "0", lambda r: r["buffer_bytes"] > 0)
+    f.wait_stat("core", "0", lambda r: r["buffer_bytes"] == 0)
 
 
 def test_connections_over_the_limit_are_said(web):

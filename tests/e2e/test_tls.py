@@ -501,6 +501,27 @@ def test_expired_certificate_is_a_warning(tmp_path, certs):
     assert p.returncode == 0 and "expired" in p.stdout + p.stderr
 
 
+def test_certificate_that_expires_soon_is_a_warning(tmp_path, certs):
+    pem, good = certs.make("soon.example", days=10), certs.make("later.example", days=30)
+    p = check_config(tmp_path, fl.web(8443, "127.0.0.1:1", listen=f"tls {{ cert {pem}; cert {good} }}"))
+    text = p.stdout + p.stderr
+    assert p.returncode == 0 and re.search("soon.example.pem\" expires in (9|10) days", text)
+    assert f"{good}\" expires" not in text
+
+
+def test_certificate_that_expires_while_it_is_served(fairlead, origins, certs):
+    pem = certs.make("short.example", seconds=6 * fl.SLOW)
+    o, port = origins("o1"), fl.free_port()
+    f = fairlead(fl.web(port, o.addr, workers=2, listen=f"tls {{ cert {pem} }}"))
+    fl.wait_for("the warning", lambda: re.search(r" cert-expiry .*short.example.pem expires in 0 days", f.output()))
+    fl.wait_for("its end is said", lambda: re.search(r" cert-expiry .*short.example.pem has expired", f.output()),
+                20)
+    ctx = ssl._create_unverified_context()
+    with fl.Client(port, tls=ctx, sni="short.example") as c:
+        assert c.get("/").status == 200             # served all the same
+    assert f.output().count(" cert-expiry ") == 2   # one worker says it for all
+
+
 def test_key_of_another_certificate_is_an_error(tmp_path, certs):
     certs.make("k1.example")
     certs.make("k2.example")
