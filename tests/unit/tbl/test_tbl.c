@@ -144,6 +144,42 @@ START_TEST(test_manual)
 }
 END_TEST
 
+static void dump_to(const char *dir, const char *table)
+{
+	char path[80];
+	struct sb b;
+	FILE *f;
+
+	sb_init_heap(&b);
+	snprintf(path, sizeof(path), "%s/%s", dir, table);
+	f = fopen(path, "w");
+	ck_assert(f && tbl_dump(table, &b));
+	ck_assert_uint_eq(fwrite(b.p, 1, b.n, f), b.n);
+	fclose(f);
+	sb_free(&b);
+}
+
+/* man/gen-counters compares counters, reasons, events and states with fairlead-counters(7). */
+START_TEST(test_counters_manual)
+{
+	static const char *const tables[] = { "counters", "events", "states" };
+	const char *top = getenv("srcdir") ? getenv("srcdir") : ".";
+	char dir[] = "/tmp/fl-tbl-XXXXXX", cmd[600];
+	int rc;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	for (size_t i = 0; i < FL_ARRAY_LEN(tables); i++)
+		dump_to(dir, tables[i]);
+	snprintf(cmd, sizeof(cmd),
+		 "PATH=/usr/bin:/bin python3 -B '%s/man/gen-counters' --check --tables %s", top,
+		 dir);
+	rc = system(cmd);
+	snprintf(cmd, sizeof(cmd), "rm -r %s", dir);
+	ck_assert_int_eq(system(cmd), 0);
+	ck_assert_msg(rc == 0, "the manual differs from the tables: run man/gen-counters");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("tbl");
@@ -157,6 +193,7 @@ int main(void)
 	tcase_add_test(t, test_states);
 	tcase_add_test(t, test_dump);
 	tcase_add_test(t, test_manual);
+	tcase_add_test(t, test_counters_manual);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
