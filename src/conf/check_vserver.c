@@ -16,6 +16,7 @@
 #define PLANE_REQ   0x04u
 #define PLANE_RESP  0x08u
 #define PLANE_DGRAM 0x10u
+#define PLANE_LOG   0x20u
 
 enum { PROTO_HTTP, PROTO_TCP, PROTO_UDP };      /* order of the words in directives.def */
 
@@ -64,8 +65,10 @@ void check_templates(struct loader *ld, const struct conf_node *n)
 {
 	unsigned planes = PLANE_REQ;
 
-	if (n->dir->id == D_ACT_SET_RESPONSE_HEADER || n->dir->id == D_ACCESS_LOG)
+	if (n->dir->id == D_ACT_SET_RESPONSE_HEADER)
 		planes = PLANE_RESP;
+	else if (n->dir->id == D_ACCESS_LOG)
+		planes = PLANE_LOG;
 	for (unsigned i = 0; i < n->n_val; i++)
 		if (n->val[i].type == CV_TEMPLATE)
 			run_hook(ld, &n->val[i], planes);

@@ -181,21 +181,42 @@ static void json_u64(struct sb *b, const char *name, uint64_t v)
 	sb_u64(b, v);
 }
 
-static void json_time(struct sb *b, uint64_t wall_us)
+static void put_time(struct sb *b, uint64_t wall_us)
 {
 	time_t s = (time_t)(wall_us / 1000000);
 	struct tm tm;
 
 	if (!gmtime_r(&s, &tm))
 		tm = (struct tm){ .tm_mday = 1, .tm_year = 70 };
-	sb_fmt(b, "{\"ts\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06uZ\"", tm.tm_year + 1900,
-	       tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-	       (unsigned)(wall_us % 1000000));
+	sb_fmt(b, "%04d-%02d-%02dT%02d:%02d:%02d.%06uZ", tm.tm_year + 1900, tm.tm_mon + 1,
+	       tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned)(wall_us % 1000000));
+}
+
+static void json_time(struct sb *b, uint64_t wall_us)
+{
+	sb_c(b, "{\"ts\":\"");
+	put_time(b, wall_us);
+	sb_ch(b, '"');
 }
 
 static uint64_t since(uint64_t from, uint64_t to)
 {
 	return from && to > from ? to - from : 0;
+}
+
+static uint64_t begin_wall_us(const struct txn *t)
+{
+	return env_wall_us() - since(t->t_start_us, t->t_end_us);
+}
+
+struct str access_log_time(const struct txn *t)
+{
+	static char text[32];
+	struct sb b;
+
+	sb_init(&b, text, sizeof(text));
+	put_time(&b, begin_wall_us(t));
+	return sb_get(&b);
 }
 
 static void put_json(struct sb *b, const struct txn *t, uint64_t wall_us)
@@ -259,7 +280,7 @@ void access_log_txn(const struct txn *t)
 	if (vs->log_stream < 0 || !w->access_log)
 		return;
 	sb_init(&b, line, sizeof(line));
-	wall_us = env_wall_us() - since(t->t_start_us, t->t_end_us);
+	wall_us = begin_wall_us(t);
 	if (vs->log_format == LB_LOG_JSON)
 		put_json(&b, t, wall_us);
 	else if (vs->log_format == LB_LOG_CUSTOM && vs->log_template)

@@ -225,13 +225,47 @@ static void get_request(struct http_facts *h, enum pol_field f, struct str key, 
 	}
 }
 
+/* What is known when the exchange is over. False: not one of these. */
+static bool get_end(const struct txn *t, enum pol_field f, struct out *o)
+{
+	const struct pol_rule *rule = t->route.v.final;
+
+	switch (f) {
+	case POL_F_FRAME_TIME:    put_str(o, access_log_time(t)); return true;
+	case POL_F_TXN_BYTES_IN:  put_int(o, (int64_t)t->flow[TXN_REQ].bytes); return true;
+	case POL_F_TXN_BYTES_OUT: put_int(o, (int64_t)t->flow[TXN_RESP].bytes); return true;
+	case POL_F_TXN_DURATION:  put_int(o, (int64_t)(t->t_end_us - t->t_start_us)); return true;
+	case POL_F_TXN_TIME_CONNECT:
+		if (t->t_conn_us)
+			put_int(o, (int64_t)t->t_conn_us);
+		return true;
+	case POL_F_TXN_TIME_FIRST:
+		if (t->t_first_us)
+			put_int(o, (int64_t)(t->t_first_us - t->t_head_us));
+		return true;
+	case POL_F_TXN_RETRIES: put_int(o, t->retries); return true;
+	case POL_F_TXN_REASON:
+		put_c(o, t->reason ? t->reason : txn_code_name(t->code));
+		return true;
+	case POL_F_LB_VSERVER: put_c(o, t->vs->name); return true;
+	case POL_F_LB_POLICY:  put_c(o, rule && rule != &t->vs->dflt ? rule->name : NULL); return true;
+	case POL_F_LB_POOL:    put_c(o, t->route.pool ? t->route.pool->name : NULL); return true;
+	case POL_F_LB_SERVICE: put_c(o, t->service ? t->service->full_name : NULL); return true;
+	case POL_F_HTTP_CODE:
+		if (t->status)
+			put_int(o, t->status);
+		return true;
+	default: return false;
+	}
+}
+
 static int get(void *ctx, enum pol_field f, struct str key, const void *obj, unsigned start,
 	       struct pol_val *out, unsigned *n)
 {
 	struct http_facts *h = ctx;
 	struct out o = { .v = out, .room = *n, .skip = start };
 
-	if (get_conn(h, f, &o)) {
+	if (get_conn(h, f, &o) || (h->over && get_end(h->over, f, &o))) {
 		;
 	} else if (f == POL_F_VS_CONNS || f == POL_F_SVC_UP) {
 		get_object(h, f, obj, &o);
@@ -266,5 +300,6 @@ void facts_of_txn(struct pol_facts *f, struct http_facts *h, const struct txn *t
 	h->tls_alpn = t->tls_alpn;
 	h->tls_subject = t->tls_subject;
 	h->lc = http_room.w.lc;
+	h->over = t->t_end_us ? t : NULL;
 	http_facts_init(f, h);
 }

@@ -41,6 +41,7 @@ unsigned http_cut(void);
  * MAINT, new address). */
 void http_services_changed(void);
 
+struct txn;
 /* Facts of a request for policies: the same source serves the data path and explain. */
 struct http_facts {
 	const struct http_head *req, *resp;      /* resp NULL before it came */
@@ -48,6 +49,7 @@ struct http_facts {
 	bool         tls, udp;                   /* udp: client and local are of a datagram */
 	const char  *sni, *tls_version, *tls_cipher, *tls_alpn, *tls_subject;
 	const struct lb_config *lc;
+	const struct txn *over;                  /* the finished exchange; NULL before */
 	struct str   uri, full_uri;              /* made when asked for; zero at first */
 	char         scratch[512];
 };

@@ -82,6 +82,8 @@ void facts_of_txn(struct pol_facts *f, struct http_facts *h, const struct txn *t
 
 /* accesslog.c: the line of a finished exchange, if anybody asked for it */
 void access_log_txn(const struct txn *t);
+/* When a finished exchange began: "2026-01-31T12:00:00.123456Z"; static memory. */
+struct str access_log_time(const struct txn *t);
 
 /* tunnel.c: two transports become a relay; `done` comes once, from the loop. Takes both. */
 struct tunnel;

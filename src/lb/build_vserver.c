@@ -171,7 +171,7 @@ static void build_access_log(struct lb_builder *b, struct lb_vserver *vs)
 	vs->log_stream = lb_build_log(b, n->val[0].s.p);
 	if (n->n_val > 2) {
 		vs->log_format = LB_LOG_CUSTOM;
-		vs->log_template = build_template(b, &n->val[2], POL_RESP);
+		vs->log_template = build_template(b, &n->val[2], POL_LOG);
 	} else if (n->n_val > 1 && str_eq(n->val[1].s, STR("json"))) {
 		vs->log_format = LB_LOG_JSON;
 	}

@@ -173,6 +173,7 @@ static const struct {
 	{ POL_REQ, "request", "the request" },
 	{ POL_RESP, "response", "the response" },
 	{ POL_DGRAM, "datagram", "the datagram" },
+	{ POL_LOG, "log", "the access log" },
 };
 
 void pol_planes_text(unsigned planes, struct sb *b)

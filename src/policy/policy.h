@@ -25,6 +25,7 @@ enum pol_type { POL_NONE, POL_BOOL, POL_INT, POL_STR, POL_BYTES, POL_IP, POL_MAC
 #define POL_REQ    0x04u
 #define POL_RESP   0x08u
 #define POL_DGRAM  0x10u
+#define POL_LOG    0x20u          /* the exchange is over: templates of the access log */
 
 enum pol_field {
 #define F(id, name, type, planes, key, multi, text) POL_F_##id,

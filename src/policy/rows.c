@@ -9,7 +9,14 @@
 #include "policy/expr.h"
 
 /* the short words of fields.def */
-enum { CONN = POL_CONN, HELLO = POL_HELLO, REQ = POL_REQ, RESP = POL_RESP, DGRAM = POL_DGRAM };
+enum {
+	CONN = POL_CONN,
+	HELLO = POL_HELLO,
+	REQ = POL_REQ,
+	RESP = POL_RESP | POL_LOG,      /* what a response's head knows, its end knows */
+	DGRAM = POL_DGRAM,
+	LOG = POL_LOG,
+};
 enum { KEY_NONE, KEY_NAME, KEY_OBJ };
 enum { HAS_ONE, HAS_MULTI };
 

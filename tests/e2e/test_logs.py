@@ -77,6 +77,33 @@ def test_custom(site):
     assert two == "127.0.0.1 GET /x 200 []"
 
 
+def test_custom_says_what_is_known_at_the_end(site):
+    f = site('@ custom "{frame.time}|{txn.bytes_in}|{txn.bytes_out}|{txn.duration}|{txn.time_connect}|{txn.time_first}|'
+             '{txn.retries}|{txn.reason}|{lb.vserver}|{lb.policy}|{lb.pool}|{lb.service}|{http.response.code}"',
+             vs='policy no when http.request.uri.path == "/no" { reject }')
+    with fl.Client(f.port) as c:
+        c.request("POST /bytes/100 HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello")
+    fl.get(f.port, "/no")
+    with fl.Client(f.port) as c:
+        c.send("GET / HTTP/1.1\r\nHost : t\r\n\r\n")
+        c.read_to_end()
+    one, two, three = [s.split("|") for s in lines(f, 3)]
+    when = datetime.datetime.strptime(one[0], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=datetime.timezone.utc)
+    assert abs((datetime.datetime.now(datetime.timezone.utc) - when).total_seconds()) < 60
+    assert one[1:3] == ["5", "100"] and 0 < int(one[5]) <= int(one[3]) < 10 ** 8 and int(one[4]) > 0
+    assert one[6:] == ["0", "", "web", "", "app", "app/a1", "200"]
+    assert two[4:] == ["", "", "0", "denied", "web", "no", "", "", "403"] and int(two[2]) > 0
+    assert three[7] == "space-colon" and three[12] == "400"
+
+
+@pytest.mark.parametrize("field", ["txn.duration", "lb.service", "frame.time"])
+def test_no_rule_can_ask_for_the_end(tmp_path, field):
+    conf = tmp_path / "t.conf"
+    conf.write_text(fl.web(8080, "127.0.0.1:1", vs=f'policy p {{ set-response-header X "{{{field}}}"; use app }}'))
+    p = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(conf)], capture_output=True, text=True)
+    assert p.returncode == 1 and field in p.stderr and "access log" in p.stderr
+
+
 def test_nothing_of_a_peer_makes_a_second_line(site):
     f = site("@ combined")
     fl.get(f.port, "/x?%0d%0a" + "\x7f"[:0] + "fake", fields="User-Agent: a\tb\x85\x0b"[:-1] + "\r\n")
