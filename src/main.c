@@ -33,7 +33,7 @@
 
 static const char usage[] =
 	"usage: fairlead [-c FILE]                      run in the foreground (" DEFAULT_FILE ")\n"
-	"       fairlead [-c FILE] -t                   check the file\n"
+	"       fairlead [-c FILE] -t [--json]          check the file\n"
 	"       fairlead [-c FILE] explain [--json] request 'METHOD URL' --from IP [-H 'Name: value']\n"
 	"       fairlead --from ADDR --to HOST:PORT...  reverse proxy without a file\n"
 	"       fairlead --demo                         two origins, a proxy and the admin pages to try\n"
@@ -144,6 +144,8 @@ static int parse(int argc, char **argv, struct args *a)
 			}
 		} else if (strcmp(s, "-t") == 0) {
 			a->check = true;
+		} else if (strcmp(s, "--json") == 0) {
+			a->json = true;
 		} else if (strcmp(s, "--demo") == 0) {
 			a->demo = true;
 		} else if (strcmp(s, "--print-config") == 0) {
@@ -178,12 +180,12 @@ static int check_args(const struct args *a)
 static int run(const struct launch *l, const struct args *a, int argc, char **argv)
 {
 	int i = a->explain;
-	bool json = false;
+	bool json = a->json;
 
 	if (a->print)
 		return fwrite(l->text.p, 1, l->text.n, stdout) != l->text.n;
 	if (a->check)
-		return proc_check(l);
+		return proc_check(l, a->json);
 	if (!i)
 		return proc_run(l);
 	if (i < argc && strcmp(argv[i], "--json") == 0) {

@@ -64,12 +64,22 @@ static void wait_a_bit(struct cmd *c, void (*fn)(struct timer *t))
 
 /* ---------- services ---------- */
 
+/* The same for programs, beside the text. */
+static void state_facts(struct cmd *c, const char *now, uint64_t n)
+{
+	sb_c(&c->facts, "\"service\": ");
+	sb_json_str(&c->facts, c->call.pos[0]);
+	sb_fmt(&c->facts, ", \"state\": \"%s\", \"was\": \"%s\", \"requests\": %" PRIu64, now,
+	       c->was, n);
+}
+
 static void say_state(struct cmd *c)
 {
 	uint64_t n = stat_total(c->v->seg, c->row, CTR_SERVICE_REQ_CUR);
 	struct stat_admin a;
 	uint32_t now = stat_admin_get(c->v->seg, c->row, &a) ? a.state : ST_ADMIN_READY;
 
+	state_facts(c, tbl_state_name("ADMIN", (int)now), n);
 	sb_fmt(&c->out, "service " STR_FMT ": %s", STR_ARG(c->call.pos[0]),
 	       tbl_state_name("ADMIN", (int)now));
 	sb_fmt(&c->out, " (was %s), %" PRIu64 " request%s in progress\n", c->was, n,
@@ -92,6 +102,7 @@ static void on_drain_poll(struct timer *t)
 		       "service " STR_FMT ": not empty in time, %" PRIu64
 		       " requests in progress; it stays in DRAIN\n",
 		       STR_ARG(c->call.pos[0]), stat_total(c->v->seg, c->row, CTR_SERVICE_REQ_CUR));
+		state_facts(c, "DRAIN", stat_total(c->v->seg, c->row, CTR_SERVICE_REQ_CUR));
 		cmd_finish(c, CMD_FAIL);
 	} else {
 		wait_a_bit(c, on_drain_poll);
@@ -233,6 +244,7 @@ static void reload_done(struct ask *a)
 	if (!c->out.n)
 		sb_fmt(&c->out, "generation %u runs\n", f.generation);
 	c->generation = f.generation;
+	sb_fmt(&c->facts, "\"generation\": %u", f.generation);
 	if (!good || !c->finished ||
 	    (!verb_flag(&c->call, "--wait") && c->v->generation >= c->generation)) {
 		cmd_finish(c, good ? CMD_OK : CMD_FAIL);

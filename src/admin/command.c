@@ -33,6 +33,7 @@ struct cmd *cmd_new(struct admin_view *v, struct engine *e, uint32_t uid, uint32
 	c->finished = finished;
 	c->owner = owner;
 	sb_init_heap(&c->out);
+	sb_init_heap(&c->facts);
 	return c;
 }
 
@@ -43,6 +44,7 @@ void cmd_free(struct cmd *c)
 	if (c->timer_on)
 		timer_stop(&c->timer);
 	sb_free(&c->out);
+	sb_free(&c->facts);
 	env_free(c);
 }
 
@@ -111,16 +113,19 @@ void cmd_render(struct cmd *c, int code, struct sb *to)
 {
 	struct str text = sb_get(&c->out);
 
-	if (c->out.over || text.n > ADMIN_OUT_MAX) {
-		sb_c(to, c->call.json ? "{\"error\": \"the answer is too large\"}\n"
+	if (c->out.over || c->facts.over || text.n > ADMIN_OUT_MAX) {
+		sb_c(to, c->call.json ? "{\"ok\": false, \"error\": \"the answer is too large\"}\n"
 				      : "error: the answer is too large\n");
 		return;
 	}
 	while (text.n && text.p[text.n - 1] == '\n')
 		text.n--;
 	if (c->call.json && !c->is_json) {
-		sb_c(to, code == CMD_OK ? "{\"text\": " : "{\"error\": ");
+		sb_c(to, code == CMD_OK ? "{\"ok\": true, \"text\": " :
+					  "{\"ok\": false, \"error\": ");
 		sb_json_str(to, text);
+		if (c->facts.n)
+			sb_fmt(to, ", " STR_FMT, STR_ARG(sb_get(&c->facts)));
 		sb_c(to, "}\n");
 		return;
 	}
@@ -195,7 +200,10 @@ int verb_HELP(struct cmd *c)
 	struct str verb = c->call.n_pos ? c->call.pos[0] : STR_NULL;
 	struct str kind = c->call.n_pos > 1 ? c->call.pos[1] : STR_NULL;
 
-	return verb_help(verb, kind, &c->out) ? CMD_OK : CMD_USAGE;
+	bool known = verb_help(verb, kind, c->call.json, &c->out);
+
+	c->is_json = c->call.json && known;
+	return known ? CMD_OK : CMD_USAGE;
 }
 
 /* Rows that fairleadctl does: start() refuses them before. */

@@ -392,13 +392,20 @@ int admin_explain_offline(struct lb_config *lc, int argc, char **argv, bool json
 		w[n++] = str_c(argv[i]);
 	sb_init_heap(&err);
 	if (!verb_parse(w, n, &call, &err)) {
-		sb_fmt(out, "error: " STR_FMT "\n", STR_ARG(sb_get(&err)));
-		sb_free(&err);
-		return CMD_USAGE;
+		code = CMD_USAGE;
+	} else {
+		json |= call.json;
+		code = explain_run(&v, &call, json, &err);
 	}
-	code = explain_run(&v, &call, json || call.json, &err);
-	sb_fmt(out, "%s" STR_FMT "%s", code == CMD_OK ? "" : "error: ", STR_ARG(sb_get(&err)),
-	       code == CMD_OK ? "" : "\n");
+	if (code == CMD_OK) {
+		sb_str(out, sb_get(&err));
+	} else if (json) {
+		sb_c(out, "{\"ok\": false, \"error\": ");
+		sb_json_str(out, sb_get(&err));
+		sb_c(out, "}\n");
+	} else {
+		sb_fmt(out, "error: " STR_FMT "\n", STR_ARG(sb_get(&err)));
+	}
 	sb_free(&err);
 	return code;
 }

@@ -52,6 +52,7 @@ struct cmd {
 	struct words       words;
 	struct sb          out;               /* text, or JSON when call.json and is_json */
 	bool               is_json;           /* what is in out is JSON already */
+	struct sb          facts;             /* members of the JSON object beside ok and text */
 	uint32_t           uid, pid;
 	struct engine     *e;                 /* for waiting */
 	void             (*finished)(struct cmd *c, int code);  /* NULL: the client went away */

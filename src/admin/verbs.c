@@ -309,7 +309,24 @@ static void help_row(const struct verb_row *r, struct sb *out)
 	       r->args[0] ? " " : "", r->args, r->text);
 }
 
-bool verb_help(struct str verb, struct str kind, struct sb *out)
+static void help_json(const struct verb_row *r, bool first, struct sb *out)
+{
+	const struct { const char *name, *value; } members[] = {
+		{ "verb", r->verb },
+		{ "kind", r->kind },
+		{ "arguments", r->args },
+		{ "level", r->level == VERB_CHANGE ? "change" : "read" },
+		{ "text", r->text },
+	};
+
+	for (size_t i = 0; i < FL_ARRAY_LEN(members); i++) {
+		sb_fmt(out, "%s\"%s\": ", i ? ", " : first ? "[\n {" : ",\n {", members[i].name);
+		sb_json_str(out, str_c(members[i].value));
+	}
+	sb_ch(out, '}');
+}
+
+bool verb_help(struct str verb, struct str kind, bool json, struct sb *out)
 {
 	bool any = false;
 
@@ -319,10 +336,15 @@ bool verb_help(struct str verb, struct str kind, struct sb *out)
 		if ((verb.n && !str_eq(str_c(r->verb), verb)) ||
 		    (kind.n && !str_eq(str_c(r->kind), kind)))
 			continue;
-		help_row(r, out);
+		if (json)
+			help_json(r, !any, out);
+		else
+			help_row(r, out);
 		any = true;
 	}
-	if (any && !verb.n)
+	if (any && json)
+		sb_c(out, "\n]\n");
+	else if (any && !verb.n)
 		sb_c(out, "Every command takes --json. Several on one line are parted by `;`.\n");
 	if (!any)
 		unknown_verb(verb, out);

@@ -61,7 +61,7 @@ struct str verb_opt(const struct verb_call *c, const char *name, unsigned k);
 bool verb_flag(const struct verb_call *c, const char *name);
 
 /* Text of `help`, `help VERB`, `help VERB KIND`; false when there is no such verb. */
-bool verb_help(struct str verb, struct str kind, struct sb *out);
+bool verb_help(struct str verb, struct str kind, bool json, struct sb *out);
 /* The table for `fairlead -x verbs` and the generators: tab separated, header line first. */
 void verb_dump(struct sb *out);
 

@@ -36,8 +36,14 @@ int  ctl_top(struct ctl_client *c, const struct verb_call *call);
 
 /* Writes all of s to a stream descriptor; false when it does not take it. */
 bool ctl_put(int fd, struct str s);
-/* A message to stderr: "fairleadctl: ...". */
+/* A message to stderr: "fairleadctl: ...". With --json messages are kept for the one object that ctl_end()
+ * prints. */
 void ctl_say(const char *fmt, ...) FL_PRINTF(1, 2);
+/* What is wrong with a configuration, likewise. */
+struct conf_diag;
+void ctl_say_diag(const struct conf_diag *d);
+/* What was said by now, in JSON; returns code. */
+int  ctl_end(int code);
 
 /* The places where the socket is searched; pure but for the environment given. Returns how many. */
 struct ctl_places {

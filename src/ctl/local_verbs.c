@@ -18,14 +18,24 @@
 
 #define FILE_MAX_BYTES (16u << 20)
 
-static void print_diag(const struct conf_diag *d)
+/* The formatted text, or whether the file was changed by putting it back. */
+static bool put_json(const char *name, const char *member, const struct sb *text, bool changed)
 {
-	struct sb text;
+	struct sb b;
+	bool ok;
 
-	sb_init_heap(&text);
-	conf_diag_print(d, &text, false);
-	(void)ctl_put(STDERR_FILENO, sb_get(&text));
-	sb_free(&text);
+	sb_init_heap(&b);
+	sb_c(&b, "{\"ok\": true, \"file\": ");
+	sb_json_str(&b, str_c(name));
+	sb_fmt(&b, ", \"%s\": ", member);
+	if (text)
+		sb_json_str(&b, sb_get(text));
+	else
+		sb_c(&b, changed ? "true" : "false");
+	sb_c(&b, "}\n");
+	ok = !b.over && ctl_put(STDOUT_FILENO, sb_get(&b));
+	sb_free(&b);
+	return ok;
 }
 
 /* A name as C text; NULL when it does not fit. */
@@ -40,7 +50,7 @@ static const char *c_name(struct str s, char mem[4096])
 
 int ctl_fmt(const struct verb_call *call)
 {
-	bool write_back = verb_flag(call, "--write");
+	bool write_back = verb_flag(call, "--write"), changed;
 	char mem[4096], *text = NULL;
 	const char *name = c_name(call->pos[0], mem);
 	struct conf_diag *d = conf_diag_new();
@@ -56,11 +66,19 @@ int ctl_fmt(const struct verb_call *call)
 	}
 	sb_init_heap(&out);
 	if (conf_fmt(str_n(text, len), name, d, &out) < 0 || out.over) {
-		print_diag(d);
+		ctl_say_diag(d);
 		code = CTL_FAIL;
-	} else if (!write_back) {
-		code = ctl_put(STDOUT_FILENO, sb_get(&out)) ? CTL_OK : CTL_FAIL;
-	} else if (!str_eq(sb_get(&out), str_n(text, len))) {
+		goto done;
+	}
+	changed = !str_eq(sb_get(&out), str_n(text, len));
+	if (!write_back) {
+		bool put = call->json ? put_json(name, "text", &out, false) :
+					ctl_put(STDOUT_FILENO, sb_get(&out));
+
+		code = put ? CTL_OK : CTL_FAIL;
+		goto done;
+	}
+	if (changed) {
 		struct stat st;
 
 		err = env_stat(name, &st);
@@ -69,8 +87,12 @@ int ctl_fmt(const struct verb_call *call)
 		if (err < 0) {
 			ctl_say("%s: %s", name, fl_err_text(err));
 			code = CTL_FAIL;
+			goto done;
 		}
 	}
+	if (call->json)
+		(void)put_json(name, "changed", NULL, changed);
+done:
 	sb_free(&out);
 	env_free(text);
 	conf_diag_free(&d);
@@ -120,11 +142,11 @@ int ctl_diff(struct ctl_client *c, const struct verb_call *call)
 		ctl_say(STR_FMT, STR_ARG(sb_get(&text)));
 	} else if (!load(&file, conf_src_files(name))) {
 		if (file.d)
-			print_diag(file.d);
+			ctl_say_diag(file.d);
 		code = CTL_FAIL;
 	} else if (!load(&running, conf_src_text("<running>", sb_get(&text)))) {
 		if (running.d)
-			print_diag(running.d);
+			ctl_say_diag(running.d);
 		ctl_say("the running configuration cannot be read back");
 		code = CTL_FAIL;
 	} else {

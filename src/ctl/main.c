@@ -21,11 +21,57 @@
 
 #define ANSWER_MS 30000u
 
+static struct {
+	bool      on;
+	struct sb said, diag;        /* text; a JSON array */
+} json;
+
+int ctl_end(int code)
+{
+	struct sb b;
+
+	if (!json.said.n && !json.diag.n)
+		return code;
+	sb_init_heap(&b);
+	sb_c(&b, "{\"ok\": false, \"error\": ");
+	sb_json_str(&b, json.said.n ? sb_get(&json.said) : STR("the configuration has errors"));
+	if (json.diag.n)
+		sb_fmt(&b, ", \"diagnostics\": " STR_FMT, STR_ARG(str_trim(sb_get(&json.diag))));
+	sb_c(&b, "}\n");
+	(void)ctl_put(STDOUT_FILENO, sb_get(&b));
+	sb_free(&b);
+	sb_free(&json.said);
+	sb_free(&json.diag);
+	return code;
+}
+
+void ctl_say_diag(const struct conf_diag *d)
+{
+	struct sb text;
+
+	if (json.on) {
+		json.diag.n = 0;
+		conf_diag_print(d, &json.diag, true);
+		return;
+	}
+	sb_init_heap(&text);
+	conf_diag_print(d, &text, false);
+	(void)ctl_put(STDERR_FILENO, sb_get(&text));
+	sb_free(&text);
+}
+
 void ctl_say(const char *fmt, ...)
 {
 	struct sb b;
 	va_list ap;
 
+	if (json.on) {
+		sb_c(&json.said, json.said.n ? "; " : "");
+		va_start(ap, fmt);
+		sb_vfmt(&json.said, fmt, ap);
+		va_end(ap);
+		return;
+	}
 	sb_init_heap(&b);
 	sb_c(&b, "fairleadctl: ");
 	va_start(ap, fmt);
@@ -75,12 +121,12 @@ static int help(const struct verb_call *call)
 
 	sb_init_heap(&text);
 	known = verb_help(call->n_pos ? call->pos[0] : STR_NULL,
-			  call->n_pos > 1 ? call->pos[1] : STR_NULL, &text);
+			  call->n_pos > 1 ? call->pos[1] : STR_NULL, call->json, &text);
 	if (!known)
 		return complain(&text);
-	if (!call->n_pos)
+	if (!call->n_pos && !call->json)
 		usage(STDOUT_FILENO);
-	if (!call->n_pos)
+	if (!call->n_pos && !call->json)
 		(void)ctl_put(STDOUT_FILENO, STR("\n"));
 	(void)ctl_put(STDOUT_FILENO, sb_get(&text));
 	sb_free(&text);
@@ -157,6 +203,13 @@ static int run(struct ctl_client *c, const struct str *w, unsigned n)
 	return code;
 }
 
+static int misused(void)
+{
+	if (!json.on)
+		usage(STDERR_FILENO);
+	return ctl_end(CTL_USAGE);
+}
+
 int main(int argc, char **argv)
 {
 	struct ctl_client c = { .fd = -1 };
@@ -165,6 +218,10 @@ int main(int argc, char **argv)
 	int i = 1;
 
 	signal(SIGPIPE, SIG_IGN);
+	sb_init_heap(&json.said);
+	sb_init_heap(&json.diag);
+	for (int k = 1; k < argc; k++)       /* also of a command that cannot be read otherwise */
+		json.on |= strcmp(argv[k], "--json") == 0;
 	for (; i < argc && argv[i][0] == '-'; i++) {
 		if (strcmp(argv[i], "-V") == 0 || strcmp(argv[i], "-v") == 0) {
 			printf("fairleadctl %s\n", PACKAGE_VERSION);
@@ -178,22 +235,22 @@ int main(int argc, char **argv)
 			w[n++] = STR("--json");
 		} else {
 			ctl_say("unknown option %s", argv[i]);
-			usage(STDERR_FILENO);
-			return CTL_USAGE;
+			return misused();
 		}
 		if (n > 1)
 			n = 1;
 	}
 	if (i == argc) {
-		usage(STDERR_FILENO);
-		return CTL_USAGE;
+		if (json.on)
+			ctl_say("no command; try: help");
+		return misused();
 	}
 	for (; i < argc; i++) {
 		if (n == WORDS_MAX) {
 			ctl_say("too many arguments");
-			return CTL_USAGE;
+			return ctl_end(CTL_USAGE);
 		}
 		w[n++] = str_c(argv[i]);
 	}
-	return run(&c, w, n);
+	return ctl_end(run(&c, w, n));
 }

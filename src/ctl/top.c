@@ -48,6 +48,36 @@ static int screen(struct ctl_client *c, struct sb *out)
 	return CTL_OK;
 }
 
+/* The same parts as one object. */
+static int screen_json(struct ctl_client *c, struct sb *out)
+{
+	static const struct {
+		const char *name, *line;
+	} parts[] = {
+		{ "status", "status" },
+		{ "vservers", "stat vserver" },
+		{ "services", "show service" },
+		{ "cores", "stat core" },
+	};
+	struct sb part;
+
+	for (size_t i = 0; i < FL_ARRAY_LEN(parts); i++) {
+		int code;
+
+		sb_init_heap(&part);
+		code = ctl_ask(c, parts[i].line, true, 30000, &part);
+		sb_fmt(out, "%s\"%s\": " STR_FMT, i ? ", " : "{", parts[i].name,
+		       STR_ARG(part.n ? sb_get(&part) : STR("null")));
+		while (out->n && out->p[out->n - 1] == '\n')
+			out->n--;
+		sb_free(&part);
+		if (code == CTL_UNREACHABLE)
+			return code;
+	}
+	sb_c(out, "}\n");
+	return CTL_OK;
+}
+
 /* Lines that fit, each cut at the screen's width and cleared behind. */
 static void draw(struct str text)
 {
@@ -109,10 +139,10 @@ int ctl_top(struct ctl_client *c, const struct verb_call *call)
 	code = ctl_connect(c);
 	if (code != CTL_OK)
 		return code;
-	if (!verb_flag(call, "--once") && isatty(STDOUT_FILENO))
+	if (!call->json && !verb_flag(call, "--once") && isatty(STDOUT_FILENO))
 		return loop(c, (unsigned)every_ms);
 	sb_init_heap(&text);
-	code = screen(c, &text);
+	code = call->json ? screen_json(c, &text) : screen(c, &text);
 	if (code == CTL_OK)
 		(void)ctl_put(STDOUT_FILENO, sb_get(&text));
 	sb_free(&text);

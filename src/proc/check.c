@@ -17,7 +17,8 @@ struct loaded {
 	struct lb_config *lc;
 };
 
-static bool load(const struct launch *l, struct loaded *out)
+/* With json nothing is printed here: the diagnostics are part of the answer. */
+static bool load(const struct launch *l, bool json, struct loaded *out)
 {
 	struct sb text;
 
@@ -27,7 +28,7 @@ static bool load(const struct launch *l, struct loaded *out)
 	out->lc = gen_load(l, -1, out->d, &out->src, &out->conf);
 	sb_init_heap(&text);
 	conf_diag_print(out->d, &text, false);
-	if (text.n)
+	if (text.n && !json)
 		fputs(text.p, stderr);
 	sb_free(&text);
 	return out->lc && conf_diag_errors(out->d) == 0;
@@ -45,13 +46,37 @@ static const char *plural(unsigned n)
 	return n == 1 ? "" : "s";
 }
 
-int proc_check(const struct launch *l)
+/* {"ok": ..., "file": ..., "errors": N, "warnings": N, "diagnostics": [...]} */
+static void print_json(const struct launch *l, const struct loaded *c, bool ok)
+{
+	struct sb b;
+
+	sb_init_heap(&b);
+	sb_fmt(&b, "{\"ok\": %s, \"file\": ", ok ? "true" : "false");
+	sb_json_str(&b, str_c(l->file ? l->file : l->text_name));
+	sb_fmt(&b, ", \"errors\": %u, \"warnings\": %u, \"diagnostics\": ",
+	       c->d ? conf_diag_errors(c->d) : 1, c->d ? conf_diag_warnings(c->d) : 0);
+	if (c->d)
+		conf_diag_print(c->d, &b, true);
+	else
+		sb_c(&b, "[]");
+	while (b.n && b.p[b.n - 1] == '\n')
+		b.n--;
+	sb_c(&b, "}\n");
+	if (!b.over)
+		fwrite(b.p, 1, b.n, stdout);
+	sb_free(&b);
+}
+
+int proc_check(const struct launch *l, bool json)
 {
 	const char *name = l->file ? l->file : l->text_name;
 	struct loaded c;
-	bool ok = load(l, &c);
+	bool ok = load(l, json, &c);
 
-	if (ok) {
+	if (json) {
+		print_json(l, &c, ok);
+	} else if (ok) {
 		unsigned services = 0, warnings = conf_diag_warnings(c.d);
 
 		for (unsigned i = 0; i < c.lc->n_pools; i++)
@@ -74,7 +99,10 @@ int proc_explain(const struct launch *l, int argc, char **argv, bool json)
 	struct sb out;
 	int rc = 1;
 
-	if (load(l, &c)) {
+	if (!load(l, json, &c)) {
+		if (json)
+			print_json(l, &c, false);
+	} else {
 		sb_init_heap(&out);
 		rc = admin_explain_offline(c.lc, argc, argv, json, &out);
 		if (out.n)

@@ -18,7 +18,7 @@ struct launch {
 /* Runs the appliance in the foreground: becomes the master. Returns the exit code. */
 int proc_run(const struct launch *l);
 /* fairlead -t: prints the diagnostics and one summary line. Exit code. */
-int proc_check(const struct launch *l);
+int proc_check(const struct launch *l, bool json);
 /* fairlead explain ...: argv behind the word. Exit code. */
 int proc_explain(const struct launch *l, int argc, char **argv, bool json);
 /* --demo: makes the launch text; with start: also the two built-in origins, which end with this

@@ -104,7 +104,7 @@ START_TEST(framed_sessions_stay_and_pipeline)
 	ck_assert_int_eq(framed(fd, "@json show service app/a9", &out), 1);
 	ck_assert_str_eq(
 		out.p,
-		"{\"error\": \"no service named \\\"app/a9\\\"; did you mean \\\"app/a1\\\"?\"}\n");
+		"{\"ok\": false, \"error\": \"no service named \\\"app/a9\\\"; did you mean \\\"app/a1\\\"?\"}\n");
 	sb_free(&out);
 	sb_init_heap(&out);
 	ck_assert_int_eq(framed(fd, "@text show nothing", &out), 2);

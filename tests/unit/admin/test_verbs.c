@@ -224,17 +224,17 @@ START_TEST(help_comes_from_the_table)
 	struct sb b;
 
 	sb_init_heap(&b);
-	ck_assert(verb_help(STR_NULL, STR_NULL, &b));
+	ck_assert(verb_help(STR_NULL, STR_NULL, false, &b));
 	for (unsigned i = 0; i < VERB__COUNT; i++)
 		ck_assert_msg(strstr(b.p, verb_rows[i].text) != NULL, "%s", verb_rows[i].text);
 	sb_free(&b);
 	sb_init_heap(&b);
-	ck_assert(verb_help(STR("drain"), STR_NULL, &b));
+	ck_assert(verb_help(STR("drain"), STR_NULL, false, &b));
 	ck_assert_ptr_nonnull(strstr(b.p, "drain service NAME"));
 	ck_assert_ptr_null(strstr(b.p, "show service"));
 	sb_free(&b);
 	sb_init_heap(&b);
-	ck_assert(!verb_help(STR("drian"), STR_NULL, &b));
+	ck_assert(!verb_help(STR("drian"), STR_NULL, false, &b));
 	ck_assert_ptr_nonnull(strstr(b.p, "did you mean \"drain\"?"));
 	sb_free(&b);
 }
