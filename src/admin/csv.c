@@ -161,6 +161,41 @@ static void checks(const struct admin_view *view, struct line *l, const struct l
 	put(l, COL_check_fall, p->n_monitors ? p->monitors[0]->fall : 0);
 }
 
+static bool leads_to(const struct pol_rule *r, const struct lb_pool *p)
+{
+	return r->act == POL_ACT_USE_POOL && r->target == p;
+}
+
+static bool is_backup_of(const struct lb_vserver *vs, const struct lb_pool *p, const struct lb_config *lc)
+{
+	for (unsigned i = 0; i < lc->n_pools; i++) {
+		const struct lb_pool *front = &lc->pools[i];
+		bool used = leads_to(&vs->dflt, front);
+
+		for (unsigned k = 0; k < vs->rules.n && !used; k++)
+			used = leads_to(&vs->rules.rules[k], front);
+		for (unsigned k = 0; used && k < front->n_backups; k++)
+			if (front->backups[k] == p)
+				return true;
+	}
+	return false;
+}
+
+/* A pool has no protocol: it speaks that of the vservers that lead to it; the first counts. */
+static const char *mode_of(const struct admin_view *v, const struct lb_pool *p)
+{
+	for (unsigned i = 0; i < v->lc->n_vservers; i++) {
+		const struct lb_vserver *vs = &v->lc->vservers[i];
+		bool used = leads_to(&vs->dflt, p);
+
+		for (unsigned k = 0; k < vs->rules.n && !used; k++)
+			used = leads_to(&vs->rules.rules[k], p);
+		if (used || is_backup_of(vs, p, v->lc))
+			return vs->http ? "http" : "tcp";
+	}
+	return "";
+}
+
 static void server(const struct admin_view *view, const struct lb_service *s, unsigned iid,
 		   struct sb *out)
 {
@@ -196,6 +231,9 @@ static void server(const struct admin_view *view, const struct lb_service *s, un
 	put(&l, COL_sid, s->idx + 1);
 	put(&l, COL_lbtot, v[CTR_SERVICE_REQ_TOT]);
 	put(&l, COL_type, 2);
+	put_text(&l, COL_mode, mode_of(view, s->pool));
+	put(&l, COL_cli_abrt, v[CTR_SERVICE_ABORT_CLIENT]);
+	put(&l, COL_srv_abrt, v[CTR_SERVICE_ABORT_SERVER]);
 	checks(view, &l, s->pool, &h);
 	responses(&l, v, CTR_SERVICE_R1XX);
 	put(&l, COL_req_tot, v[CTR_SERVICE_REQ_TOT]);
@@ -267,6 +305,9 @@ static void backend(const struct admin_view *view, const struct lb_pool *p, unsi
 	put(&l, COL_sid, 0);
 	put(&l, COL_lbtot, sum.v[CTR_SERVICE_REQ_TOT]);
 	put(&l, COL_type, 1);
+	put_text(&l, COL_mode, mode_of(view, p));
+	put(&l, COL_cli_abrt, sum.v[CTR_SERVICE_ABORT_CLIENT]);
+	put(&l, COL_srv_abrt, sum.v[CTR_SERVICE_ABORT_SERVER]);
 	responses(&l, sum.v, CTR_SERVICE_R1XX);
 	put(&l, COL_req_tot, sum.v[CTR_SERVICE_REQ_TOT]);
 	put(&l, COL_ctime, average_ms(sum.v[CTR_SERVICE_CONNECT_US], sum.v[CTR_SERVICE_CONN_TOT]));

@@ -88,6 +88,13 @@ static void response(struct txn *t, struct http_head *head)
 	forward_response(t, head, &f);
 }
 
+static void count_abort(const struct txn *t, unsigned of_vserver, unsigned of_service)
+{
+	stat_inc(t->vs->stat, of_vserver);
+	if (t->service)
+		stat_inc(t->service->stat, of_service);
+}
+
 static void finished(struct txn *t)
 {
 	struct stat_row *row = t->vs->stat;
@@ -107,11 +114,11 @@ static void finished(struct txn *t)
 	if (t->code)
 		stat_reason(REFUSED_EXCHANGE, t->code - 1u);
 	if (t->code == TXN_CLIENT_ABORT)
-		stat_inc(row, CTR_VSERVER_ABORT_CLIENT);
+		count_abort(t, CTR_VSERVER_ABORT_CLIENT, CTR_SERVICE_ABORT_CLIENT);
 	else if (t->code == TXN_CLIENT_SLOW)
 		stat_inc(row, CTR_VSERVER_TIMEOUT_CLIENT);
 	else if (t->code && t->code != TXN_CUT && t->flow[TXN_RESP].head && !t->answered)
-		stat_inc(row, CTR_VSERVER_ABORT_SERVER);
+		count_abort(t, CTR_VSERVER_ABORT_SERVER, CTR_SERVICE_ABORT_SERVER);
 	module_on_finished(t);
 	access_log_txn(t);
 }

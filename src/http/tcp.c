@@ -87,10 +87,13 @@ static void relay_over(void *ctx, uint64_t to_service, uint64_t to_client, int e
 	stat_add(x->vs->stat, CTR_VSERVER_BYTES_OUT, to_client);
 	stat_add(x->s->stat, CTR_SERVICE_BYTES_IN, to_service);
 	stat_add(x->s->stat, CTR_SERVICE_BYTES_OUT, to_client);
-	if (err && side == 0)
+	if (err && side == 0) {
 		stat_inc(x->vs->stat, CTR_VSERVER_ABORT_CLIENT);
-	else if (err && side == 1)
+		stat_inc(x->s->stat, CTR_SERVICE_ABORT_CLIENT);
+	} else if (err && side == 1) {
 		stat_inc(x->vs->stat, CTR_VSERVER_ABORT_SERVER);
+		stat_inc(x->s->stat, CTR_SERVICE_ABORT_SERVER);
+	}
 	leave_service(x, true);
 	end(x);
 }
@@ -258,8 +261,10 @@ static void on_client_error(struct conn *c, int err)
 	struct tcp *x = conn_owner(c);
 
 	(void)err;
-	if (x->s)
+	if (x->s) {
 		stat_inc(x->vs->stat, CTR_VSERVER_ABORT_CLIENT);
+		stat_inc(x->s->stat, CTR_SERVICE_ABORT_CLIENT);
+	}
 	drop_service(x);
 	refuse(x, false);
 }

@@ -259,6 +259,19 @@ def test_reasons_are_in_the_metrics_and_totals_outlive_workers(fairlead, origins
     assert fl.wait_for("the metric", lambda: metric() == 21)
 
 
+def test_aborts_have_their_columns_in_the_csv(web, bad_origin):
+    bad_origin.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhello"
+    f = web(f"127.0.0.1:{bad_origin.port}", pool="retries 0; backup sorry",
+            top="pool sorry { monitor none; service s 127.0.0.1:1 }\npool idle { monitor none; service s 127.0.0.1:1 }")
+    raw(f.port, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    bad_origin.answer = b""
+    f.wait_stat("service", "app/a1", lambda r: r["aborts_server"] == 1)
+    rows = {(r["pxname"], r["svname"]): r for r in f.json("show", "stat")}
+    for row in (rows["web", "FRONTEND"], rows["app", "a1"], rows["app", "BACKEND"]):
+        assert row["mode"] == "http" and row["srv_abrt"] == 1 and row["cli_abrt"] == 0
+    assert rows["sorry", "BACKEND"]["mode"] == "http" and "mode" not in rows["idle", "BACKEND"]
+
+
 def test_buffers_are_counted(web):
     f = web(vs="max-body 0")
     with fl.Client(f.port) as c:
