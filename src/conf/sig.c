@@ -32,7 +32,7 @@ static enum tbl_dir kind_of(struct str name)
 	for (unsigned i = 1; i < D__COUNT; i++)
 		if ((tbl_dirs[i].flags & DF_OBJ) && str_eq(name, str_c(tbl_dirs[i].name)))
 			return (enum tbl_dir)i;
-	ASSERT(!"ref() of an unknown kind");
+	ASSERT(false && "ref() of an unknown kind");
 	return D__NONE;
 }
 
@@ -55,7 +55,7 @@ static void compile_arg(struct sig_el *el, struct str arg)
 		el->port = (int)port;
 		break;
 	default:
-		ASSERT(!"type takes no argument in brackets");
+		ASSERT(false && "type takes no argument in brackets");
 	}
 }
 

@@ -102,7 +102,7 @@ static void build_expect(struct lb_monitor *m, const struct conf_node *n)
 
 static void build_monitor(struct lb_monitor *m, const struct conf_node *n)
 {
-	static const int types[] = { LB_MON_PING, LB_MON_TCP, LB_MON_HTTP };
+	static const enum lb_mon_type types[] = { LB_MON_PING, LB_MON_TCP, LB_MON_HTTP };
 	const struct conf_val *send = conf_opt(n, D_MON_SEND);
 
 	m->name = n->name;

@@ -61,7 +61,7 @@ struct lb_service {
 
 struct lb_monitor {
 	const char *name;
-	enum { LB_MON_PING, LB_MON_TCP, LB_MON_HTTP } type;
+	enum lb_mon_type { LB_MON_PING, LB_MON_TCP, LB_MON_HTTP } type;
 	const struct conf_node *node;          /* NULL for the implicit tcp monitor */
 	uint64_t    every_us, timeout_us;
 	unsigned    rise, fall, port;          /* port 0 = the service's */

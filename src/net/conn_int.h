@@ -28,39 +28,38 @@
 #include "net/tls_io.h"
 #include "stat/stat.h"
 
-enum conn_flag {
-	CF_R          = 1 << 0,   /* the kernel may have input */
-	CF_W          = 1 << 1,   /* the kernel may take output */
-	CF_HUP        = 1 << 2,   /* the peer's end or an error waits behind the input */
-	CF_PAUSED     = 1 << 3,
-	CF_CONNECTING = 1 << 4,
-	CF_HANDSHAKE  = 1 << 5,
-	CF_EOF        = 1 << 6,   /* the peer's end was read */
-	CF_EOF_TOLD   = 1 << 7,
-	CF_SHUT       = 1 << 8,   /* conn_shutdown(): FIN when the queue is empty */
-	CF_SHUT_DONE  = 1 << 9,
-	CF_CLOSING    = 1 << 10,  /* owner is gone, output or lingering goes on */
-	CF_DEAD       = 1 << 11,  /* nothing more is read or written; error() told or due */
-	CF_ERR_TOLD   = 1 << 12,
-	CF_FREED      = 1 << 13,  /* memory waits for the end of the turn */
-	CF_SERVER     = 1 << 14,  /* accepted */
-	CF_DRAIN      = 1 << 15,  /* drained() is owed */
-	CF_RESUME     = 1 << 16,  /* data() shall see the kept input again */
-	CF_BIG        = 1 << 17,  /* much is coming: the large scratch */
-	CF_READY      = 1 << 18,  /* ready() is owed */
-	CF_TELL_DRAIN = 1 << 19,  /* drained() goes up from the job */
-	CF_EOF_CLEAN  = 1 << 20,  /* TLS: close_notify came; clear: FIN */
-	CF_WFAIL      = 1 << 21,  /* output failed: err says why; input is read to its end first */
-	CF_NOTIFIED   = 1 << 22,  /* TLS close_notify was written */
-	CF_NO_MORE    = 1 << 23,  /* the peer said that it sends no more */
-	CF_SHARED     = 1 << 24,  /* somebody else may have the descriptor, too */
-	CF_ADDED      = 1 << 25,  /* the engine has it */
-	CF_SENT       = 1 << 26,  /* something was sent */
-	CF_NODELAY    = 1 << 27,  /* TCP_NODELAY is set (accepted ones inherit it) */
-	CF_PROBED     = 1 << 28,  /* keep-alive probes are on */
-	CF_LINE       = 1 << 29,  /* job.link is in conn_mod.shake: its handshake waits */
-	CF_LATE       = 1 << 30,  /* and has waited since an earlier turn */
-};
+/* Macros and not an enum, whose members are signed: ~CF_R shall be a mask. */
+#define CF_R          (1u << 0)  /* the kernel may have input */
+#define CF_W          (1u << 1)  /* the kernel may take output */
+#define CF_HUP        (1u << 2)  /* the peer's end or an error waits behind the input */
+#define CF_PAUSED     (1u << 3)
+#define CF_CONNECTING (1u << 4)
+#define CF_HANDSHAKE  (1u << 5)
+#define CF_EOF        (1u << 6)  /* the peer's end was read */
+#define CF_EOF_TOLD   (1u << 7)
+#define CF_SHUT       (1u << 8)  /* conn_shutdown(): FIN when the queue is empty */
+#define CF_SHUT_DONE  (1u << 9)
+#define CF_CLOSING    (1u << 10)  /* owner is gone, output or lingering goes on */
+#define CF_DEAD       (1u << 11)  /* nothing more is read or written; error() told or due */
+#define CF_ERR_TOLD   (1u << 12)
+#define CF_FREED      (1u << 13)  /* memory waits for the end of the turn */
+#define CF_SERVER     (1u << 14)  /* accepted */
+#define CF_DRAIN      (1u << 15)  /* drained() is owed */
+#define CF_RESUME     (1u << 16)  /* data() shall see the kept input again */
+#define CF_BIG        (1u << 17)  /* much is coming: the large scratch */
+#define CF_READY      (1u << 18)  /* ready() is owed */
+#define CF_TELL_DRAIN (1u << 19)  /* drained() goes up from the job */
+#define CF_EOF_CLEAN  (1u << 20)  /* TLS: close_notify came; clear: FIN */
+#define CF_WFAIL      (1u << 21)  /* output failed: err says why; input is read to its end first */
+#define CF_NOTIFIED   (1u << 22)  /* TLS close_notify was written */
+#define CF_NO_MORE    (1u << 23)  /* the peer said that it sends no more */
+#define CF_SHARED     (1u << 24)  /* somebody else may have the descriptor, too */
+#define CF_ADDED      (1u << 25)  /* the engine has it */
+#define CF_SENT       (1u << 26)  /* something was sent */
+#define CF_NODELAY    (1u << 27)  /* TCP_NODELAY is set (accepted ones inherit it) */
+#define CF_PROBED     (1u << 28)  /* keep-alive probes are on */
+#define CF_LINE       (1u << 29)  /* job.link is in conn_mod.shake: its handshake waits */
+#define CF_LATE       (1u << 30)  /* and has waited since an earlier turn */
 
 struct conn_ent;                          /* a run of bytes in the turn arena */
 struct pump;

@@ -331,7 +331,10 @@ static void on_idle(struct timer *t)
 
 void udp_flow_set_owed(struct udp_flow *f, uint32_t owed)
 {
-	udp_mod.n_waiting += (owed != 0) - (f->owed != 0);
+	if (owed && !f->owed)
+		udp_mod.n_waiting++;
+	else if (!owed && f->owed)
+		udp_mod.n_waiting--;
 	f->owed = owed;
 }
 

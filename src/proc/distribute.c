@@ -69,9 +69,9 @@ static int cpu_of(pid_t pid)
 
 	if (sched_getaffinity(pid, sizeof(may), &may) != 0 || CPU_COUNT(&may) != 1)
 		return MANY_CPUS;
-	for (int c = 0; c < CPU_SETSIZE; c++)
+	for (size_t c = 0; c < CPU_SETSIZE; c++)
 		if (CPU_ISSET(c, &may))
-			return c;
+			return (int)c;
 	return MANY_CPUS;
 }
 

@@ -115,7 +115,7 @@ static void index_add(struct stat_seg *s, uint32_t row, uint64_t hash)
 			return;
 		}
 	}
-	ASSERT(!"index is twice as large as the table");
+	ASSERT(false && "index is twice as large as the table");
 }
 
 /* Takes a row out. What ends a run of entries needs no marker, nor do the markers before it. */

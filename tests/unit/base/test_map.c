@@ -34,7 +34,7 @@ static void compare(struct map *m)
 	void *value;
 	int i = 0;
 
-	ck_assert_uint_eq(map_count(m), model_n);
+	ck_assert_uint_eq(map_count(m), (unsigned)model_n);
 	while (map_next(m, &it, &key, &value)) {
 		ck_assert_int_lt(i, model_n);
 		ck_assert_ptr_eq(key.p, keys[model[i].key]);
@@ -203,7 +203,7 @@ START_TEST(no_memory)
 	}
 	n--;
 	ck_assert_int_eq(err, FL_ENOMEM_);
-	ck_assert_uint_eq(map_count(m), n);
+	ck_assert_uint_eq(map_count(m), (unsigned)n);
 	ck_assert_int_gt(n, 4);
 	for (int k = 0; k < n; k++)
 		ck_assert_ptr_eq(map_get(m, str_c(keys[k])), &values[k]);

@@ -9,7 +9,14 @@
 
 #include "facts.h"
 
-enum { CONN = POL_CONN, HELLO = POL_HELLO, REQ = POL_REQ, RESP = POL_RESP, DGRAM = POL_DGRAM };
+enum {
+	CONN = POL_CONN,
+	HELLO = POL_HELLO,
+	REQ = POL_REQ,
+	RESP = POL_RESP | POL_LOG,
+	DGRAM = POL_DGRAM,
+	LOG = POL_LOG,
+};
 
 #pragma GCC diagnostic push
 #ifdef __clang__

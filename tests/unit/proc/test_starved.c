@@ -22,7 +22,7 @@ static void stay_on_first_cpu(void)
 
 	CPU_ZERO(&one);
 	sched_getaffinity(0, sizeof(all), &all);
-	for (int i = 0; i < CPU_SETSIZE; i++) {
+	for (size_t i = 0; i < CPU_SETSIZE; i++) {
 		if (CPU_ISSET(i, &all)) {
 			CPU_SET(i, &one);
 			break;
