@@ -139,7 +139,7 @@ static void clients(int cpu, unsigned n, unsigned got[SOCKETS])
 	cpu_set_t one;
 
 	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
+	CPU_SET((size_t)cpu, &one);
 	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
 	memset(got, 0, SOCKETS * sizeof(got[0]));
 	while (n--) {
@@ -170,7 +170,7 @@ START_TEST(test_sockets)
 	open_all();
 	ck_assert_int_eq(sched_getaffinity(0, sizeof(may), &may), 0);
 	for (int c = 0; c < CPU_SETSIZE && c < STEER_CPUS; c++) {
-		if (!CPU_ISSET(c, &may))
+		if (!CPU_ISSET((size_t)c, &may))
 			continue;
 		for (unsigned mine = 0; mine < SOCKETS; mine++) {
 			for (unsigned i = 0; i < SOCKETS; i++)
@@ -201,7 +201,7 @@ START_TEST(test_no_such_socket)
 
 	open_all();
 	ck_assert_int_eq(sched_getaffinity(0, sizeof(may), &may), 0);
-	while (!CPU_ISSET(c, &may))
+	while (!CPU_ISSET((size_t)c, &may))
 		c++;
 	plan.n_cpus = (unsigned)c + 1;
 	for (unsigned i = 0; i < plan.n_cpus; i++)
