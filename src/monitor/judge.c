@@ -6,17 +6,27 @@
 
 #include "monitor/judge.h"
 
+/* A probe that was cancelled has no result and so looks as if it had passed, which only makes `rise` count. */
+bool judge_early(const struct stat_mon *m)
+{
+	return m->probes < JUDGE_EARLY_PROBES && m->failures >= m->probes;
+}
+
 bool judge_result(struct stat_mon *m, bool ok, unsigned rise, unsigned fall)
 {
+	bool never_passed = m->failures + 1 >= m->probes;     /* before this one */
 	uint32_t was = m->state;
 
-	if (!ok && m->check == ST_CHECK_SOCKERR)
+	if (!ok && m->check == ST_CHECK_SOCKERR) {
+		m->failures++;
 		return false;
+	}
 	m->history = (uint16_t)(m->history << 1 | ok);
 	if (ok) {
 		m->passed++;
 		m->failed = 0;
 	} else {
+		m->failures++;
 		m->failed++;
 		m->passed = 0;
 	}
@@ -24,7 +34,7 @@ bool judge_result(struct stat_mon *m, bool ok, unsigned rise, unsigned fall)
 		m->state = ok ? ST_HEALTH_UP : ST_HEALTH_DOWN;
 	else if (was == ST_HEALTH_UP && m->failed >= fall)
 		m->state = ST_HEALTH_DOWN;
-	else if (was == ST_HEALTH_DOWN && m->passed >= rise)
+	else if (was == ST_HEALTH_DOWN && ok && (m->passed >= rise || never_passed))
 		m->state = ST_HEALTH_UP;
 	return m->state != was;
 }

@@ -4,7 +4,8 @@
  *
  * Checks run at a fixed rate (the next start is the last one plus the interval, not plus the answer), so the origin sees
  * exactly one probe per interval whatever the latency. Starts are spread: a new service is looked at within a
- * moment, a known one somewhere in its interval.
+ * moment, a known one somewhere in its interval. While none of a service's checks has ever passed the first
+ * few are repeated sooner (judge.h).
  */
 #include "config.h"
 
@@ -107,12 +108,13 @@ static void check_done(void *ctx, const struct probe_result *r)
 	rec->latency_us = r->latency_us;
 	rec->http_status = r->http_status;
 	rec->last_us = env_wall_us();
-	rec->failures += !r->ok;
 	sb_init(&sb, rec->text, sizeof(rec->text));
 	sb_c(&sb, r->text);
 	if (!r->ok)
 		stat_inc(t->s->stat, CTR_SERVICE_PROBE_FAIL);
 	judge_result(rec, r->ok, c->mon->rise, c->mon->fall);
+	if (judge_early(rec) && c->due_ms > engine_now_ms(t->m->env.engine) + JUDGE_EARLY_MS)
+		schedule(c, JUDGE_EARLY_MS);
 	monitor_publish(t, judge_service(t->health.mon, t->n_checks), rec->text);
 }
 

@@ -10,6 +10,7 @@
  *
  *   UNKNOWN --first probe passes--> UP          UP --fall failures in a row--> DOWN
  *   UNKNOWN --first probe fails---> DOWN        DOWN --rise passes in a row--> UP
+ *   DOWN --the first probe that ever passes---> UP
  *   RESOLVING until the name has an address     MAINT: not probed
  * A service is UP when all monitors of its pool pass.
  */

@@ -91,6 +91,48 @@ def test_fall_and_rise(probed):
     f.wait_stat("service", "app/a1", lambda r: r["down_transitions"] == 1 and r["probe_failures"] >= 2)
 
 
+def test_a_service_that_starts_with_us(fairlead, origins):
+    """Its port is refused at first: it is looked at again soon, and the first pass is enough."""
+    o, port = origins("o"), fl.free_port()
+    p = Probed(o)
+    p.status = 503
+    f = fairlead(fl.web(port, o.addr, pool="monitor m", top=monitor("20s", "1s", rise=5, more='send "GET /healthz"')))
+    f.wait_service("app/a1", "DOWN")
+    fl.wait_for("early probes", lambda: len(p) >= 3, 3)
+    p.status = 200
+    f.wait_service("app/a1", "UP", 3)
+    n = len(p)
+    time.sleep(1)
+    assert len(p) == n, "the interval counts once a probe has passed"
+
+
+def test_early_probes_end(fairlead, origins):
+    o = origins("o")
+    p = Probed(o)
+    p.status = 503
+    fairlead(fl.web(fl.free_port(), o.addr, pool="monitor m", top=monitor("20s", "1s", more='send "GET /healthz"')))
+    fl.wait_for("all early probes", lambda: len(p) >= 20, 20)
+    time.sleep(1)
+    assert len(p) == 20
+
+
+def test_status_waits_for_the_first_verdict(fairlead, origins):
+    """Neither "nobody answers" nor "up, as far as we know" right after the start."""
+    o, port = origins("o"), fl.free_port()
+    p = Probed(o)
+    p.status = 503
+    f = fairlead(fl.web(port, o.addr, pool="monitor m", top=monitor("20s", "1s", more='send "GET /healthz"')), wait=False)
+    r = f.ctl("status", "--wait", "1s", check=False)
+    assert r.returncode == 1 and "HTTP 503" in r.stdout, r.stdout + r.stderr
+    p.status = 200
+    assert f.ctl("status", "--wait", "10s").stdout.startswith("OK")
+    assert f.ctl("status", "--wait", "soon", check=False).returncode == 2
+    f.stop()
+    start = time.monotonic()
+    r = f.ctl("status", "--wait", "300ms", check=False)
+    assert r.returncode == 3 and "cannot reach" in r.stderr and 0.3 <= time.monotonic() - start < 3
+
+
 def test_one_failure_is_not_down(probed):
     f, _, probes, _ = probed(mon=monitor(fall=3, more='send "GET /healthz"'))
     for _ in range(5):

@@ -18,8 +18,12 @@ static const struct {
 	{ "first failure decides alone", "-D", 3, 3 },
 	{ "fall needs a row", "+U-U-U-D", 2, 3 },
 	{ "a pass breaks the row of failures", "+U-U-U+U-U-U-D", 2, 3 },
-	{ "rise needs a row", "-D+D+U", 2, 3 },
-	{ "a failure breaks the row of passes", "-D+D-D+D+U", 2, 3 },
+	{ "rise needs a row", "+U-D+D+U", 2, 1 },
+	{ "a failure breaks the row of passes", "+U-D+D-D+D+U", 2, 1 },
+	{ "what never was up needs one pass", "-D-D-D-D+U", 3, 3 },
+	{ "however long that takes", "-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D+U", 3, 3 },
+	{ "and then follows fall and rise", "-D+U-U-D+D+U", 2, 2 },
+	{ "a pass long ago is a pass", "+U-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D-D+D+U", 2, 1 },
 	{ "one and one", "+U-D+U-D", 1, 1 },
 };
 
@@ -30,12 +34,35 @@ START_TEST(follows_script)
 
 	for (; *s; s += 2) {
 		uint32_t was = m.state, want = s[1] == 'U' ? ST_HEALTH_UP : ST_HEALTH_DOWN;
-		bool changed = judge_result(&m, s[0] == '+', cases[_i].rise, cases[_i].fall);
+		bool changed;
+
+		m.probes++;
+		changed = judge_result(&m, s[0] == '+', cases[_i].rise, cases[_i].fall);
 
 		ck_assert_msg(m.state == want, "%s at ...%s", cases[_i].name, s);
 		ck_assert_int_eq(changed, was != m.state);
 		ck_assert_int_eq(m.history & 1, s[0] == '+');
 	}
+}
+END_TEST
+
+START_TEST(early_probes_end)
+{
+	struct stat_mon m = { .state = ST_HEALTH_UNKNOWN };
+	unsigned n = 0;
+
+	do {
+		m.probes++;
+		judge_result(&m, false, 2, 2);
+		n++;
+	} while (judge_early(&m) && n < 1000);
+	ck_assert_uint_eq(n, JUDGE_EARLY_PROBES);
+	m = (struct stat_mon){ .state = ST_HEALTH_UNKNOWN, .probes = 1 };
+	judge_result(&m, true, 2, 2);
+	ck_assert_msg(!judge_early(&m), "after a pass the interval counts");
+	m.probes++;
+	judge_result(&m, false, 2, 2);
+	ck_assert_msg(!judge_early(&m), "it has passed once");
 }
 END_TEST
 
@@ -78,6 +105,7 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(tc, follows_script, 0, sizeof(cases) / sizeof(cases[0]));
+	tcase_add_test(tc, early_probes_end);
 	tcase_add_loop_test(tc, own_failures_are_not_judged, 0, 3);
 	tcase_add_test(tc, any_down_is_down_and_unknown_waits);
 	suite_add_tcase(s, tc);
