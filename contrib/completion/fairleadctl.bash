@@ -49,7 +49,7 @@ _fairleadctl() {
 		return
 	fi
 	case "$verb${kinds:+ $kind}" in
-	"status") options="--json" ;;
+	"status") options="--wait --json" ;;
 	"show vserver") options="--json" ;;
 	"show pool") options="--json" ;;
 	"show service") options="--json" ;;

@@ -20,6 +20,7 @@
 #include "base/log.h"
 
 #define BEAT_MS     2000u
+#define FIRST_MS    5000u  /* nobody is answered before the first configuration came, but then */
 #define LOADING_MS 60000u /* a configuration may take this long to load before we count as hung */
 
 struct loaded {
@@ -37,7 +38,7 @@ static struct {
 	int                wake[2];
 	struct engine_watch watch;
 	struct engine_hook turn;
-	struct timer       beat;
+	struct timer       beat, first;
 	_Atomic uint64_t   alive_ms, busy_until_ms;
 	struct admin_view  view;
 	struct loaded      now;
@@ -152,6 +153,23 @@ void admin_set_config(int image_fd, uint32_t generation, int http_fd)
 	}
 }
 
+/* Who asks this process right after its start is answered when it knows what is asked about: "0 services, OK" would
+ * be no answer. */
+static void serve(void)
+{
+	int err = ctl_serve();
+
+	timer_stop(&adm.first);
+	if (err)
+		log_ev(EV_ACCEPT_FAIL, "control socket: %s", fl_err_text(err));
+}
+
+static void on_first(struct timer *t)
+{
+	(void)t;
+	serve();
+}
+
 static void look_for_config(void)
 {
 	int image, http;
@@ -172,6 +190,7 @@ static void look_for_config(void)
 		env_close(image);
 	}
 	web_open(adm.e, &adm.view, http);
+	serve();
 }
 
 /* ---------- the thread ---------- */
@@ -227,6 +246,8 @@ static int set_up(void)
 	engine_on_turn(adm.e, &adm.turn);
 	timer_init(&adm.beat, on_beat);
 	engine_timer(adm.e, &adm.beat, BEAT_MS);
+	timer_init(&adm.first, on_first);
+	engine_timer(adm.e, &adm.first, FIRST_MS);
 	return adm.env.ctl_fd >= 0 ? ctl_open(adm.e, &adm.view, adm.env.ctl_fd) : 0;
 }
 

@@ -15,8 +15,6 @@
 
 #define ASK_MS        10000u
 #define RELOAD_MS     180000u        /* reading, certificates, starting workers */
-#define POLL_MS       50u
-#define WAIT_MAX_MS   86400000u
 #define TAKE_MS       10000u         /* until control shows the new generation */
 
 /* ---------- asking ---------- */
@@ -52,14 +50,6 @@ static int post(struct cmd *c, struct ask *a)
 	c->asking = true;
 	ask_post(a);
 	return CMD_LATER;
-}
-
-static void wait_a_bit(struct cmd *c, void (*fn)(struct timer *t))
-{
-	if (!c->timer_on)
-		timer_init(&c->timer, fn);
-	c->timer_on = true;
-	engine_timer(c->e, &c->timer, POLL_MS);
 }
 
 /* ---------- services ---------- */
@@ -105,7 +95,7 @@ static void on_drain_poll(struct timer *t)
 		state_facts(c, "DRAIN", stat_total(c->v->seg, c->row, CTR_SERVICE_REQ_CUR));
 		cmd_finish(c, CMD_FAIL);
 	} else {
-		wait_a_bit(c, on_drain_poll);
+		cmd_poll(c, on_drain_poll);
 	}
 }
 
@@ -127,7 +117,7 @@ static void state_done(struct ask *a)
 		return;
 	}
 	c->deadline_ms += engine_now_ms(c->e);
-	wait_a_bit(c, on_drain_poll);
+	cmd_poll(c, on_drain_poll);
 }
 
 /* The state that counts now: an operator's word, or the configuration's. */
@@ -179,14 +169,8 @@ int verb_DISABLE_SERVICE(struct cmd *c) { return set_state(c, ST_ADMIN_MAINT); }
 
 int verb_DRAIN_SERVICE(struct cmd *c)
 {
-	struct str wait = verb_opt(&c->call, "--wait", 0);
-
-	if (wait.p && (!text_duration_ms(wait, &c->deadline_ms) || !c->deadline_ms ||
-		       c->deadline_ms > WAIT_MAX_MS)) {
-		c->deadline_ms = 0;
-		sb_c(&c->out, "--wait needs a time with a unit, at most 1d: 500ms, 60s, 5m");
+	if (!cmd_wait_option(c, &c->deadline_ms))
 		return CMD_USAGE;
-	}
 	return set_state(c, ST_ADMIN_DRAIN);
 }
 
@@ -221,7 +205,7 @@ static void on_reload_poll(struct timer *t)
 			sb_c(&c->out, "control has not taken the new generation yet\n");
 		cmd_finish(c, left ? CMD_FAIL : CMD_OK);
 	} else {
-		wait_a_bit(c, on_reload_poll);
+		cmd_poll(c, on_reload_poll);
 	}
 }
 
@@ -253,7 +237,7 @@ static void reload_done(struct ask *a)
 	c->deadline_ms = engine_now_ms(c->e) + TAKE_MS;
 	if (verb_flag(&c->call, "--wait") && c->v->lc)
 		c->deadline_ms += c->v->lc->drain_timeout_us / 1000;
-	wait_a_bit(c, on_reload_poll);
+	cmd_poll(c, on_reload_poll);
 }
 
 int verb_RELOAD(struct cmd *c)

@@ -102,6 +102,26 @@ void cmd_finish(struct cmd *c, int code)
 		cmd_free(c);
 }
 
+bool cmd_wait_option(struct cmd *c, uint64_t *ms)
+{
+	struct str wait = verb_opt(&c->call, "--wait", 0);
+
+	*ms = 0;
+	if (!wait.p || (text_duration_ms(wait, ms) && *ms && *ms <= ADMIN_WAIT_MAX_MS))
+		return true;
+	*ms = 0;
+	sb_c(&c->out, "--wait needs a time with a unit, at most 1d: 500ms, 60s, 5m");
+	return false;
+}
+
+void cmd_poll(struct cmd *c, void (*fn)(struct timer *t))
+{
+	if (!c->timer_on)
+		timer_init(&c->timer, fn);
+	c->timer_on = true;
+	engine_timer(c->e, &c->timer, ADMIN_POLL_MS);
+}
+
 void cmd_abandon(struct cmd *c)
 {
 	c->finished = NULL;

@@ -369,5 +369,10 @@ int ctl_open(struct engine *e, struct admin_view *v, int fd)
 	ctl.v = v;
 	list_init(&ctl.sessions);
 	ctl.watch = (struct engine_watch){ .fd = fd, .fn = on_accept };
-	return engine_watch(e, &ctl.watch, ENGINE_READ);
+	return 0;
+}
+
+int ctl_serve(void)
+{
+	return ctl.e ? engine_watch(ctl.e, &ctl.watch, ENGINE_READ) : 0;
 }

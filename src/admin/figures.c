@@ -13,6 +13,8 @@
 
 #include "stat/reason.h"
 
+#define GENS_MS 1000u
+
 uint64_t view_sum(const struct admin_view *v, enum tbl_kind kind, unsigned ctr)
 {
 	uint64_t sum = 0;
@@ -215,7 +217,26 @@ static void proc_row(const struct admin_view *v, struct grid *g, const struct st
 	grid_u64(g, p->log_dropped);
 }
 
-static int show_procs(struct cmd *c, bool all)
+/* A gen has no slot; the master tells of it: "PID GENERATION STATE UPTIME_MS". */
+static void gen_row(struct grid *g, struct str line)
+{
+	uint64_t v[4];
+
+	for (size_t i = 0; i < FL_ARRAY_LEN(v); i++)
+		if (!str_u64(str_cut(&line, ' '), &v[i]))
+			return;
+	grid_text(g, NULL);
+	grid_u64(g, v[0]);
+	grid_u64(g, v[1]);
+	grid_text(g, tbl_state_name("PROC", (int)v[2]));
+	grid_text(g, "gen");
+	grid_text(g, NULL);
+	grid_u64(g, v[3] / 1000);
+	for (int i = 0; i < 4; i++)
+		grid_text(g, NULL);
+}
+
+static int show_procs(struct cmd *c, bool all, struct str gens)
 {
 	struct stat_proc p;
 	struct grid g;
@@ -229,11 +250,38 @@ static int show_procs(struct cmd *c, bool all)
 	for (uint32_t s = stat_worker_slots(c->v->seg); all && s < stat_n_slots(c->v->seg); s++)
 		if (stat_proc_get(c->v->seg, s, &p) && is_shown(c->v, &p))
 			proc_row(c->v, &g, &p);
+	while (gens.n)
+		gen_row(&g, str_cut(&gens, '\n'));
 	return cmd_grid(c, &g, 0);
 }
 
-int verb_SHOW_CORE(struct cmd *c) { return show_procs(c, false); }
-int verb_SHOW_PROCESS(struct cmd *c) { return show_procs(c, true); }
+int verb_SHOW_CORE(struct cmd *c) { return show_procs(c, false, STR_NULL); }
+
+/* Without an answer the segment's rows are shown all the same: this is looked at when something hangs. */
+static void gens_came(struct ask *a)
+{
+	struct cmd *c = a->ctx;
+	int code;
+
+	c->asking = false;
+	view_refresh(c->v);
+	code = show_procs(c, true, a->rc == 0 ? sb_get(&a->reply) : STR_NULL);
+	ask_free(a);
+	cmd_finish(c, code);
+}
+
+int verb_SHOW_PROCESS(struct cmd *c)
+{
+	struct ask *a = ask_new(gens_came, c);
+
+	if (!a)
+		return show_procs(c, true, STR_NULL);
+	a->timeout_ms = GENS_MS;
+	sb_c(&a->line, "gens");
+	c->asking = true;
+	ask_post(a);
+	return CMD_LATER;
+}
 
 int verb_SHOW_OWNER(struct cmd *c)
 {

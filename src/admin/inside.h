@@ -24,6 +24,8 @@
 #include "net/conn.h"
 
 #define ADMIN_SESSIONS_MAX 16u
+#define ADMIN_WAIT_MAX_MS  86400000u              /* of --wait */
+#define ADMIN_POLL_MS      50u                    /* looks at what is waited for */
 #define ADMIN_OUT_MAX      (64u * 1024 * 1024)    /* bytes of one answer */
 #define ADMIN_STALL_MS     10000u    /* a client that takes or sends nothing for so long is dropped */
 #define ADMIN_IDLE_MS      300000u                /* a session between commands */
@@ -77,6 +79,10 @@ void cmd_finish(struct cmd *c, int code);
  * caller's any more. */
 void cmd_abandon(struct cmd *c);
 void cmd_free(struct cmd *c);
+/* Takes the option --wait TIME into *ms, 0 without it; false with the answer CMD_USAGE in out. */
+bool cmd_wait_option(struct cmd *c, uint64_t *ms);
+/* Calls fn with c->timer in ADMIN_POLL_MS; the verb answers CMD_LATER. */
+void cmd_poll(struct cmd *c, void (*fn)(struct timer *t));
 /* The answer as it goes out: text or JSON, wrapped where the verb has no JSON of its own. */
 void cmd_render(struct cmd *c, int code, struct sb *to);
 /* "no NOUN named "x"; did you mean ..." for a name that is not in the segment or configuration. */
@@ -182,7 +188,9 @@ void ask_collect(void);                   /* admin thread: calls done() of what 
 void ask_free(struct ask *a);
 
 /* ---------- sessions ---------- */
+/* Prepares; who connects waits in the kernel until ctl_serve(), which may be repeated. */
 int  ctl_open(struct engine *e, struct admin_view *v, int fd);
+int  ctl_serve(void);
 void web_open(struct engine *e, struct admin_view *v,
 	      int fd); /* takes fd; -1 closes what was open */
 /* Makes figures and cached states of the view current. */

@@ -151,8 +151,12 @@ static uint64_t cycle_age(const struct admin_view *v, uint64_t *cycle)
 	return v->now_ms > at ? v->now_ms - at : 0;
 }
 
-static void conf_line(const struct admin_view *v, const struct stat_conf_state *f, struct sb *out)
+static void conf_line(const struct stat_conf_state *f, struct sb *out)
 {
+	if (!f->generation) {
+		sb_c(out, "configuration  none yet\n");
+		return;
+	}
 	sb_fmt(out, "configuration  generation %u, loaded ", f->generation);
 	text_time(out, f->loaded_us);
 	if (f->file[0])
@@ -163,9 +167,8 @@ static void conf_line(const struct admin_view *v, const struct stat_conf_state *
 	} else {
 		sb_c(out, f->last_ok ? "good " : "FAILED ");
 		text_time(out, f->last_reload_us);
-		sb_fmt(out, " (%u reloads, %u failed)", f->reloads, f->reload_failures);
+		sb_fmt(out, " (%u done, %u refused since the start)", f->reloads, f->reload_failures);
 	}
-	(void)v;
 	sb_ch(out, '\n');
 }
 
@@ -211,7 +214,7 @@ static void status_text(struct cmd *c, int verdict, struct str reasons,
 	       view_sum(v, KIND_VSERVER, CTR_VSERVER_REQ_TOT),
 	       view_sum(v, KIND_VSERVER, CTR_VSERVER_REQ_CUR));
 	indent_lines(reasons, &c->out);
-	conf_line(v, f, &c->out);
+	conf_line(f, &c->out);
 	sb_c(&c->out, "up             ");
 	text_age(&c->out, (v->wall_us - FL_MIN(v->wall_us, stat_started_us(v->seg))) / 1000);
 	sb_fmt(&c->out, ", fairlead %s\n", PACKAGE_VERSION);
@@ -273,7 +276,26 @@ static void status_json(struct cmd *c, int verdict, struct str reasons,
 	c->is_json = true;
 }
 
-int verb_STATUS(struct cmd *c)
+/* Before its first probe a service counts as up, in hope: who waits for OK does not want to hear that. */
+static bool all_probed(const struct admin_view *v)
+{
+	for (unsigned i = 0; v->lc && i < v->lc->n_pools; i++) {
+		for (unsigned k = 0; k < v->lc->pools[i].n_services; k++) {
+			struct stat_health h;
+			uint32_t state =
+				lb_service_state(v->lc, &v->lc->pools[i].services[k], &h, NULL);
+
+			if (state != ST_SVC_MAINT && h.state == ST_HEALTH_UNKNOWN)
+				return false;
+		}
+	}
+	return v->lc != NULL;
+}
+
+static void on_status_poll(struct timer *t);
+
+/* The answer, or another look when there is time and it is not yet what is waited for. */
+static int status_answer(struct cmd *c)
 {
 	struct stat_conf_state f;
 	struct sb reasons;
@@ -284,12 +306,37 @@ int verb_STATUS(struct cmd *c)
 		memset(&f, 0, sizeof(f));
 	sb_init_heap(&reasons);
 	verdict = status_judge(c->v, &reasons);
+	if (c->deadline_ms > c->v->now_ms && (verdict != STATUS_OK || !all_probed(c->v))) {
+		sb_free(&reasons);
+		cmd_poll(c, on_status_poll);
+		return CMD_LATER;
+	}
 	if (c->call.json)
 		status_json(c, verdict, sb_get(&reasons), &f);
 	else
 		status_text(c, verdict, sb_get(&reasons), &f);
 	sb_free(&reasons);
 	return verdict == STATUS_OK ? CMD_OK : CMD_FAIL;
+}
+
+static void on_status_poll(struct timer *t)
+{
+	struct cmd *c = FL_CONTAINER_OF(t, struct cmd, timer);
+	int code;
+
+	view_refresh(c->v);
+	code = status_answer(c);
+	if (code != CMD_LATER)
+		cmd_finish(c, code);
+}
+
+int verb_STATUS(struct cmd *c)
+{
+	if (!cmd_wait_option(c, &c->deadline_ms))
+		return CMD_USAGE;
+	if (c->deadline_ms)
+		c->deadline_ms += c->v->now_ms;
+	return status_answer(c);
 }
 
 /* ---------- show info ---------- */

@@ -82,25 +82,32 @@ static void cannot(const struct ctl_places *p, const int *err)
 			ctl_say("  also looked at %s (%s)", p->path[i], fl_err_text(err[i]));
 }
 
-int ctl_connect(struct ctl_client *c)
+static bool try_places(struct ctl_client *c, const struct ctl_places *p, int *err)
 {
-	struct ctl_places p;
-	int err[4];
-
-	ctl_places(c->path, getenv("FAIRLEAD_SOCKET"), getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"),
-		   (unsigned)geteuid(), &p);
 	c->fd = -1;
-	for (unsigned i = 0; i < p.n; i++) {
-		err[i] = connect_to(p.path[i]);
+	for (unsigned i = 0; i < p->n; i++) {
+		err[i] = connect_to(p->path[i]);
 		if (err[i] < 0)
 			continue;
 		c->fd = err[i];
-		memcpy(c->found, p.path[i], sizeof(c->found));
-		return CTL_OK;
+		memcpy(c->found, p->path[i], sizeof(c->found));
+		return true;
 	}
+	return false;
+}
+
+int ctl_connect(struct ctl_client *c)
+{
+	struct ctl_places p;
+	int err[FL_ARRAY_LEN(p.path)];
+
+	ctl_places(c->path, getenv("FAIRLEAD_SOCKET"), getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"),
+		   (unsigned)geteuid(), &p);
+	if (try_places(c, &p, err))
+		return CTL_OK;
 	if (!p.n)
 		ctl_say("the name of the control socket is too long");
-	else
+	else if (!c->quiet)
 		cannot(&p, err);
 	return CTL_UNREACHABLE;
 }
@@ -114,7 +121,8 @@ void ctl_close(struct ctl_client *c)
 
 static int lost(struct ctl_client *c, const char *why)
 {
-	ctl_say("%s: %s", c->found, why);
+	if (!c->quiet)
+		ctl_say("%s: %s", c->found, why);
 	ctl_close(c);
 	return CTL_UNREACHABLE;
 }

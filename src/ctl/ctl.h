@@ -18,6 +18,7 @@ struct ctl_client {
 	const char *path;            /* given by -s; NULL: searched */
 	char        found[256];      /* where it is connected to, or was looked for last */
 	int         fd;              /* -1: not connected */
+	bool        quiet;           /* says nothing of not reaching it: there will be another try */
 };
 
 /* Connects to the first socket of: path, $FAIRLEAD_SOCKET, /run/fairlead/ctl.sock,

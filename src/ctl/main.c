@@ -7,6 +7,8 @@
  */
 #include "config.h"
 
+#include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,7 @@
 #include "policy/policy.h"
 
 #define ANSWER_MS 30000u
+#define TRY_MS    50
 
 static struct {
 	bool      on;
@@ -139,6 +142,44 @@ static unsigned patience(const struct verb_call *call)
 	return call->id == VERB_RELOAD || verb_opt(call, "--wait", 0).p ? 0 : ANSWER_MS;
 }
 
+/* `status --wait TIME` waits here for somebody to ask, and there, for what is left of the time, for a good answer. One
+ * who answers may be ending: then its successor is asked. */
+static int patient_status(struct ctl_client *c, uint64_t wait_ms, bool json, struct sb *out)
+{
+	uint64_t now = env_now_us() / 1000, end = now + wait_ms;
+	int code;
+
+	c->quiet = true;
+	do {
+		char line[64];
+
+		if (now >= end)
+			c->quiet = false;               /* the last try says why */
+		snprintf(line, sizeof(line), "status --wait %" PRIu64 "ms", now < end ? end - now : 1);
+		code = ctl_connect(c);
+		if (code == CTL_OK)
+			code = ctl_ask(c, line, json, 0, out);
+		if (code != CTL_UNREACHABLE)
+			break;
+		if (c->quiet)
+			(void)poll(NULL, 0, TRY_MS);
+		now = env_now_us() / 1000;
+	} while (c->quiet);
+	return code;
+}
+
+static int ask(struct ctl_client *c, const struct verb_call *call, const char *line, struct sb *out)
+{
+	uint64_t wait_ms;
+	int code;
+
+	/* a time that is none is refused there, with the reason */
+	if (call->id == VERB_STATUS && text_duration_ms(verb_opt(call, "--wait", 0), &wait_ms) && wait_ms)
+		return patient_status(c, wait_ms, call->json, out);
+	code = ctl_connect(c);
+	return code == CTL_OK ? ctl_ask(c, line, call->json, patience(call), out) : code;
+}
+
 static int over_the_socket(struct ctl_client *c, const struct verb_call *call, const struct str *w,
 			   unsigned n)
 {
@@ -158,17 +199,13 @@ static int over_the_socket(struct ctl_client *c, const struct verb_call *call, c
 		sb_free(&line);
 		return CTL_USAGE;
 	}
-	code = ctl_connect(c);
-	if (code == CTL_OK) {
-		sb_init_heap(&out);
-		code = ctl_ask(c, line.p, call->json, patience(call), &out);
-		if (code != CTL_UNREACHABLE)
-			(void)ctl_put(code == CTL_OK || call->json || call->id == VERB_STATUS
-					      ? STDOUT_FILENO
-					      : STDERR_FILENO,
-				      sb_get(&out));
-		sb_free(&out);
-	}
+	sb_init_heap(&out);
+	code = ask(c, call, line.p, &out);
+	if (code != CTL_UNREACHABLE)
+		(void)ctl_put(code == CTL_OK || call->json || call->id == VERB_STATUS ? STDOUT_FILENO
+										      : STDERR_FILENO,
+			      sb_get(&out));
+	sb_free(&out);
 	sb_free(&line);
 	return code;
 }

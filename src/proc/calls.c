@@ -8,6 +8,7 @@
 
 #include "proc/master.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/env.h"
@@ -54,6 +55,24 @@ static void set_admin(struct master *m, uint64_t call, struct str args)
 	say(m, call, 0, "");
 }
 
+/* One line each: "PID GENERATION STATE UPTIME_MS". They have no slot in the segment: they count nothing. */
+static void say_gens(struct master *m, uint64_t call)
+{
+	struct sb b;
+
+	sb_init_heap(&b);
+	LIST_FOREACH(it, &m->procs) {
+		const struct proc *p = LIST_ENTRY(it, struct proc, link);
+
+		if (p->role == PROC_GEN && p->pid)
+			sb_fmt(&b, "%d %u %d %" PRIu64 "\n", (int)p->pid, p->generation,
+			       p->expected ? ST_PROC_DRAINING : p->g && p->g->gen_ready ? ST_PROC_RUNNING : ST_PROC_STARTING,
+			       master_now_ms(m) - p->started_ms);
+	}
+	call_reply(m, call, b.over ? 1 : 0, b.n ? b.p : "", b.n);
+	sb_free(&b);
+}
+
 void call_received(struct master *m, struct msg_in *in)
 {
 	struct str line = str_n(in->text, in->n), verb = str_cut(&line, ' ');
@@ -61,6 +80,8 @@ void call_received(struct master *m, struct msg_in *in)
 
 	if (str_eq(verb, STR("ping"))) {
 		say(m, w.call, 0, "pong\n");
+	} else if (str_eq(verb, STR("gens"))) {
+		say_gens(m, w.call);
 	} else if (m->stopping) {
 		say(m, w.call, 1, "shutting down\n");
 	} else if (str_eq(verb, STR("reload")) || w.drained) {

@@ -391,6 +391,7 @@ static void run(struct master *m, const struct manifest *man, int image)
 {
 	uint32_t slot = stat_slot_of(m->seg, STAT_MASTER);
 
+	stat_proc_set(m->seg, slot, ST_PROC_STARTING, (uint32_t)getpid(), 0, 0);
 	stat_proc_set(m->seg, slot, ST_PROC_RUNNING, (uint32_t)getpid(), 0, 0);
 	stat_heartbeat(m->seg, env_now_us() / 1000);
 	log_set_level((enum log_level)man->error_level);

@@ -2,6 +2,7 @@
 """Each process killed or stopped alone: the data path does not notice any but its own worker."""
 import contextlib
 import json
+import os
 import random
 import re
 import signal
@@ -321,3 +322,28 @@ def test_kills_and_reloads_together_leave_nothing_behind(appliance, backend, loa
     assert report["ok"] > 200
     a.wait_idle_gauges(10)
     fl.wait_for(f"as before: {before}", lambda: picture() == before, 10)
+
+
+def test_a_new_control_knows_before_it_answers(appliance, backend):
+    a = appliance(fl.web(fl.free_port(), backend().addr))
+    for _ in range(5):
+        pid = a.process("fl-control")
+        os.kill(pid, signal.SIGKILL)
+        fl.wait_for("another control", lambda: a.process("fl-control") not in (None, pid))
+        r = a.json("status")
+        assert r["services"] == 1 and r["services_up"] == 1, r
+
+
+def test_status_before_any_reload(appliance, backend):
+    a = appliance(fl.web(fl.free_port(), backend().addr))
+    text = a.ctl("status").stdout
+    assert "last reload    none since the start" in text and "FAILED" not in text
+
+
+def test_every_process_is_shown(appliance, backend):
+    a = appliance(fl.web(fl.free_port(), backend().addr, workers=2))
+    rows = a.json("show", "process")
+    assert sorted(r["role"] for r in rows if r["state"] == "running") == ["control", "gen", "logd", "master", "worker", "worker"]
+    gen = next(r for r in rows if r["role"] == "gen")
+    assert gen["pid"] == a.process("fl-gen") and gen["generation"] == 1
+    fl.wait_for("the master's age", lambda: all(r["uptime_s"] >= 1 for r in a.json("show", "process")), 5)
