@@ -68,6 +68,10 @@ int  conf_src_image(const struct conf_src *s, bool with_secrets, char **out, siz
 /* Reads a file that the configuration names (certificate, key, body), through the image; at most
  * 16 MiB. Content is owned by the source. Negated errno, -ENOENT from an image without it. */
 int  conf_src_read(struct conf_src *s, const char *path, bool secret, struct str *out);
+/* What runs and only a restart changes: `lines` is what conf_kept_print() made of the tree that the
+ * appliance started with. A load of `s` keeps those values, warns where the files say other ones, and so
+ * does a load of its image. Once, before the load; 0 or FL_ENOMEM_. */
+int  conf_src_keep(struct conf_src *s, struct str lines);
 
 /* ---------- the tree ---------- */
 enum conf_type {
@@ -102,6 +106,8 @@ struct conf_node {
 	bool              has_block;     /* written with { } */
 	bool              in_line;       /* written in line, behind its object's arguments */
 	bool              broken;        /* something in it was refused; only while loading */
+	/* these values run until a restart, the files say this ("" nothing); NULL: they are the files' */
+	const char       *file_says;
 	void             *obj;           /* run-time object of the room that built it, or NULL */
 };
 struct conf {
@@ -154,6 +160,8 @@ enum conf_dump_flags { CONF_DUMP_DEFAULTS = 1, CONF_DUMP_ORIGIN = 2, CONF_DUMP_J
 /* Canonical text (or JSON) of the whole or of one node. Parsing the text gives an equal tree.
  * Secrets are printed as "***" or as their file: form. */
 void conf_dump(const struct conf *c, const struct conf_node *n, unsigned flags, struct sb *out);
+/* One line "PATH VALUES" for each row that only a restart applies, for conf_src_keep(). */
+void conf_kept_print(const struct conf *c, struct sb *out);
 /* Object-level difference, one line each: "+ pool.app.service.a3 10.0.0.3:80", "- ...", "~ path old
  * -> new". Returns the number of lines. */
 unsigned conf_diff(const struct conf *from, const struct conf *to, struct sb *out);

@@ -58,6 +58,8 @@ static void indent(struct sb *b, unsigned depth)
 
 static void origin(const struct conf_node *n, unsigned flags, struct sb *b)
 {
+	if (n->file_says)
+		sb_fmt(b, "  # until a restart; the file says %s", n->file_says[0] ? n->file_says : "nothing");
 	if ((flags & CONF_DUMP_ORIGIN) && n->loc.file)
 		sb_fmt(b, "  # %s:%u", n->loc.file, n->loc.line);
 }

@@ -96,6 +96,7 @@ static bool load_rec(struct conf_src *s, struct str *rest)
 		s->cwd = key.p;
 		return true;
 	case SRC_FILE: case SRC_DATA: case SRC_SECRET: case SRC_GLOB: case SRC_ENV: case SRC_NOENV:
+	case SRC_KEPT:
 		return src_put(s, (enum src_kind)r.kind, key, data, false) != NULL;
 	default:
 		return false;

@@ -7,6 +7,7 @@
  *   value.c, number.c, address.c   token + type -> value  parse.c statements -> nodes
  *   load.c    the steps of one load                       resolve.c  references, cycles
  *   check*.c  rules about whole objects                   tree.c  reading; defaults
+ *   kept.c    what only a restart applies
  *   dump.c diff.c fmt.c  printing                         diag.c  messages
  */
 #ifndef FL_CONF_INSIDE_H
@@ -43,7 +44,8 @@ enum src_kind {
 	SRC_SECRET = 'S',
 	SRC_GLOB = 'G',
 	SRC_ENV = 'E',
-	SRC_NOENV = 'N'
+	SRC_NOENV = 'N',
+	SRC_KEPT = 'K'
 };
 struct src_entry {
 	enum src_kind kind;
@@ -199,6 +201,9 @@ struct conf_node *tree_add(struct loader *ld, struct conf_node *parent,
 			   const struct tbl_dir_row *row, const struct tok *at);
 struct map *conf_index(const struct conf *c);
 int  tree_index_add(struct loader *ld, struct conf_node *n, struct conf_node **first);
+/* Arguments of a row from a text of ours, as if a file said them; false when they do not fit it. */
+bool tree_values(struct loader *ld, const struct tbl_dir_row *row, struct str text, struct match_out *out);
+void kept_apply(struct loader *ld);                   /* kept.c */
 void resolve_refs(struct loader *ld);
 void resolve_cycles(struct loader *ld);
 void check_all(struct loader *ld);

@@ -45,6 +45,8 @@ int conf_load(struct conf_src *src, struct conf_diag *d, struct conf **out)
 	diag_set_src(d, src);
 	parse_file(&ld, src->main_name, NULL);
 	if (!ld.oom)
+		kept_apply(&ld);
+	if (!ld.oom)
 		resolve_refs(&ld);
 	if (!ld.oom)
 		resolve_cycles(&ld);

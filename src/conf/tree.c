@@ -92,22 +92,23 @@ const struct conf_node *conf_find(const struct conf *c, enum tbl_dir id, const c
 #define DEF_TOKENS 8
 static struct match_out defaults[D__COUNT];
 
-static void make_default(struct loader *ld, const struct tbl_dir_row *row)
+bool tree_values(struct loader *ld, const struct tbl_dir_row *row, struct str text, struct match_out *out)
 {
 	struct tok tok[DEF_TOKENS];
 	struct match_in in = { .row = row, .tok = tok, .n = 1 };
 	struct lex lx;
 
-	lex_init(&lx, ld->d, NULL, str_c(row->def));
+	lex_init(&lx, ld->d, NULL, text);
 	tok[0] = (struct tok){ .kind = TK_WORD, .raw = str_c(row->name) };
 	while (in.n < DEF_TOKENS) {
 		lex_next(&lx, &tok[in.n]);
 		if (tok[in.n].kind == TK_EOF)
 			break;
-		ASSERT(val_expand(ld, &tok[in.n]));
+		if (!val_expand(ld, &tok[in.n]))
+			return false;
 		in.n++;
 	}
-	ASSERT(sig_match(ld, &in, &defaults[row->id]));
+	return sig_match(ld, &in, out);
 }
 
 /* The table's defaults go through the same reader as files do; a row that does not pass is a bug.
@@ -126,7 +127,7 @@ static bool make_defaults(void)
 	ld.d = d;
 	for (unsigned i = 1; pool && d && i < D__COUNT; i++)
 		if (tbl_dirs[i].def[0])
-			make_default(&ld, &tbl_dirs[i]);
+			ASSERT(tree_values(&ld, &tbl_dirs[i], str_c(tbl_dirs[i].def), &defaults[i]));
 	conf_diag_free(&d);
 	return pool && !ld.oom;
 }

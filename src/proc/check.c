@@ -25,7 +25,7 @@ static bool load(const struct launch *l, bool json, struct loaded *out)
 	*out = (struct loaded){ .d = conf_diag_new() };
 	if (!out->d)
 		return false;
-	out->lc = gen_load(l, -1, out->d, &out->src, &out->conf);
+	out->lc = gen_load(l, -1, NULL, out->d, &out->src, &out->conf);
 	sb_init_heap(&text);
 	conf_diag_print(out->d, &text, false);
 	if (text.n && !json)

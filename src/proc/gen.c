@@ -40,8 +40,8 @@ static struct str map_fd(int fd)
 	return p ? str_n(p, (size_t)st.st_size) : STR_NULL;
 }
 
-struct lb_config *gen_load(const struct launch *l, int image_fd, struct conf_diag *d, struct conf_src **src,
-			   struct conf **conf)
+struct lb_config *gen_load(const struct launch *l, int image_fd, const char *kept, struct conf_diag *d,
+			   struct conf_src **src, struct conf **conf)
 {
 	*conf = NULL;
 	if (image_fd >= 0) {
@@ -53,6 +53,8 @@ struct lb_config *gen_load(const struct launch *l, int image_fd, struct conf_dia
 	} else {
 		*src = conf_src_text(l->text_name, l->text);
 	}
+	if (*src && kept && conf_src_keep(*src, str_c(kept)) != 0)
+		conf_src_free(src);
 	if (!*src) {
 		conf_error(d, (struct conf_loc){ 0 }, 1, NULL, "the configuration cannot be read: no memory, or a damaged image");
 		return NULL;
@@ -145,7 +147,7 @@ static bool load_and_report(struct gen *g, struct conf_diag *d)
 	bool fallback = false;
 	struct sb text;
 
-	g->lc = gen_load(g->start->launch, g->start->image_fd, d, &g->src, &g->conf);
+	g->lc = gen_load(g->start->launch, g->start->image_fd, g->start->kept, d, &g->src, &g->conf);
 	if (g->lc && conf_diag_errors(d) == 0) {
 		if (sandbox_ids(g->lc->user, &g->ids, &fallback) != 0)
 			conf_error(d, (struct conf_loc){ 0 }, 1, NULL, "neither the account \"%s\" nor nobody exists", g->lc->user);

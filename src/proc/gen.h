@@ -26,6 +26,7 @@ struct launch;
 struct gen_start {
 	const struct launch *launch;         /* where the configuration comes from */
 	int              image_fd;           /* instead: an image with secrets; -1 none */
+	const char      *kept;               /* conf_src_keep(); NULL: the first to load */
 	struct stat_seg *seg;                /* NULL: only look (scout): report and end */
 	uint32_t         generation;
 	unsigned         cores;
@@ -52,10 +53,9 @@ struct gen {
 };
 
 /* Reads a configuration as gen, -t, explain and the one-liners do: same loader, same build. Returns
- * NULL with messages in d. The three are freed by gen_unload in any case. */
-struct lb_config *gen_load(const struct launch *l, int image_fd, struct conf_diag *d,
-			   struct conf_src **src,
-			   struct conf **conf);
+ * NULL with messages in d. kept: what only a restart changes (conf_src_keep), or NULL. The three are freed by gen_unload in any case. */
+struct lb_config *gen_load(const struct launch *l, int image_fd, const char *kept,
+			   struct conf_diag *d, struct conf_src **src, struct conf **conf);
 void gen_unload(struct lb_config **lc, struct conf **conf, struct conf_src **src);
 
 /* keep.c: what gen keeps for the next master */

@@ -90,6 +90,7 @@ void generation_free(struct generation *g)
 	}
 	list_del(&g->link);
 	manifest_free(&g->man);
+	env_free(g->notes);
 	if (g->image >= 0)
 		env_close(g->image);
 	if (g->image_public >= 0)
@@ -153,7 +154,7 @@ static void gen_child(struct generation *g, int chan_fd)
 	if (!s)
 		_exit(1);
 	*s = (struct gen_start){
-		.launch = g->m->launch, .image_fd = g->image, .seg = g->m->seg, .generation = g->num,
+		.launch = g->m->launch, .image_fd = g->image, .kept = g->m->frozen, .seg = g->m->seg, .generation = g->num,
 		.cores = g->m->cores, .chan_fd = chan_fd, .adopt_fd = g->m->adopt_fd,
 		.wake_control = g->m->wake_control, .wake_logd = g->m->wake_logd,
 	};

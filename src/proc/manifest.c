@@ -51,6 +51,23 @@ static void put_listen(struct writer *w, const struct lb_listen *l, const struct
 	sb_fmt(w->out, "distribute %d %u\n", (int)l->distribute, q ? queues_of(q, &l->addr) : 0);
 }
 
+static void put_kept(struct writer *w, const struct conf *c)
+{
+	struct str rest;
+	struct sb b;
+
+	sb_init_heap(&b);
+	if (c)
+		conf_kept_print(c, &b);
+	rest = sb_get(&b);
+	while (rest.n) {
+		struct str line = str_cut(&rest, '\n');
+
+		sb_fmt(w->out, "kept " STR_FMT "\n", STR_ARG(line));
+	}
+	sb_free(&b);
+}
+
 static void put_key(struct writer *w, const uint8_t *key)
 {
 	sb_c(w->out, "key ");
@@ -94,6 +111,7 @@ int manifest_write(struct lb_config *lc, const struct ids *ids, unsigned n_warni
 		put_line(&w, "admin-http", addr_text(&lc->admin_http, text));
 	for (unsigned i = 0; i < n_keys; i++)
 		put_key(&w, keys[i]);
+	put_kept(&w, lc->conf);
 	for (unsigned i = 0; i < lc->n_logs; i++)
 		put_line(&w, "log", lc->logs[i]);
 	queues = queues_read(QUEUES_SYSFS);
@@ -258,6 +276,8 @@ static bool read_line(struct manifest *m, struct str line)
 		m->file = copy;
 	else if (str_eq(what, STR("admin-socket")))
 		m->admin_socket = copy;
+	else if (str_eq(what, STR("kept")))
+		return (m->kept = pool_fmt(m->mem, "%s%s\n", m->kept ? m->kept : "", copy)) != NULL;
 	else if (str_eq(what, STR("log")))
 		m->logs[m->n_logs++] = copy;
 	else

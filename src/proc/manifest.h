@@ -41,6 +41,7 @@ struct manifest {
 	struct addr        admin_http;          /* family 0: none */
 	struct ids         ids;                 /* who workers, control and logd are */
 	const char        *admin_socket, *error_log, *file;   /* admin_socket NULL: default place */
+	char              *kept;                /* lines of conf_kept_print(); NULL: none */
 	bool               own_tickets;         /* `ticket-keys` is given: keys */
 	unsigned           n_keys;
 	uint8_t            keys[3][80];

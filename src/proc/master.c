@@ -362,7 +362,7 @@ static int make_wakers(struct master *m)
 
 static int prepare(struct master *m, const struct manifest *man)
 {
-	const char *watchdog = getenv("WATCHDOG_USEC");
+	const char *watchdog = getenv("WATCHDOG_USEC"), *kept;
 	uint64_t us;
 	int err = 0;
 
@@ -375,6 +375,12 @@ static int prepare(struct master *m, const struct manifest *man)
 		m->cores = FL_MAX(man->workers, cpus());
 		err = socks_control(m, man->admin_socket);
 	}
+	if (m->cur)                      /* taken over: what runs, runs on */
+		m->ids = m->cur->man->ids;
+	kept = m->cur ? m->cur->man->kept : man->kept;
+	m->frozen = kept ? env_strdup(kept) : NULL;
+	if (!err && kept && !m->frozen)
+		err = FL_ENOMEM_;
 	if (!err && !m->seg)
 		err = master_new_segment(m);
 	if (!err)

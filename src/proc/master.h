@@ -63,6 +63,7 @@ struct generation {
 	uint32_t         num;
 	enum gen_phase   phase;
 	struct manifest *man;                /* NULL until loaded */
+	char            *notes;              /* its warnings, for who asked for it; NULL: none */
 	int              image, image_public, man_fd;        /* memfds; -1 */
 	struct proc     *gen;                /* NULL: none now */
 	bool             gen_ready;          /* loaded, has listeners: takes FORK */
@@ -98,6 +99,7 @@ struct master {
 	unsigned             cores;          /* capacity: slots exist for so many */
 	unsigned             drain_generations;
 	uint32_t             max_objects;
+	char                *frozen;         /* what only a restart changes, as text; NULL: not known yet */
 	struct list          procs, old;
 	struct generation   *cur, *next;
 	struct proc         *control, *logd;

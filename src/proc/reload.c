@@ -230,19 +230,16 @@ static unsigned cpus(void)
 	return sched_getaffinity(0, sizeof(may), &may) == 0 ? (unsigned)FL_MAX(CPU_COUNT(&may), 1) : 1;
 }
 
-/* What a reload cannot change is said, and stays. */
-static void warn_restart_only(struct generation *g)
+/* Values that only a restart applies are gen's to keep (conf_src_keep); slots are ours. */
+static void limit_workers(struct generation *g, struct sb *notes)
 {
 	struct master *m = g->m;
 
-	if (g->n_workers > m->cores) {
-		log_ev(EV_CONFIG, "workers %u: slots were made for %u at the start; a restart applies it", g->n_workers, m->cores);
-		g->n_workers = m->cores;
-	}
-	if (m->drain_generations != g->man->drain_generations && m->cur)
-		log_ev(EV_CONFIG, "drain-generations: a restart applies the change");
-	if (m->cur && strcmp(m->ids.name, g->man->ids.name) != 0)
-		log_ev(EV_CONFIG, "user: a restart applies the change to control and logd");
+	if (g->n_workers <= m->cores)
+		return;
+	sb_fmt(notes, "%s: warning: workers %u: slots were made for %u at the start; a restart applies it\n", g->man->file,
+	       g->n_workers, m->cores);
+	g->n_workers = m->cores;
 }
 
 static bool prepare(struct generation *g, struct sb *why)
@@ -327,6 +324,19 @@ static void log_warnings(const char *diag)
 	}
 }
 
+/* Warnings go to the log, and to whoever asked for this generation. */
+static void take_notes(struct generation *g, const char *diag)
+{
+	struct sb b;
+
+	sb_init_heap(&b);
+	sb_c(&b, diag);
+	limit_workers(g, &b);
+	log_warnings(b.n ? b.p : "");
+	g->notes = b.n ? env_strdup(b.p) : NULL;
+	sb_free(&b);
+}
+
 /* A gen that replaces one that died loads the same image: only its readiness is news. */
 static void loaded_again(struct generation *g, struct msg_in *in)
 {
@@ -366,8 +376,7 @@ void reload_loaded(struct generation *g, struct msg_in *in)
 	sb_init(&b, why, sizeof(why));
 	if (g->man) {
 		g->n_workers = g->man->workers ? g->man->workers : cpus();
-		warn_restart_only(g);
-		log_warnings(diag ? diag : "");
+		take_notes(g, diag ? diag : "");
 	}
 	env_free(diag);
 	if (!g->man || !prepare(g, &b))
@@ -471,6 +480,18 @@ static void send_go(struct proc *p, const struct generation *old)
 	(void)chan_send(&p->chan, &m, NULL, 0, NULL, 0);
 }
 
+static void answer_notes(struct generation *g, const char *text)
+{
+	struct sb b;
+
+	sb_init_heap(&b);
+	if (g->notes && strlen(g->notes) < MSG_TEXT_MAX - 1000)
+		sb_c(&b, g->notes);
+	sb_c(&b, text);
+	answer(g->m, g->num, 0, b.over ? text : b.p, list_empty(&g->m->old));
+	sb_free(&b);
+}
+
 static void commit(struct generation *g)
 {
 	struct master *m = g->m;
@@ -499,9 +520,11 @@ static void commit(struct generation *g)
 	socks_sweep(m);
 	snprintf(text, sizeof(text), "generation %u serves (%u vservers, %u services), ready after %" PRIu64 " ms\n", g->num,
 		 g->man->n_vservers, g->man->n_services, took);
+	if (!m->frozen && g->man->kept)       /* what was taken over did not know of it */
+		m->frozen = env_strdup(g->man->kept);
 	if (old)
 		log_ev(EV_RELOAD, "generation %u serves, ready after %" PRIu64 " ms", g->num, took);
-	answer(m, g->num, 0, text, list_empty(&m->old));
+	answer_notes(g, text);
 	m->serving = true;
 	notify_systemd("READY=1\nSTATUS=serving");
 	start_next(m);

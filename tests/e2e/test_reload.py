@@ -2,9 +2,11 @@
 """Reload: new worker processes under traffic, and nobody notices."""
 import contextlib
 import os
+import re
 import signal
 import socket
 import ssl
+import subprocess
 import threading
 import time
 
@@ -442,3 +444,46 @@ def test_tls_client_is_told_with_its_next_answer(appliance, backend, certs):
         assert r.status == 200 and (r.get("Connection") or "").lower() == "close"
         assert c.is_closed()
     a.wait_only_current()
+
+
+def test_what_only_a_restart_applies_is_said_and_kept(fairlead, origins):
+    """Every such row of the table, given another value: who reloads is told, the log too, and nothing of it happens."""
+    table = subprocess.run([fl.FAIRLEAD, "-x", "directives"], capture_output=True, text=True, check=True).stdout
+    head, *rows = (line.split("\t") for line in table.splitlines())
+    names = {r[head.index("name")] for r in rows if r[head.index("reload")] == "restart"}
+    first = {"user": "nobody", "max-objects": "1000", "drain-generations": "3", "socket": "@SOCKET@"}
+    other = {"user": "daemon", "max-objects": "2000", "drain-generations": "5", "socket": "@DIR@/other.sock"}
+    assert set(first) == names, "a row that this test does not know"
+
+    def config(values, more=""):
+        lines = "".join(f"{k} {v}\n" for k, v in values.items() if k != "socket")
+        return f"{lines}admin {{ socket {values['socket']} }}\n{body}{more}"
+
+    o, port, second = origins("o"), fl.free_port(), fl.free_port()
+    body = fl.web(port, o.addr)
+    f = fairlead(config(first))
+    uid = worker_uid(f)
+    told = f.reload(config(other, f"vserver two {{ listen 127.0.0.1:{second}; default respond 200 two }}\n"))
+    assert fl.get(second, "/").body == b"two" and f.generation() == 2
+    for name in names:
+        warning = rf'fl0\.conf:\d+:\d+: warning: "{name}" stays .*only a restart applies'
+        assert re.search(warning, told.stdout), told.stdout
+        fl.wait_for("it is logged", lambda w=warning: re.search(w, f.output()))
+    shown = f.ctl("show", "config").stdout
+    for name in names - {"socket"}:
+        assert re.search(rf"^{name} {first[name]}  # until a restart; the file says {other[name]}$", shown, re.M), shown
+    assert f"socket {f.socket}" in shown
+    assert worker_uid(f) == uid and not (f.dir / "other.sock").exists()
+    # what the file says is still a change, and a gen that is replaced keeps to what runs
+    assert f.ctl("diff", "config", str(f.conf), check=False).stdout.count("(needs a restart)") == 4
+    os.kill(f.process("fl-gen"), signal.SIGKILL)
+    pid = f.workers()[0]
+    fl.wait_for("another gen", lambda: f.process("fl-gen"))
+    os.kill(pid, signal.SIGKILL)
+    fl.wait_for("another worker", lambda: f.workers() and f.workers()[0] != pid)
+    assert worker_uid(f) == uid
+    assert "warning" not in f.reload(config(first)).stdout
+
+
+def worker_uid(f):
+    return [line.split()[1] for pid in f.workers() for line in open(f"/proc/{pid}/status") if line.startswith("Uid:")]

@@ -241,6 +241,48 @@ START_TEST(test_many)
 }
 END_TEST
 
+/* Each row that only a restart applies: kept from one load to the next, in any notation, and said where it differs. */
+START_TEST(test_kept)
+{
+	static const char was[] = "user nobody\nmax-objects 1000\n", *same = "user \"nobody\"\nmax-objects 1000\n";
+	struct loaded a = load_ok(was), b;
+	struct sb kept, dump;
+
+	sb_init_heap(&kept);
+	conf_kept_print(a.c, &kept);
+	for (unsigned i = 1; i < D__COUNT; i++)
+		if (tbl_dirs[i].reload == RELOAD_RESTART)
+			ck_assert_msg(strstr(kept.p, tbl_dirs[i].name) != NULL, "%s is not kept", tbl_dirs[i].name);
+	unload(&a);
+
+	a.src = conf_src_text("t.conf", str_c(same));
+	ck_assert_int_eq(conf_src_keep(a.src, sb_get(&kept)), 0);
+	a = load_src(a.src);
+	ck_assert_uint_eq(conf_diag_count(a.d), 0);
+	unload(&a);
+
+	b.src = conf_src_text("t.conf", STR("max-objects 2000\nadmin { socket /tmp/x.sock }\ndrain-generations 9\n"));
+	ck_assert_int_eq(conf_src_keep(b.src, sb_get(&kept)), 0);
+	b = load_src(b.src);
+	ck_assert_int_eq(b.rc, 0);
+	ck_assert_uint_eq(conf_diag_warnings(b.d), 4);
+	must_say(&b, CONF_WARNING, 1, 1, "\"max-objects\" stays 1000: only a restart applies 2000", NULL);
+	must_say(&b, CONF_WARNING, 2, 9, "\"socket\" stays unset: only a restart applies /tmp/x.sock", NULL);
+	must_say(&b, CONF_WARNING, 3, 1, "stays 4", NULL);
+	must_say(&b, CONF_WARNING, 0, 0, "\"user\" stays nobody", NULL);
+	ck_assert_int_eq(conf_opt_int(b.c->root, D_MAX_OBJECTS), 1000);
+	ck_assert_int_eq(conf_opt_int(b.c->root, D_DRAIN_GENERATIONS), 4);
+	ck_assert_str_eq(conf_opt_word(b.c->root, D_USER), "nobody");
+	ck_assert_ptr_null(conf_opt_word(conf_child(b.c->root, D_ADMIN), D_ADMIN_SOCKET));
+	sb_init_heap(&dump);
+	conf_dump(b.c, NULL, 0, &dump);
+	ck_assert_ptr_nonnull(strstr(dump.p, "max-objects 1000  # until a restart; the file says 2000\n"));
+	sb_free(&dump);
+	sb_free(&kept);
+	unload(&b);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("conf load");
@@ -252,6 +294,7 @@ int main(void)
 	tcase_add_test(t, test_defaults);
 	tcase_add_test(t, test_image);
 	tcase_add_test(t, test_many);
+	tcase_add_test(t, test_kept);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
