@@ -183,7 +183,7 @@ static int run(const struct launch *l, const struct args *a, int argc, char **ar
 	bool json = a->json;
 
 	if (a->print)
-		return fwrite(l->text.p, 1, l->text.n, stdout) != l->text.n;
+		return proc_print(l);
 	if (a->check)
 		return proc_check(l, a->json);
 	if (!i)

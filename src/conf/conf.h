@@ -105,7 +105,7 @@ struct conf_node {
 	struct conf_node *parent, *child, *last_child, *next;   /* children in written order */
 	bool              has_block;     /* written with { } */
 	bool              in_line;       /* written in line, behind its object's arguments */
-	bool              broken;        /* something in it was refused; only while loading */
+	bool              broken;        /* something in it was refused; never in a tree that was not */
 	/* these values run until a restart, the files say this ("" nothing); NULL: they are the files' */
 	const char       *file_says;
 	void             *obj;           /* run-time object of the room that built it, or NULL */
@@ -134,6 +134,11 @@ void conf_set_hooks(const struct conf_hooks *h);
 /* Reads, checks, resolves. Returns 0 with *out (free with conf_free), or FL_ESYNTAX_ when there was
  * any error; messages in d either way (warnings do not fail). */
 int  conf_load(struct conf_src *src, struct conf_diag *d, struct conf **out);
+/* The same; a tree that is refused is shown to `more` before it goes, so that what does not depend on its
+ * mistakes is checked in the same run. Nodes in it may be broken, values missing, references NULL. */
+typedef void (*conf_more_fn)(void *ctx, const struct conf *c, struct conf_diag *d);
+int  conf_load_all(struct conf_src *src, struct conf_diag *d, conf_more_fn more, void *ctx,
+		   struct conf **out);
 void conf_free(struct conf **c);
 /* For rows whose argument names a header field to set: a token (RFC 9110 section 5.6.2), none of
  * the codec's own. False with a message in d. */

@@ -71,6 +71,8 @@ static const char *find_line(struct conf_diag *d, struct conf_loc loc, unsigned 
 	if (!e)
 		return NULL;
 	*order = e->order;
+	if (!loc.line)
+		return NULL;             /* of the file as a whole */
 	p = e->data.p;
 	end = p + e->data.n;
 	for (unsigned l = 1; l < loc.line; l++) {

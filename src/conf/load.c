@@ -33,6 +33,11 @@ static int start(struct loader *ld, struct conf_src *src, struct conf_diag *d)
 
 int conf_load(struct conf_src *src, struct conf_diag *d, struct conf **out)
 {
+	return conf_load_all(src, d, NULL, NULL, out);
+}
+
+int conf_load_all(struct conf_src *src, struct conf_diag *d, conf_more_fn more, void *ctx, struct conf **out)
+{
 	unsigned before = conf_diag_errors(d);
 	struct loader ld;
 	int rc = start(&ld, src, d);
@@ -56,6 +61,8 @@ int conf_load(struct conf_src *src, struct conf_diag *d, struct conf **out)
 		*out = ld.c;
 		return 0;
 	}
+	if (!ld.oom && more)
+		more(ctx, ld.c, d);
 	if (ld.oom && conf_diag_errors(d) == before)
 		conf_error(d, (struct conf_loc){ src->main_name, 0, 0 }, 1, NULL,
 			   "out of memory while reading");

@@ -144,7 +144,7 @@ static unsigned patience(const struct verb_call *call)
 
 /* `status --wait TIME` waits here for somebody to ask, and there, for what is left of the time, for a good answer. One
  * who answers may be ending: then its successor is asked. */
-static int patient_status(struct ctl_client *c, uint64_t wait_ms, bool json, struct sb *out)
+static int patient_status(struct ctl_client *c, uint64_t wait_ms, bool as_json, struct sb *out)
 {
 	uint64_t now = env_now_us() / 1000, end = now + wait_ms;
 	int code;
@@ -158,7 +158,7 @@ static int patient_status(struct ctl_client *c, uint64_t wait_ms, bool json, str
 		snprintf(line, sizeof(line), "status --wait %" PRIu64 "ms", now < end ? end - now : 1);
 		code = ctl_connect(c);
 		if (code == CTL_OK)
-			code = ctl_ask(c, line, json, 0, out);
+			code = ctl_ask(c, line, as_json, 0, out);
 		if (code != CTL_UNREACHABLE)
 			break;
 		if (c->quiet)

@@ -336,6 +336,34 @@ struct lb_config *lb_build(const struct conf *c, bool with_tls, struct conf_diag
 	return lc;
 }
 
+/* Every option of it was understood; what it lacks may be what was not. */
+static bool can_build(const struct conf_node *tls)
+{
+	for (const struct conf_node *n = tls->child; n; n = n->next)
+		if (n->broken)
+			return false;
+	return true;
+}
+
+void lb_check_tls(const struct conf *c, struct conf_diag *d)
+{
+	CONF_FOREACH(p, c->root, D_POOL) {
+		const struct conf_node *tls = conf_child(p, D_POOL_TLS);
+		struct tls_client *t = tls && can_build(tls) ? tls_client_build(c, tls, d) : NULL;
+
+		tls_client_free(&t);
+	}
+	CONF_FOREACH(vs, c->root, D_VSERVER)
+		CONF_FOREACH(l, vs, D_VS_LISTEN) {
+			const struct conf_node *tls = conf_child(l, D_LISTEN_TLS);
+			struct tls_server *t = NULL;
+
+			if (tls && can_build(tls) && conf_child(tls, D_LTLS_CERT))
+				t = tls_server_build(c, tls, d);
+			tls_server_free(&t);
+		}
+}
+
 void lb_free(struct lb_config **lcp)
 {
 	struct lb_config *lc = *lcp;

@@ -187,6 +187,9 @@ void lb_set_conf_hooks(void);
  * also builds TLS profiles (reads certificates); without it tls pointers stay NULL (control,
  * explain offline without files). */
 struct lb_config *lb_build(const struct conf *c, bool with_tls, struct conf_diag *d);
+/* Of a tree that was refused (conf_load_all): the mistakes that a build would find in its certificates,
+ * ciphers and trusted files, as far as they can be told. */
+void lb_check_tls(const struct conf *c, struct conf_diag *d);
 void lb_free(struct lb_config **lc);
 struct lb_vserver *lb_vserver_find(const struct lb_config *lc, const char *name);
 struct lb_pool    *lb_pool_find(const struct lb_config *lc, const char *name);

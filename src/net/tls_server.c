@@ -235,6 +235,29 @@ static void check_ciphers(struct conf_diag *d, const struct conf_val *v)
 	SSL_CTX_free(tmp);
 }
 
+/* OpenSSL takes or refuses a list as a whole; the name that it does not know is found by asking for each. */
+static void bad_groups(struct tls_server *t, struct conf_diag *d, const struct conf_val *v)
+{
+	struct str rest = v->s;
+
+	ERR_clear_error();
+	while (rest.n) {
+		struct str one = str_cut(&rest, ':');
+		char name[64];
+		struct sb b;
+
+		sb_init(&b, name, sizeof(name));
+		sb_str(&b, one);
+		if (!b.over && one.n && SSL_CTX_set1_groups_list(t->ctx, name) == 1)
+			continue;
+		ERR_clear_error();
+		conf_error(d, v->loc, v->span, "names are parted by colons: X25519:P-256:P-384",
+			   "unknown key exchange group \"%s\"", name);
+		return;
+	}
+	conf_error(d, v->loc, v->span, NULL, "this list of key exchange groups is refused (a name twice?)");
+}
+
 static void set_crypto(struct tls_server *t, const struct conf_node *tls, struct conf_diag *d)
 {
 	const struct conf_val *v = conf_opt(tls, D_LTLS_CIPHERS);
@@ -254,7 +277,7 @@ static void set_crypto(struct tls_server *t, const struct conf_node *tls, struct
 		bad_value(d, v, "TLS 1.3 cipher suites");
 	v = conf_opt(tls, D_LTLS_GROUPS);
 	if (v && v->s.n && SSL_CTX_set1_groups_list(t->ctx, v->s.p) != 1)
-		bad_value(d, v, "unknown group in");
+		bad_groups(t, d, v);
 	ERR_clear_error();
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check.c - `fairlead -t` and `fairlead explain`: the loader and the build of a real start, in this process
+ * check.c - `fairlead -t`, `explain` and --print-config: the loader, the build and the checks of a real start, in this process
  */
 #include "config.h"
 
@@ -9,6 +9,7 @@
 #include "admin/admin.h"
 #include "proc/gen.h"
 #include "proc/launch.h"
+#include "proc/names.h"
 
 struct loaded {
 	struct conf_diag *d;
@@ -18,14 +19,16 @@ struct loaded {
 };
 
 /* With json nothing is printed here: the diagnostics are part of the answer. */
-static bool load(const struct launch *l, bool json, struct loaded *out)
+static bool load(const struct launch *l, enum gen_checks checks, bool json, struct loaded *out)
 {
 	struct sb text;
 
 	*out = (struct loaded){ .d = conf_diag_new() };
 	if (!out->d)
 		return false;
-	out->lc = gen_load(l, -1, NULL, out->d, &out->src, &out->conf);
+	out->lc = gen_load(l, -1, NULL, checks, out->d, &out->src, &out->conf);
+	if (out->lc && checks == GEN_START)
+		names_check(out->lc, out->d);
 	sb_init_heap(&text);
 	conf_diag_print(out->d, &text, false);
 	if (text.n && !json)
@@ -72,7 +75,7 @@ int proc_check(const struct launch *l, bool json)
 {
 	const char *name = l->file ? l->file : l->text_name;
 	struct loaded c;
-	bool ok = load(l, json, &c);
+	bool ok = load(l, GEN_START, json, &c);
 
 	if (json) {
 		print_json(l, &c, ok);
@@ -93,13 +96,22 @@ int proc_check(const struct launch *l, bool json)
 	return ok ? 0 : 1;
 }
 
+int proc_print(const struct launch *l)
+{
+	struct loaded c;
+	bool ok = load(l, GEN_TREE, false, &c) && fwrite(l->text.p, 1, l->text.n, stdout) == l->text.n;
+
+	unload(&c);
+	return ok ? 0 : 1;
+}
+
 int proc_explain(const struct launch *l, int argc, char **argv, bool json)
 {
 	struct loaded c;
 	struct sb out;
 	int rc = 1;
 
-	if (!load(l, json, &c)) {
+	if (!load(l, GEN_TREE, json, &c)) {
 		if (json)
 			print_json(l, &c, false);
 	} else {

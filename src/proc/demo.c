@@ -177,8 +177,9 @@ int proc_oneliner(const char *from, char *const *to, unsigned n_to, struct sb *t
 	}
 	sb_c(text, "pool quick {\n");
 	for (unsigned i = 0; i < n_to; i++) {
-		if (!is_plain(to[i])) {
-			fprintf(stderr, "fairlead: --to \"%s\" is no HOST:PORT\n", to[i]);
+		if (!is_plain(to[i]) || strchr(to[i], '/')) {
+			fprintf(stderr, "fairlead: --to \"%s\" is no HOST:PORT%s\n", to[i],
+				strstr(to[i], "://") ? ": leave the scheme and the path away" : "");
 			return 1;
 		}
 		sb_fmt(text, "    service %u %s\n", i + 1, to[i]);

@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "monitor/monitor.h"
 #include "proc/launch.h"
+#include "proc/machine.h"
 #include "proc/manifest.h"
 #include "proc/tickets.h"
 #include "proc/worker.h"
@@ -40,9 +41,21 @@ static struct str map_fd(int fd)
 	return p ? str_n(p, (size_t)st.st_size) : STR_NULL;
 }
 
-struct lb_config *gen_load(const struct launch *l, int image_fd, const char *kept, struct conf_diag *d,
-			   struct conf_src **src, struct conf **conf)
+static void check_refused(void *ctx, const struct conf *c, struct conf_diag *d)
 {
+	const enum gen_checks *checks = ctx;
+
+	lb_check_tls(c, d);
+	if (*checks != GEN_TREE)
+		machine_check(c, *checks == GEN_START, d);
+}
+
+struct lb_config *gen_load(const struct launch *l, int image_fd, const char *kept, enum gen_checks checks,
+			   struct conf_diag *d, struct conf_src **src, struct conf **conf)
+{
+	unsigned errors = conf_diag_errors(d);
+	struct lb_config *lc;
+
 	*conf = NULL;
 	if (image_fd >= 0) {
 		struct str image = map_fd(image_fd);
@@ -59,9 +72,14 @@ struct lb_config *gen_load(const struct launch *l, int image_fd, const char *kep
 		conf_error(d, (struct conf_loc){ 0 }, 1, NULL, "the configuration cannot be read: no memory, or a damaged image");
 		return NULL;
 	}
-	if (conf_load(*src, d, conf) != 0)
+	if (conf_load_all(*src, d, check_refused, &checks, conf) != 0)
 		return NULL;
-	return lb_build(*conf, true, d);
+	lc = lb_build(*conf, true, d);
+	if (checks != GEN_TREE)
+		machine_check(*conf, checks == GEN_START, d);
+	if (lc && conf_diag_errors(d) > errors)
+		lb_free(&lc);
+	return lc;
 }
 
 void gen_unload(struct lb_config **lc, struct conf **conf, struct conf_src **src)
@@ -117,12 +135,8 @@ static int manifest_fd(struct gen *g, struct conf_diag *d)
 
 	if (g->lc->ticket_keys)
 		err = tickets_read_file(g->src, g->lc->ticket_keys, keys, &n_keys);
-	if (err) {
-		conf_error(d, (struct conf_loc){ g->conf->main_file, 0, 0 }, 1,
-			   "one to three lines, each 80 bytes in base64: openssl rand -base64 80 | tr -d '\\n'",
-			   "ticket-keys \"%s\": %s", g->lc->ticket_keys, fl_err_text(err));
-		return FL_ESYNTAX_;
-	}
+	if (err)
+		return err;              /* machine_check has said it */
 	sb_init_heap(&b);
 	err = manifest_write(g->lc, &g->ids, conf_diag_warnings(d), keys, n_keys, &b);
 	fd = err ? err : memfd_of("fairlead-manifest", b.p, b.n);
@@ -144,18 +158,12 @@ static bool load_and_report(struct gen *g, struct conf_diag *d)
 {
 	struct msg m = { .type = MSG_LOADED, .generation = g->start->generation };
 	int fds[4] = { -1, -1, -1, -1 };
-	bool fallback = false;
+	enum gen_checks checks = g->start->again ? GEN_TREE : g->start->seg ? GEN_MACHINE : GEN_START;
+	struct conf_diag *said = conf_diag_new();        /* machine_check has told of the account */
 	struct sb text;
 
-	g->lc = gen_load(g->start->launch, g->start->image_fd, g->start->kept, d, &g->src, &g->conf);
-	if (g->lc && conf_diag_errors(d) == 0) {
-		if (sandbox_ids(g->lc->user, &g->ids, &fallback) != 0)
-			conf_error(d, (struct conf_loc){ 0 }, 1, NULL, "neither the account \"%s\" nor nobody exists", g->lc->user);
-		if (fallback)
-			conf_warn(d, (struct conf_loc){ g->conf->main_file, 0, 0 }, 1, NULL,
-				  "the account \"%s\" does not exist: workers run as nobody "
-				  "(useradd --system --no-create-home --shell /usr/sbin/nologin %s)",
-				  g->lc->user, g->lc->user);
+	g->lc = gen_load(g->start->launch, g->start->image_fd, g->start->kept, checks, d, &g->src, &g->conf);
+	if (g->lc && said && machine_account(g->conf, &g->ids, said)) {
 		fds[1] = manifest_fd(g, d);
 		fds[2] = image_of(g->src, true);
 		fds[3] = image_of(g->src, false);
@@ -166,6 +174,7 @@ static bool load_and_report(struct gen *g, struct conf_diag *d)
 	fds[0] = memfd_of("fairlead-diagnostics", text.p ? text.p : "", text.n);
 	send_blocking(g->chan_fd, &m, NULL, 0, fds, m.arg ? 4 : fds[0] >= 0);
 	sb_free(&text);
+	conf_diag_free(&said);
 	for (unsigned i = 0; i < FL_ARRAY_LEN(fds); i++)
 		if (fds[i] >= 0)
 			env_close(fds[i]);

@@ -29,6 +29,7 @@ struct gen_start {
 	const char      *kept;               /* conf_src_keep(); NULL: the first to load */
 	struct stat_seg *seg;                /* NULL: only look (scout): report and end */
 	uint32_t         generation;
+	bool             again;              /* in place of one that ended: all was checked */
 	unsigned         cores;
 	int              chan_fd;
 	int              adopt_fd;           /* listening; -1 none */
@@ -54,8 +55,14 @@ struct gen {
 
 /* Reads a configuration as gen, -t, explain and the one-liners do: same loader, same build. Returns
  * NULL with messages in d. kept: what only a restart changes (conf_src_keep), or NULL. The three are freed by gen_unload in any case. */
+enum gen_checks {
+	GEN_TREE,            /* of the configuration alone */
+	GEN_MACHINE,         /* and whether it fits this machine (machine.h) */
+	GEN_START,           /* and what only a start makes anew */
+};
 struct lb_config *gen_load(const struct launch *l, int image_fd, const char *kept,
-			   struct conf_diag *d, struct conf_src **src, struct conf **conf);
+			   enum gen_checks checks, struct conf_diag *d, struct conf_src **src,
+			   struct conf **conf);
 void gen_unload(struct lb_config **lc, struct conf **conf, struct conf_src **src);
 
 /* keep.c: what gen keeps for the next master */

@@ -155,7 +155,7 @@ static void gen_child(struct generation *g, int chan_fd)
 		_exit(1);
 	*s = (struct gen_start){
 		.launch = g->m->launch, .image_fd = g->image, .kept = g->m->frozen, .seg = g->m->seg, .generation = g->num,
-		.cores = g->m->cores, .chan_fd = chan_fd, .adopt_fd = g->m->adopt_fd,
+		.again = g->man != NULL, .cores = g->m->cores, .chan_fd = chan_fd, .adopt_fd = g->m->adopt_fd,
 		.wake_control = g->m->wake_control, .wake_logd = g->m->wake_logd,
 	};
 	log_set_sink(NULL, NULL);

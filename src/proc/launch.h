@@ -19,6 +19,8 @@ struct launch {
 int proc_run(const struct launch *l);
 /* fairlead -t: prints the diagnostics and one summary line. Exit code. */
 int proc_check(const struct launch *l, bool json);
+/* --print-config: the text, when it is one that loads; else the diagnostics. Exit code. */
+int proc_print(const struct launch *l);
 /* fairlead explain ...: argv behind the word. Exit code. */
 int proc_explain(const struct launch *l, int argc, char **argv, bool json);
 /* --demo: makes the launch text; with start: also the two built-in origins, which end with this

@@ -12,9 +12,11 @@ libfairlead_a_SOURCES += \
 	src/proc/helpers.c \
 	src/proc/keep.c \
 	src/proc/logd.c src/proc/logd.h \
+	src/proc/machine.c src/proc/machine.h \
 	src/proc/manifest.c src/proc/manifest.h \
 	src/proc/master.c src/proc/master.h \
 	src/proc/msg.c src/proc/msg.h \
+	src/proc/names.c src/proc/names.h \
 	src/proc/notify.c \
 	src/proc/reload.c \
 	src/proc/sandbox.c src/proc/sandbox.h \

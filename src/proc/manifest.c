@@ -40,14 +40,27 @@ static void put_object(void *ctx, enum tbl_kind kind, const char *name, uint32_t
 	sb_fmt(w->out, "object %d %s\n", (int)kind, name);
 }
 
+/* Of the first value of a directive; ends the line. */
+static void put_place(struct writer *w, const struct conf_node *n)
+{
+	const struct conf_loc *at = n && n->n_val ? &n->val[0].loc : NULL;
+
+	w->bad |= at && at->file && strpbrk(at->file, "\r\n");
+	if (at && at->file)
+		sb_fmt(w->out, "%s:%u:%u\n", at->file, at->line, at->col);
+	else
+		sb_c(w->out, "-\n");
+}
+
 /* [::]:80 serves IPv4 as well: the configuration has no 0.0.0.0:80 beside it. */
 static void put_listen(struct writer *w, const struct lb_listen *l, const struct queues *q)
 {
 	char text[ADDR_TEXT_MAX];
 
 	w->bad |= strpbrk(l->full_name, " \r\n") != NULL || (l->congestion && strpbrk(l->congestion, " \r\n"));
-	sb_fmt(w->out, "%s %s %d %d %s %s\n", l->udp ? "listen-udp" : "listen", addr_text(&l->addr, text),
+	sb_fmt(w->out, "%s %s %d %d %s %s ", l->udp ? "listen-udp" : "listen", addr_text(&l->addr, text),
 	       l->backlog, !addr_is_any(&l->addr), l->congestion ? l->congestion : "-", l->full_name);
+	put_place(w, l->node);
 	sb_fmt(w->out, "distribute %d %u\n", (int)l->distribute, q ? queues_of(q, &l->addr) : 0);
 }
 
@@ -107,8 +120,11 @@ int manifest_write(struct lb_config *lc, const struct ids *ids, unsigned n_warni
 	put_line(&w, "file", lc->conf && lc->conf->main_file ? lc->conf->main_file : "-");
 	if (lc->admin_socket)
 		put_line(&w, "admin-socket", lc->admin_socket);
-	if (lc->admin_http.sa.sa_family)
+	if (lc->admin_http.sa.sa_family) {
 		put_line(&w, "admin-http", addr_text(&lc->admin_http, text));
+		sb_c(out, "admin-http-place ");
+		put_place(&w, lc->conf ? conf_child(conf_child(lc->conf->root, D_ADMIN), D_ADMIN_HTTP) : NULL);
+	}
 	for (unsigned i = 0; i < n_keys; i++)
 		put_key(&w, keys[i]);
 	put_kept(&w, lc->conf);
@@ -185,18 +201,19 @@ static bool read_listen(struct manifest *m, struct str rest, bool udp)
 {
 	struct man_listen *l = &m->listens[m->n_listens];
 	struct str addr = str_cut(&rest, ' '), backlog = str_cut(&rest, ' '), v6 = str_cut(&rest, ' ');
-	struct str congestion = str_cut(&rest, ' ');
+	struct str congestion = str_cut(&rest, ' '), name = str_cut(&rest, ' ');
 	uint64_t n;
 
-	if (addr_parse(addr, -1, &l->addr) != 0 || !str_u64(backlog, &n) || n > 65535 || rest.n == 0)
+	if (addr_parse(addr, -1, &l->addr) != 0 || !str_u64(backlog, &n) || n > 65535 || name.n == 0)
 		return false;
 	l->backlog = (int)n;
 	l->udp = udp;
 	l->v6only = str_eq(v6, STR("1"));
 	l->congestion = str_eq(congestion, STR("-")) ? NULL : pool_strndup(m->mem, congestion.p, congestion.n);
-	l->name = pool_strndup(m->mem, rest.p, rest.n);
+	l->name = pool_strndup(m->mem, name.p, name.n);
+	l->place = rest.n ? pool_strndup(m->mem, rest.p, rest.n) : "-";
 	m->n_listens++;
-	return l->name != NULL;
+	return l->name && l->place;
 }
 
 /* Behind the line of its listener. */
@@ -274,6 +291,8 @@ static bool read_line(struct manifest *m, struct str line)
 		m->error_log = copy;
 	else if (str_eq(what, STR("file")))
 		m->file = copy;
+	else if (str_eq(what, STR("admin-http-place")))
+		m->admin_http_place = copy;
 	else if (str_eq(what, STR("admin-socket")))
 		m->admin_socket = copy;
 	else if (str_eq(what, STR("kept")))

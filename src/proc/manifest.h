@@ -30,6 +30,7 @@ struct man_listen {
 	/* what a gen before these were written leaves: auto, 0 */
 	enum steer_want distribute;
 	unsigned     queues;            /* receive queues for this address, see net/queues.h */
+	const char  *place;             /* FILE:LINE:COLUMN, for messages */
 };
 struct manifest {
 	struct pool       *mem;
@@ -39,6 +40,7 @@ struct manifest {
 	int                error_level;
 	unsigned           n_vservers, n_pools, n_services, n_warnings;
 	struct addr        admin_http;          /* family 0: none */
+	const char        *admin_http_place;    /* FILE:LINE:COLUMN; NULL: none */
 	struct ids         ids;                 /* who workers, control and logd are */
 	const char        *admin_socket, *error_log, *file;   /* admin_socket NULL: default place */
 	char              *kept;                /* lines of conf_kept_print(); NULL: none */

@@ -385,8 +385,11 @@ static int prepare(struct master *m, const struct manifest *man)
 		err = master_new_segment(m);
 	if (!err)
 		err = make_wakers(m);
-	if (!err)
+	if (!err) {
 		err = streams_events(m, man->error_log);
+		if (err)
+			fprintf(stderr, "fairlead: cannot open the log %s: %s\n", man->error_log, fl_err_text(err));
+	}
 	if (err && err != -EADDRINUSE)
 		fprintf(stderr, "fairlead: cannot start: %s\n", fl_err_text(err));
 	return err;

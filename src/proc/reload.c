@@ -258,15 +258,16 @@ static bool prepare(struct generation *g, struct sb *why)
 	for (unsigned i = 0; i < g->man->n_listens; i++) {
 		err = socks_need(m, &g->man->listens[i], g->n_workers, &hint);
 		if (err) {
-			sb_fmt(why, "error: cannot listen on %s (%s): %s%s%s", addr_text(&g->man->listens[i].addr, text),
-			       g->man->listens[i].name, fl_err_text(err), *hint ? "\n  hint: " : "", hint);
+			sb_fmt(why, "%s: error: cannot listen on %s (%s): %s%s%s", g->man->listens[i].place,
+			       addr_text(&g->man->listens[i].addr, text), g->man->listens[i].name, fl_err_text(err),
+			       *hint ? "\n    = " : "", hint);
 			return false;
 		}
 	}
 	err = socks_http(m, &g->man->admin_http);
 	if (err) {
-		sb_fmt(why, "error: cannot listen on %s (admin http): %s", addr_text(&g->man->admin_http, text),
-		       fl_err_text(err));
+		sb_fmt(why, "%s: error: cannot listen on %s (admin http): %s", g->man->admin_http_place,
+		       addr_text(&g->man->admin_http, text), fl_err_text(err));
 		return false;
 	}
 	err = streams_events(m, g->man->error_log);

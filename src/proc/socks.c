@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "net/listener.h"
 #include "net/udp.h"
+#include "proc/machine.h"
 
 struct sock *socks_find(struct master *m, const struct addr *a, bool udp)
 {
@@ -285,30 +286,6 @@ void socks_http_forget(struct master *m)
 
 /* The control socket ------------------------------------------------------------------------ */
 
-/* The folder of `path` must be ours and closed to writing by others, else anybody could put a socket of his in our place. */
-static int check_folder(const char *path)
-{
-	char dir[108];
-	const char *slash = strrchr(path, '/');
-	struct stat st;
-	int err;
-
-	if (!slash)
-		return 0;
-	snprintf(dir, sizeof(dir), "%.*s", (int)FL_MAX(slash - path, 1), path);
-	err = env_mkdir(dir, 0700);
-	if (err < 0 && err != -EEXIST)
-		return err;
-	err = env_lstat(dir, &st);
-	if (err < 0)
-		return err;
-	if (!S_ISDIR(st.st_mode))
-		return -ENOTDIR;
-	if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & (S_IWGRP | S_IWOTH)))
-		return -EPERM;
-	return 0;
-}
-
 static int unix_listen(const char *path, int type)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
@@ -365,12 +342,12 @@ static int choose_path(struct master *m, const char *configured)
 		if (strlen(configured) + 8 > sizeof(m->ctl_path))
 			return -ENAMETOOLONG;
 		snprintf(m->ctl_path, sizeof(m->ctl_path), "%s", configured);
-		return check_folder(m->ctl_path);
+		return machine_socket_folder(m->ctl_path, true);
 	}
 	for (unsigned i = 0; i < 4; i++) {
 		if (!default_path(i, m->ctl_path, sizeof(m->ctl_path) - 8))
 			continue;
-		err = check_folder(m->ctl_path);
+		err = machine_socket_folder(m->ctl_path, true);
 		if (!err)
 			return 0;
 		fprintf(stderr, "fairlead: control socket %s: %s\n", m->ctl_path,

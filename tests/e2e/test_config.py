@@ -48,7 +48,7 @@ BAD = [
     ("vserver-circle", "vserver a { listen :80; default use vserver b }\nvserver b { default use vserver ^a }", "a -> b -> a"),
     ("empty-pool", "^pool p { }", "no service"),
     ("overlapping-listeners", P + V + "vserver w { listen ^:80; default use p }", "same"),
-    ("mapped-duplicate", P + "vserver v { listen 10.0.0.1:80; listen ^[::ffff:10.0.0.1]:80; default use p }", "same"),
+    ("mapped-duplicate", P + "vserver v { listen 127.0.0.1:80; listen ^[::ffff:127.0.0.1]:80; default use p }", "same"),
     ("timeout-above-interval", "monitor m tcp every 1s ^timeout 2s", "below"),
     ("option-of-another-type", "monitor m ping { ^send x }", "fit"),
     ("unknown-field", P + "vserver v { listen :80; policy a when ^http.hots == \"x\" { reject } }", "http.host"),
@@ -71,6 +71,17 @@ BAD = [
     ("unset-variable", "user ^${FL_NOT_SET_AT_ALL}", "FL_NOT_SET_AT_ALL"),
     ("nul-byte", "user a^\x00b", ""),
     ("invalid-utf8", "user ^\udcff", "UTF-8"),
+    ("log-in-no-folder", "error-log ^/nowhere/x.log\n", "No such file"),
+    ("access-log-in-no-folder", P + V + "access-log ^/nowhere/x.log json\n", "No such file"),
+    ("access-log-is-a-folder", P + "vserver v { listen :80; access-log ^/tmp; default use p }", "directory"),
+    ("congestion-of-no-kernel", P + "vserver v { listen :80 { congestion ^nosuch }; default use p }", "cubic"),
+    ("congestion-of-a-pool", "pool p { service s 10.0.0.1:80; congestion ^nosuch }\n" + V, "cubic"),
+    ("address-of-another-machine", P + "vserver v { listen ^203.0.113.77:8099; default use p }", "not on this machine"),
+    ("above-the-descriptors", "max-connections ^10000000\n", "descriptors"),
+    ("above-the-descriptors-of-a-vserver", P + "vserver v { listen :80; max-connections ^10000000; default use p }", "descriptors"),
+    ("ticket-keys", "ticket-keys ^/etc/hostname\n", "base64"),
+    ("unknown-group", P + "vserver v { listen :80 tls { groups ^P-256:X99; cert /nowhere/x.pem }; default use p }", '"X99"'),
+    ("unknown-cipher", P + "vserver v { listen :80 tls { ciphers ^NOSUCH; cert /nowhere/x.pem }; default use p }", '"NOSUCH"'),
     ("not-built-yet", P + "vserver v { listen :80; protocol ^dns; default use p }", ""),
     ("not-built-directive", "^gslb www.example.net { ttl 30s }", "unknown"),
 ]
@@ -113,6 +124,51 @@ def test_all_errors_in_one_run(tmp_path):
     p = check(tmp_path, "wrokers 1\npool p { service s 10.0.0.300:80 }\nvserver v { listen :0; default use q }\n")
     places = re.findall(r"t\.conf:(\d+):\d+: error", p.stdout + p.stderr)
     assert places[0] == "1" and "2" in places and places.count("3") == 2
+
+
+def test_what_does_not_hang_on_a_mistake_is_checked_too(tmp_path):
+    """Certificates, ciphers and the machine do not wait for the syntax to be right."""
+    p = check(tmp_path, "error-log /nowhere/x.log\npool p {\n mehtod x\n service s 10.0.0.1:80\n tls { ca /nowhere/ca.pem }\n}\n"
+              "vserver v {\n listen :80 tls { cert /nowhere/x.pem; ciphers NOSUCH }\n listen 203.0.113.77:80\n default use q\n}\n")
+    assert re.findall(r"t\.conf:(\d+):\d+: error", p.stderr) == ["1", "3", "5", "8", "8", "9", "10"], p.stderr
+
+
+def test_account_that_is_named_must_exist(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root changes its account")
+    p = check(tmp_path, "user nosuchaccount\n" + P + V)
+    assert p.returncode == 1 and re.search(r't\.conf:1:6: error: the account "nosuchaccount" does not exist', p.stderr)
+
+
+def test_folder_of_the_control_socket(tmp_path):
+    p = check(tmp_path, "admin { socket /nowhere/at/all/ctl.sock }\n" + P + V)
+    assert p.returncode == 1 and re.search(r"t\.conf:1:16: error: .*No such file", p.stderr)
+    (tmp_path / "open").mkdir()
+    os.chmod(tmp_path / "open", 0o777)
+    p = check(tmp_path, f"admin {{ socket {tmp_path}/open/ctl.sock }}\n" + P + V)
+    assert p.returncode == 1 and re.search(r"t\.conf:1:16: error: .*not ours", p.stderr)
+
+
+def test_check_and_start_refuse_the_same(tmp_path):
+    """What -t finds a start finds, in the same words."""
+    for name, text, _ in BAD:
+        text = place(text)[0]
+        a = check(tmp_path, text)
+        b = subprocess.run([fl.FAIRLEAD, "-c", str(tmp_path / "t.conf")], capture_output=True, timeout=20 * fl.SLOW,
+                           encoding="utf-8", errors="surrogateescape")
+        assert b.returncode == 1 and a.stderr.startswith(b.stderr), f"{name}\n{a.stderr}\n{b.stderr}"
+
+
+def test_names_that_do_not_resolve_are_a_warning(tmp_path):
+    p = check(tmp_path, "pool p { service s nosuch.invalid:80; service t localhost:80 }\n" + V)
+    assert p.returncode == 0 and re.search(r't\.conf:1:20: warning: "nosuch\.invalid" does not resolve now', p.stderr), p.stderr
+    assert "localhost" not in re.findall(r'warning: "(.*?)"', p.stderr)
+
+
+def test_print_config_prints_what_loads(tmp_path):
+    for to, says in (("127.0.0.1", "lacks a port"), ("http://h:9", "HOST:PORT"), ("127.0.0.1:0", "")):
+        p = subprocess.run([fl.FAIRLEAD, "--from", ":8080", "--to", to, "--print-config"], capture_output=True, text=True)
+        assert p.returncode == 1 and p.stdout == "" and says in p.stderr, (to, p.stdout, p.stderr)
 
 
 def test_error_in_an_included_file_has_its_name(tmp_path):
@@ -211,7 +267,7 @@ def test_listener_in_use_is_refused(fairlead, origins):
         s.listen()
         taken = s.getsockname()[1]
         p = f.reload(fl.web(port, o.addr) + f"vserver two {{ listen 127.0.0.1:{taken}; default reject }}\n", check=False)
-        assert p.returncode != 0 and str(taken) in p.stdout + p.stderr
+        assert p.returncode != 0 and re.search(rf"fl0\.conf:\d+:22: error: cannot listen on 127\.0\.0\.1:{taken}", p.stderr)
     assert fl.get(port, "/").status == 200
 
 

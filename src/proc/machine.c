@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * machine.c - see machine.h
+ */
+#include "config.h"
+
+#include "proc/machine.h"
+
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/env.h"
+#include "base/err.h"
+#include "proc/tickets.h"
+
+/* The first value of an option that is written and good; NULL. */
+static const struct conf_val *value(const struct conf_node *n)
+{
+	return n && !n->broken && n->n_val ? &n->val[0] : NULL;
+}
+
+/* Account --------------------------------------------------------------------------------- */
+
+bool machine_account(const struct conf *c, struct ids *ids, struct conf_diag *d)
+{
+	const struct conf_node *n = conf_child(c->root, D_USER);
+	const struct conf_val *v = value(n);
+	const char *user = v ? v->s.p : conf_opt_word(n ? NULL : c->root, D_USER);
+	struct conf_loc loc = v ? v->loc : (struct conf_loc){ c->main_file, 0, 0 };
+	/* who names an account means it; the default may be missing */
+	bool named = v && strcmp(user, tbl_dirs[D_USER].def) != 0, fallback = false;
+	int err = user ? sandbox_ids(user, ids, &fallback) : 0;
+	char hint[160];
+	struct sb b;
+
+	if (!user)
+		return true;             /* it is broken, and that was said */
+	sb_init(&b, hint, sizeof(hint));
+	sb_fmt(&b, "useradd --system --no-create-home --shell /usr/sbin/nologin %.64s", user);
+	if (err)
+		conf_error(d, loc, v ? v->span : 1, hint, "neither the account \"%s\" nor nobody exists", user);
+	else if (fallback && named)
+		conf_error(d, loc, v->span, hint, "the account \"%s\" does not exist", user);
+	else if (fallback)
+		conf_warn(d, loc, v ? v->span : 1, hint, "the account \"%s\" does not exist: workers run as nobody", user);
+	return !err && !(fallback && named);
+}
+
+/* Files ----------------------------------------------------------------------------------- */
+
+static void folder_of(const char *path, char *dir, size_t n)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		snprintf(dir, n, ".");
+	else
+		snprintf(dir, n, "%.*s", (int)FL_MAX(slash - path, 1), path);
+}
+
+int machine_socket_folder(const char *path, bool make)
+{
+	char dir[108], above[108];
+	struct stat st;
+	int err;
+
+	if (!strchr(path, '/'))
+		return 0;
+	folder_of(path, dir, sizeof(dir));
+	if (make) {
+		err = env_mkdir(dir, 0700);
+		if (err < 0 && err != -EEXIST)
+			return err;
+	}
+	err = env_lstat(dir, &st);
+	if (err == -ENOENT && !make) {
+		folder_of(dir, above, sizeof(above));
+		err = env_stat(above, &st);
+		return err < 0 ? err : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+	}
+	if (err < 0)
+		return err;
+	if (!S_ISDIR(st.st_mode))
+		return -ENOTDIR;
+	if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & (S_IWGRP | S_IWOTH)))
+		return -EPERM;
+	return 0;
+}
+
+static void check_socket(const struct conf_val *v, struct conf_diag *d)
+{
+	int err = v ? machine_socket_folder(v->s.p, false) : 0;
+
+	if (err)
+		conf_error(d, v->loc, v->span, NULL, "control socket \"%s\": %s", v->s.p,
+			   err == -EPERM ? "its folder is not ours, or others may write to it" : fl_err_text(err));
+}
+
+/* Opened as streams.c does, but not made. */
+static int try_log(const char *path)
+{
+	int fd = env_open(path, O_WRONLY | O_APPEND | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0);
+	char dir[4096];
+	struct stat st;
+
+	if (fd >= 0)
+		env_close(fd);
+	if (fd != -ENOENT)
+		return FL_MIN(fd, 0);
+	folder_of(path, dir, sizeof(dir));
+	fd = env_stat(dir, &st);
+	if (fd < 0)
+		return fd;
+	if (!S_ISDIR(st.st_mode))
+		return -ENOTDIR;
+	return faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : -errno;
+}
+
+static void check_log(const struct conf_node *n, struct conf_diag *d)
+{
+	const struct conf_val *v = value(n);
+	int err;
+
+	if (!v || v->type != CV_PATH || str_eq(v->s, STR("stderr")) || str_eq(v->s, STR("stdout")))
+		return;
+	err = try_log(v->s.p);
+	if (err)
+		conf_error(d, v->loc, v->span, NULL, "cannot open the log \"%s\": %s", v->s.p, fl_err_text(err));
+}
+
+static void check_ticket_keys(const struct conf *c, const struct conf_val *v, struct conf_diag *d)
+{
+	uint8_t keys[3][80];
+	unsigned n = 0;
+	int err = v ? tickets_read_file(c->src, v->s.p, keys, &n) : 0;
+
+	explicit_bzero(keys, sizeof(keys));
+	if (err)
+		conf_error(d, v->loc, v->span,
+			   "one to three lines, each 80 bytes in base64: openssl rand -base64 80 | tr -d '\\n'",
+			   "ticket-keys \"%s\": %s", v->s.p, fl_err_text(err));
+}
+
+/* Limits ---------------------------------------------------------------------------------- */
+
+/* A worker takes a descriptor for each client at least; the master raises the soft limit to the hard one. */
+static void check_connections(const struct conf_val *v, struct conf_diag *d)
+{
+	struct rlimit r;
+
+	if (!v || getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_max == RLIM_INFINITY || v->i <= 0 ||
+	    (uint64_t)v->i <= r.rlim_max)
+		return;
+	conf_error(d, v->loc, v->span, "raise it (LimitNOFILE= of the unit, ulimit -Hn), or write a smaller number",
+		   "\"max-connections\" is %lld, and a process may have %llu descriptors", (long long)v->i,
+		   (unsigned long long)r.rlim_max);
+}
+
+/* The network ----------------------------------------------------------------------------- */
+
+static void check_congestion(const struct conf_node *n, struct conf_diag *d)
+{
+	const struct conf_val *v = value(n);
+	int fd = v ? env_socket(AF_INET, SOCK_STREAM, 0) : -1, err;
+	char hint[200], known[160];
+	ssize_t len = -1;
+	struct sb b;
+
+	if (fd < 0)
+		return;
+	err = env_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, v->s.p, (socklen_t)v->s.n);
+	env_close(fd);
+	if (!err)
+		return;
+	fd = env_open("/proc/sys/net/ipv4/tcp_available_congestion_control", O_RDONLY | O_CLOEXEC, 0);
+	if (fd >= 0) {
+		len = env_read(fd, known, sizeof(known));
+		env_close(fd);
+	}
+	sb_init(&b, hint, sizeof(hint));
+	if (len > 0)
+		sb_fmt(&b, "there are: " STR_FMT, STR_ARG(str_trim(str_n(known, known[len - 1] == '\n' ? (size_t)len - 1 : (size_t)len))));
+	if (err == -ENOENT)
+		conf_error(d, v->loc, v->span, hint, "this kernel has no congestion control \"%.40s\"", v->s.p);
+	else
+		conf_error(d, v->loc, v->span, hint, "congestion control \"%.40s\": %s", v->s.p, fl_err_text(err));
+}
+
+/* Port 0: whether somebody listens there already is not asked. */
+static void check_address(const struct conf_val *v, struct conf_diag *d)
+{
+	struct addr a;
+	int fd, err;
+
+	if (!v || v->type != CV_ADDR)
+		return;
+	a = v->addr;
+	addr_set_port(&a, 0);
+	fd = env_socket(a.sa.sa_family, SOCK_STREAM, 0);
+	err = fd < 0 ? fd : env_bind(fd, &a.sa, addr_len(&a));
+	if (fd >= 0)
+		env_close(fd);
+	if (err == -EADDRNOTAVAIL)
+		conf_error(d, v->loc, v->span, "`ip address` lists those that are", "the address is not on this machine");
+	else if (err == -EAFNOSUPPORT)
+		conf_error(d, v->loc, v->span, NULL, "this machine does not speak that protocol");
+}
+
+static void check_vserver(const struct conf_node *vs, bool at_start, struct conf_diag *d)
+{
+	check_log(conf_child(vs, D_ACCESS_LOG), d);
+	check_connections(value(conf_child(vs, D_VS_MAX_CONNECTIONS)), d);
+	CONF_FOREACH(l, vs, D_VS_LISTEN) {
+		check_congestion(conf_child(l, D_POOL_CONGESTION), d);
+		if (at_start && l->n_val)
+			check_address(&l->val[0], d);
+	}
+}
+
+void machine_check(const struct conf *c, bool at_start, struct conf_diag *d)
+{
+	const struct conf_node *root = c->root, *admin = conf_child(root, D_ADMIN);
+	struct ids ids;
+
+	(void)machine_account(c, &ids, d);
+	check_log(conf_child(root, D_LOG_ERROR), d);
+	check_log(conf_child(root, D_ACCESS_LOG), d);
+	check_ticket_keys(c, value(conf_child(root, D_TICKET_KEYS)), d);
+	check_connections(value(conf_child(root, D_MAX_CONNECTIONS)), d);
+	if (at_start) {
+		check_socket(value(conf_child(admin, D_ADMIN_SOCKET)), d);
+		check_address(value(conf_child(admin, D_ADMIN_HTTP)), d);
+	}
+	CONF_FOREACH(p, root, D_POOL)
+		check_congestion(conf_child(p, D_POOL_CONGESTION), d);
+	CONF_FOREACH(vs, root, D_VSERVER)
+		check_vserver(vs, at_start, d);
+}
