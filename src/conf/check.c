@@ -47,6 +47,19 @@ static void check_send(struct loader *ld, const struct conf_node *n)
 			   "\"send\" of an http monitor is a method and a path");
 }
 
+/* It is written into the probe's head as it is. */
+static void check_host(struct loader *ld, const struct conf_node *n)
+{
+	const struct conf_val *v = n && n->n_val ? &n->val[0] : NULL;
+
+	for (size_t i = 0; v && i < v->s.n; i++)
+		if ((unsigned char)v->s.p[i] <= 0x20 || v->s.p[i] == 0x7f) {
+			conf_error(ld->d, v->loc, v->span, "write it as in app.example or app.example:8080",
+				   "\"host\" of a monitor holds a blank or control character");
+			return;
+		}
+}
+
 static void check_status_words(struct loader *ld, const struct conf_node *n)
 {
 	for (unsigned i = 1; i < n->n_val; i++) {
@@ -125,6 +138,7 @@ static void check_monitor(struct loader *ld, const struct conf_node *m)
 				conf_error(ld->d, n->loc, n->span, NULL,
 					   "\"%s\" does not fit a monitor of type %s", n->dir->name,
 					   m->val[1].s.p);
+	check_host(ld, conf_child(m, D_MON_HOST));
 	send = conf_child(m, D_MON_SEND);
 	if (type == MON_HTTP && send && send->n_val)
 		check_send(ld, send);

@@ -96,23 +96,43 @@ static void check_respond(struct loader *ld, const struct conf_val *status,
 			   "a response with status %d has no text", (int)status->i);
 }
 
+/* RFC 9110 section 5.6.2 */
+static bool is_token(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c <= 0x20 || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c))
+			return false;
+	}
+	return s.n > 0;
+}
+
+/* What may hold anything, fit for a message. */
+static const char *shown(const struct conf_val *v, char mem[80])
+{
+	struct sb b;
+
+	sb_init(&b, mem, 80);
+	sb_ch(&b, '"');
+	sb_escape(&b, v->s, 60);
+	sb_ch(&b, '"');
+	return mem;
+}
+
 bool conf_check_field_name(struct conf_diag *d, const struct conf_val *v)
 {
 	static const char *const framing[] = {
 		"Content-Length",   "Transfer-Encoding", "Connection", "Keep-Alive",
 		"Proxy-Connection", "Upgrade",           "TE",         "Trailer",
 	};
+	char text[80];
 
-	for (size_t i = 0; i < v->s.n; i++) {
-		unsigned char c = (unsigned char)v->s.p[i];
-
-		/* RFC 9110 section 5.6.2: token */
-		if (c <= 0x20 || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c)) {
-			conf_error(d, v->loc, v->span,
-				   v->s.p[v->s.n - 1] == ':' ? "leave the colon off" : NULL,
-				   "\"%.60s\" is not the name of a header field", v->s.p);
-			return false;
-		}
+	if (!is_token(v->s)) {
+		conf_error(d, v->loc, v->span,
+			   v->s.n && v->s.p[v->s.n - 1] == ':' ? "leave the colon off" : NULL,
+			   "%s is not the name of a header field", shown(v, text));
+		return false;
 	}
 	for (size_t i = 0; i < FL_ARRAY_LEN(framing); i++)
 		if (str_ieq(v->s, str_c(framing[i]))) {
@@ -356,6 +376,16 @@ static void check_udp_options(struct loader *ld, const struct conf_node *vs)
 		}
 }
 
+/* It is written into heads as it is. */
+static void check_via(struct loader *ld, const struct conf_node *n)
+{
+	char text[80];
+
+	if (n && n->n_val && !is_token(n->val[0].s))
+		conf_error(ld->d, n->val[0].loc, n->val[0].span, "letters, digits and -._~ among others, no blank",
+			   "%s is no pseudonym for Via: it is a token (RFC 9110)", shown(&n->val[0], text));
+}
+
 void check_vserver(struct loader *ld, const struct conf_node *vs, struct map *listens)
 {
 	static const enum tbl_dir http_only[] = {
@@ -391,4 +421,5 @@ void check_vserver(struct loader *ld, const struct conf_node *vs, struct map *li
 		check_default(ld, vs, def);
 	CONF_FOREACH(n, vs, D_ACCESS_LOG)
 		check_templates(ld, n);
+	check_via(ld, conf_child(vs, D_VS_VIA));
 }

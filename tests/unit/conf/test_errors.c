@@ -46,6 +46,11 @@ static const struct bad {
 	{ "user \xff", 1, 6, "0xff is not UTF-8", NULL },
 	{ "user \xc3\xa4\x1b", 1, 7, "control character 0x1b", NULL },
 	{ "user a\rb", 1, 7, "control character", NULL },
+	/* what is written into heads */
+	{ IN("via \"a\\r\\nb\""), 3, 5, "expected \"off\" or a word", NULL },
+	{ IN("via \"a b\""), 3, 5, "token", NULL },
+	{ IN("via a:80"), 3, 5, "token", NULL },
+	{ "monitor m http { host \"a\\r\\nX: y\" }", 1, 23, "control character", NULL },
 	/* numbers */
 	{ "workers 0", 1, 9, "1 to 1024", NULL },
 	{ "workers -1", 1, 9, "\"auto\" or a count", NULL },
