@@ -22,7 +22,7 @@ libfairlead_a_SOURCES += \
 	src/proc/sandbox.c src/proc/sandbox.h \
 	src/proc/socks.c \
 	src/proc/starved.c src/proc/starved.h \
-	src/proc/state.c \
+	src/proc/state.c src/proc/state.h src/proc/state_take.c \
 	src/proc/streams.c \
 	src/proc/supervise.c \
 	src/proc/tickets.c src/proc/tickets.h \

@@ -17,7 +17,7 @@
  *	socks.c      listeners, control socket     streams.c     log files
  *	distribute.c which worker gets a new connection
  *	helpers.c    control and logd              calls.c       what control asks for
- *	state.c      everything as text and descriptors: adoption, binary upgrade
+ *	state.c      everything as text and descriptors   state_take.c  a master made of them: adoption, upgrade
  *	notify.c     sd_notify
  */
 #ifndef FL_PROC_MASTER_H
@@ -220,9 +220,11 @@ void call_reply(struct master *m, uint64_t call, int rc, const char *text, size_
 /* state.c */
 void state_sync(struct master *m);     /* tells the current gen what to keep */
 void state_forget(struct master *m);     /* the gen is a new one: it has nothing yet */
+void state_exec(struct master *m);                           /* USR2; returns only on failure */
+
+/* state_take.c */
 /* 1 adopted, 0 nothing there, negative (message printed) */
 int  state_take(struct master *m, const char *path);
-void state_exec(struct master *m);                           /* USR2; returns only on failure */
 int  state_inherit(struct master *m);     /* 1: this process was made by state_exec */
 
 /* notify.c */
