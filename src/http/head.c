@@ -152,6 +152,10 @@ bool http_method_idempotent(enum http_method m)
 /* The IANA registry's phrases. */
 const char *http_reason(unsigned status)
 {
+	static const char *const classes[] = {
+		"", "Informational", "Success", "Redirection", "Client Error", "Server Error",
+	};
+
 	switch (status) {
 	case 100: return "Continue";
 	case 101: return "Switching Protocols";
@@ -213,7 +217,9 @@ const char *http_reason(unsigned status)
 	case 507: return "Insufficient Storage";
 	case 508: return "Loop Detected";
 	case 511: return "Network Authentication Required";
-	default: return "";
+	default:
+		/* RFC 9110 section 15: what is unknown is as good as the x00 of its class */
+		return status >= 100 && status < 600 ? classes[status / 100] : "";
 	}
 }
 

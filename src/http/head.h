@@ -107,7 +107,7 @@ enum http_fid http_field_id(struct str name);            /* case ignored */
 enum http_method http_method_id(struct str m);
 /* RFC 9110 9.2.2: GET HEAD OPTIONS TRACE PUT DELETE */
 bool http_method_idempotent(enum http_method m);
-const char *http_reason(unsigned status);                 /* "Not Found"; "" when unknown */
+const char *http_reason(unsigned status);                 /* "Not Found"; that of its class when unknown */
 
 /* First field with this id / name (case ignored); NULL when none. */
 const struct http_field *head_get(const struct http_head *h, enum http_fid id);

@@ -203,3 +203,12 @@ def test_explain_says_the_same(site):
     out = f.ctl("explain", "request", "GET http://other/x", "--from", "10.9.9.9", "--vserver", "web").stdout
     assert "reject" in out and "403" in out
     assert f.policy_hits("web/api") == 0, "explain counts no hits"
+
+
+def test_every_status_has_a_reason_phrase(fairlead):
+    port = fl.free_port()
+    fairlead(f"vserver v {{ listen 127.0.0.1:{port}; policy a when http.request.uri.path == \"/a\" {{ respond 299 x }}\n default reject 418 }}\n")
+    r = fl.get(port, "/a")
+    assert (r.status, r.reason) == (299, "Success")
+    r = fl.get(port, "/")
+    assert (r.status, r.reason) == (418, "Client Error") and r.body.startswith(b"418 Client Error")

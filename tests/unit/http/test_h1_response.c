@@ -219,7 +219,7 @@ START_TEST(writes_responses)
 	h.status = 299;
 	h.upgrade = false;
 	h.n_fields = 0;
-	ck_assert_str_eq(put(&h, false, false), "HTTP/1.1 299 " E);
+	ck_assert_str_eq(put(&h, false, false), "HTTP/1.1 299 Success" E);
 }
 END_TEST
 

@@ -113,7 +113,7 @@ START_TEST(reasons)
 	ck_assert_str_eq(http_reason(200), "OK");
 	ck_assert_str_eq(http_reason(404), "Not Found");
 	ck_assert_str_eq(http_reason(431), "Request Header Fields Too Large");
-	ck_assert_str_eq(http_reason(299), "");
+	ck_assert_str_eq(http_reason(299), "Success");
 	ck_assert_str_eq(http_reason(0), "");
 	ck_assert_str_eq(http_reason(100), "Continue");
 	ck_assert_str_eq(http_reason(511), "Network Authentication Required");
