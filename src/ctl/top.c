@@ -81,11 +81,13 @@ static int screen_json(struct ctl_client *c, struct sb *out)
 /* Lines that fit, each cut at the screen's width and cleared behind. */
 static void draw(struct str text)
 {
-	struct winsize ws = { .ws_row = 24, .ws_col = 80 };
+	struct winsize ws = { .ws_row = 24, .ws_col = 80 }, real;
 	struct sb out;
 	unsigned rows = 0;
 
-	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws);
+	/* a terminal that nobody told its size says 0 */
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &real) == 0 && real.ws_row && real.ws_col)
+		ws = real;
 	sb_init_heap(&out);
 	sb_c(&out, "\033[H");
 	while (text.n && rows + 1u < ws.ws_row) {

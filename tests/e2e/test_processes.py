@@ -3,9 +3,11 @@
 import contextlib
 import json
 import os
+import pty
 import random
 import re
 import signal
+import subprocess
 import time
 
 import pytest
@@ -347,3 +349,24 @@ def test_every_process_is_shown(appliance, backend):
     gen = next(r for r in rows if r["role"] == "gen")
     assert gen["pid"] == a.process("fl-gen") and gen["generation"] == 1
     fl.wait_for("the master's age", lambda: all(r["uptime_s"] >= 1 for r in a.json("show", "process")), 5)
+
+
+def test_top_on_a_terminal_without_a_size(appliance, backend):
+    """A pty that nobody told its size says 0 by 0: it is drawn on as if it were 80 by 24."""
+    a = appliance(fl.web(fl.free_port(), backend().addr))
+    master, slave = pty.openpty()
+    p = subprocess.Popen([fl.FAIRLEADCTL, "-s", a.socket, "top"], stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    os.close(slave)
+    seen = b""
+
+    def shows():
+        nonlocal seen
+        seen += os.read(master, 65536)
+        return b"app/a1" in seen and b"generation 1" in seen
+
+    try:
+        fl.wait_for("the screen", shows)
+    finally:
+        p.terminate()
+        assert p.wait(10) == 0
+        os.close(master)
