@@ -16,7 +16,7 @@ static void answered(void *ctx, const struct resolver_answer *a)
 	struct target *t = ctx;
 	struct monitor *m = t->m;
 	struct stat_dns d, old;
-	bool had = stat_dns_get(m->env.seg, t->s->row, &old) && old.n > 0;
+	bool known = stat_dns_get(m->env.seg, t->s->row, &old), had = known && old.n > 0;
 	struct sb sb;
 
 	t->resolving = false;
@@ -33,11 +33,12 @@ static void answered(void *ctx, const struct resolver_answer *a)
 	sb_init(&sb, d.text, sizeof(d.text));
 	sb_c(&sb, a->text);
 	stat_dns_set(m->env.seg, t->s->row, &d);
-	if (a->status != 0)
+	/* a name that stays away is asked for every few seconds: the first time says it all */
+	if (a->status != 0 && (!known || old.status != d.status || strcmp(old.text, d.text) != 0))
 		log_ev_key(EV_RESOLVE, str_c(t->s->full_name), "service %s: %s does not resolve: %s%s", t->s->full_name,
 			   t->s->host, a->text, had ? "; the last addresses stay in use" : "");
-	else if (!had || old.status != 0)
-		log_ev(EV_RESOLVE, "service %s: %s resolved: %s", t->s->full_name, t->s->host, a->text);
+	else if (a->status == 0 && (!had || old.status != 0))
+		log_ev(EV_RESOLVED, "service %s: %s resolved: %s", t->s->full_name, t->s->host, a->text);
 	engine_timer(m->env.engine, &t->resolve_timer, (uint64_t)a->ttl_s * 1000);
 	if (!had && a->status == 0) {
 		lb_refresh(m->env.lc);

@@ -273,8 +273,8 @@ void supervise_board(struct master *m)
 			continue;
 		stat_set_serving_core(m->seg, c, by);
 		if (by == c)
-			log_ev(EV_ADOPT, "core %u serves its own listeners", c);
-		else
+			log_ev(EV_ADOPT_END, "core %u serves its own listeners", c);
+		else if (c < m->cur->n_workers)          /* a core that is to have none lost none */
 			log_ev(EV_ADOPT, "core %u: its listeners are served by worker@%u", c, by);
 	}
 	if (lowest && stat_prober_slot(m->seg) != lowest->slot)

@@ -459,3 +459,17 @@ def test_monitored_name(fairlead, origins, dns):
     dns.set("app.test", ["127.0.0.12"], ttl=1)
     f.wait_service("app/a1", "UP", 15)
     assert fl.get(port, "/").get("X-Origin") == "b"
+
+
+def test_a_name_that_does_not_resolve_is_said_once(fairlead):
+    f = fairlead(f"pool app {{ service a nosuch.invalid:80 }}\nvserver v {{ listen 127.0.0.1:{fl.free_port()}; default use app }}\n")
+    fl.wait_for("it is said", lambda: "does not resolve" in f.output())
+    tries = lambda: sum(r["resolves"] for r in f.json("stat", "core", "--all"))     # noqa: E731
+    fl.wait_for("it was asked for again", lambda: tries() >= 3, 30)
+    assert f.output().count("does not resolve") == 1
+
+
+def test_fewer_workers_than_cores_is_no_warning(fairlead, origins):
+    f = fairlead(fl.web(fl.free_port(), origins("o").addr, workers=1))
+    f.reload()
+    assert " adopt" not in f.output(), f.output()
