@@ -70,7 +70,7 @@ FL_NORETURN static void origin(int listener, unsigned which, pid_t parent)
 	}
 }
 
-/* A blocking listener on a free port of loopback. */
+/* A blocking listener on this port of loopback, or on a free one when somebody has it. */
 static int origin_socket(uint16_t *port)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), err;   /* env-ok: it is to block */
@@ -82,7 +82,14 @@ static int origin_socket(uint16_t *port)
 	memset(&a, 0, sizeof(a));
 	a.in.sin_family = AF_INET;
 	a.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	err = env_bind(fd, &a.sa, sizeof(a.in));
+	a.in.sin_port = htons(*port);
+	err = env_setsockopt_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (!err)
+		err = env_bind(fd, &a.sa, sizeof(a.in));
+	if (err == -EADDRINUSE) {
+		a.in.sin_port = 0;
+		err = env_bind(fd, &a.sa, sizeof(a.in));
+	}
 	if (!err)
 		err = env_listen(fd, 128);
 	if (!err && getsockname(fd, &a.sa, &n) != 0)
@@ -112,7 +119,8 @@ static int start_origin(unsigned which, uint16_t *port)
 /* The demo -------------------------------------------------------------------------------- */
 
 static const char demo_conf[] =
-	"# fairlead --demo: a proxy in front of two origins\n"
+	"# fairlead --demo: a proxy in front of two origins, which --demo brings along:\n"
+	"# without it put something of yours there, such as python3 -m http.server 9001\n"
 	"admin { http 127.0.0.1:8404 }\n"
 	"\n"
 	"monitor alive http { send \"GET /\"; every 1s; timeout 500ms; rise 1; fall 2 }\n"

@@ -4,6 +4,7 @@ and what to write; a running appliance goes on. And the ones that are right: -t,
 diff, fmt."""
 import os
 import re
+import socket
 import subprocess
 
 import pytest
@@ -325,3 +326,36 @@ def test_secrets_are_hidden(fairlead, origins, certs):
     o, port = origins("o"), fl.free_port()
     f = fairlead(fl.web(port, o.addr, listen=f"tls {{ cert {certs.make('first.example', 'first.example', '127.0.0.1')} }}"))
     assert "PRIVATE KEY" not in f.ctl("show", "config").stdout
+
+
+def test_demo_is_what_it_prints(tmp_path):
+    """--print-config names the ports that the demo's origins have, unless somebody else has them."""
+    with socket.socket() as a, socket.socket() as b:
+        for s, port in ((a, 9001), (b, 9002)):
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                pytest.skip(f"port {port} is not free")
+    printed = subprocess.run([fl.FAIRLEAD, "--demo", "--print-config"], capture_output=True, text=True).stdout
+    (tmp_path / "run").mkdir(mode=0o700)
+    env = {**os.environ, "FAIRLEAD_SOCKET": str(tmp_path / "run/ctl.sock")}
+    p = subprocess.Popen([fl.FAIRLEAD, "--demo"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                         start_new_session=True)
+    try:
+        shown = subprocess.run([fl.FAIRLEADCTL, "status", "--wait", "10s"], env=env, capture_output=True, text=True)
+        if p.poll() is not None and "in use" in p.stderr.read():
+            pytest.skip("the demo's own ports are not free")
+        assert shown.returncode == 0, shown.stdout + shown.stderr
+        shown = subprocess.run([fl.FAIRLEADCTL, "show", "config"], env=env, capture_output=True, text=True).stdout
+        assert re.findall(r"service \w (\S+)", shown) == re.findall(r"service \w (\S+)", printed) == \
+            ["127.0.0.1:9001", "127.0.0.1:9002"]
+    finally:
+        p.terminate()
+        p.wait(20)
+
+
+def test_version_names_every_library():
+    out = subprocess.run([fl.FAIRLEAD, "-V"], capture_output=True, text=True).stdout
+    for name in ("OpenSSL", "libev", "c-ares", "PCRE2", "zlib", "net-snmp"):
+        assert re.search(rf"{name} \S+", out), name
