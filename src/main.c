@@ -38,7 +38,7 @@ static const char usage[] =
 	"       fairlead --from ADDR --to HOST:PORT...  reverse proxy without a file\n"
 	"       fairlead --demo                         two origins, a proxy and the admin pages to try\n"
 	"       fairlead -x TABLE                       directives counters states events errors fields operators\n"
-	"                                               functions verbs layout\n"
+	"                                               functions verbs layout diagnostics\n"
 	"       fairlead -v | -V                        version; with libraries and features\n"
 	"  --print-config   with --from or --demo: print the equivalent file instead of running\n";
 

@@ -36,7 +36,7 @@ static void set_field(struct request_id *c, const struct conf_val *v, struct con
 	if (http_field_id(v->s) != HF_OTHER || str_istarts(v->s, STR("X-Forwarded-")))
 		conf_error(d, v->loc, v->span,
 			   "use a field that nothing else reads, such as X-Request-ID",
-			   "\"%.60s\" has a meaning of its own: it cannot hold an id", v->s.p);
+			   "[E0401] \"%.60s\" has a meaning of its own: it cannot hold an id", v->s.p);
 }
 
 static int config(const struct lb_vserver *vs, const struct module_build *b, void **conf)
@@ -47,7 +47,7 @@ static int config(const struct lb_vserver *vs, const struct module_build *b, voi
 	if (!n)
 		return 0;
 	if (!vs->http) {
-		conf_error(b->d, n->loc, n->span, NULL, "\"request-id\" needs \"protocol http\"");
+		conf_error(b->d, n->loc, n->span, NULL, "[E0109] \"request-id\" needs \"protocol http\"");
 		return 0;
 	}
 	c = pool_zalloc(b->mem, sizeof(*c));

@@ -13,7 +13,7 @@
 
 static void err_at(struct loader *ld, const struct conf_node *n, const char *hint, const char *text)
 {
-	conf_error(ld->d, n->loc, n->span, hint, "%s", text);
+	conf_error(ld->d, n->loc, n->span, hint, "[E0401] %s", text);
 }
 
 /* Options that the table says must be given. */
@@ -24,7 +24,7 @@ static void check_required(struct loader *ld, const struct conf_node *n)
 	for (unsigned i = 1; i < D__COUNT; i++)
 		if ((tbl_dirs[i].ctx & n->dir->opens) && (tbl_dirs[i].flags & DF_REQ) &&
 		    !conf_child(n, (enum tbl_dir)i))
-			conf_error(ld->d, n->loc, n->span, NULL, "\"%s\" needs \"%s\"",
+			conf_error(ld->d, n->loc, n->span, NULL, "[E0108] \"%s\" needs \"%s\"",
 				   tbl_ctx_name(n->dir->opens), tbl_dirs[i].name);
 }
 
@@ -44,7 +44,7 @@ static void check_send(struct loader *ld, const struct conf_node *n)
 	if (!good)
 		conf_error(ld->d, n->val[0].loc, n->val[0].span,
 			   "write it as in \"GET /healthz\"; the version is ours",
-			   "\"send\" of an http monitor is a method and a path");
+			   "[E0301] \"send\" of an http monitor is a method and a path");
 }
 
 /* It is written into the probe's head as it is. */
@@ -55,7 +55,7 @@ static void check_host(struct loader *ld, const struct conf_node *n)
 	for (size_t i = 0; v && i < v->s.n; i++)
 		if ((unsigned char)v->s.p[i] <= 0x20 || v->s.p[i] == 0x7f) {
 			conf_error(ld->d, v->loc, v->span, "write it as in app.example or app.example:8080",
-				   "\"host\" of a monitor holds a blank or control character");
+				   "[E0301] \"host\" of a monitor holds a blank or control character");
 			return;
 		}
 }
@@ -71,7 +71,7 @@ static void check_status_words(struct loader *ld, const struct conf_node *n)
 		    (!range || (str_u64(hi, &b) && hi.n == 3 && b >= a && b <= 599)))
 			continue;
 		conf_error(ld->d, n->val[i].loc, n->val[i].span, "write it as in 200 or 200-399",
-			   "\"%.40s\" is no status or range of statuses", n->val[i].s.p);
+			   "[E0301] \"%.40s\" is no status or range of statuses", n->val[i].s.p);
 	}
 }
 
@@ -91,7 +91,7 @@ static void check_expect(struct loader *ld, const struct conf_node *n, int64_t t
 		check_status_words(ld, n);
 	else if (n->val[1].s.n == 0)
 		conf_error(ld->d, n->val[1].loc, n->val[1].span, NULL,
-			   "every answer holds an empty text");
+			   "[E0401] every answer holds an empty text");
 }
 
 static void check_times(struct loader *ld, const struct conf_node *m)
@@ -112,7 +112,7 @@ static void check_times(struct loader *ld, const struct conf_node *m)
 	if (!timeout)
 		val_number_text(CV_TIME, t, &b);
 	conf_error(ld->d, at ? at->loc : m->loc, at ? at->span : m->span, b.p,
-		   "\"timeout\" of %s is not below \"every\"", node_title(ld->pool, m));
+		   "[E0401] \"timeout\" of %s is not below \"every\"", node_title(ld->pool, m));
 }
 
 static void check_monitor(struct loader *ld, const struct conf_node *m)
@@ -136,7 +136,7 @@ static void check_monitor(struct loader *ld, const struct conf_node *m)
 		for (size_t i = 0; i < FL_ARRAY_LEN(fits); i++)
 			if (n->dir->id == fits[i].id && !(fits[i].types & 1u << type))
 				conf_error(ld->d, n->loc, n->span, NULL,
-					   "\"%s\" does not fit a monitor of type %s", n->dir->name,
+					   "[E0109] \"%s\" does not fit a monitor of type %s", n->dir->name,
 					   m->val[1].s.p);
 	check_host(ld, conf_child(m, D_MON_HOST));
 	send = conf_child(m, D_MON_SEND);
@@ -168,7 +168,7 @@ static void check_pool(struct loader *ld, const struct conf_node *p)
 	if (!svc) {
 		if (!p->broken)
 			conf_error(ld->d, p->loc, p->span,
-				   "write it as in: service a1 10.0.0.11:8080", "%s has no service",
+				   "write it as in: service a1 10.0.0.11:8080", "[E0108] %s has no service",
 				   node_title(ld->pool, p));
 		return;
 	}
@@ -176,7 +176,7 @@ static void check_pool(struct loader *ld, const struct conf_node *p)
 		weight = n->broken || conf_opt_int(n, D_SVC_WEIGHT) > 0;
 	if (!weight)
 		conf_warn(ld->d, p->loc, p->span, NULL,
-			  "every service of %s has weight 0: it takes no traffic",
+			  "[W0402] every service of %s has weight 0: it takes no traffic",
 			  node_title(ld->pool, p));
 }
 
@@ -190,7 +190,7 @@ static void check_admin(struct loader *ld, const struct conf_node *a, struct map
 
 	if (sock && sock->n_val && sock->val[0].s.n > most)
 		conf_error(ld->d, sock->val[0].loc, sock->val[0].span, NULL,
-			   "path is longer than the %u bytes that a socket may have",
+			   "[E0302] path is longer than the %u bytes that a socket may have",
 			   (unsigned)most);
 	if (http && http->n_val) {
 		char text[ADDR_TEXT_MAX];
@@ -221,12 +221,12 @@ static void check_unused(struct loader *ld)
 		if (!unused)
 			continue;
 		if (n->dir->id == D_POOL && !ld->c->root->broken)
-			conf_warn(ld->d, n->loc, n->span, NULL, "%s is never used",
+			conf_warn(ld->d, n->loc, n->span, NULL, "[W0403] %s is never used",
 				  node_title(ld->pool, n));
 		else if (n->dir->id == D_VSERVER && !conf_child(n, D_VS_LISTEN))
 			conf_warn(ld->d, n->loc, n->span,
 				  "give it a \"listen\", or go to it with \"use vserver\"",
-				  "%s has no \"listen\" and is never used",
+				  "[W0403] %s has no \"listen\" and is never used",
 				  node_title(ld->pool, n));
 	}
 }
@@ -236,7 +236,7 @@ static void check_resolvers(struct loader *ld, const struct conf_node *r)
 	for (unsigned i = 0; i < r->n_val; i++)
 		if (addr_is_any(&r->val[i].addr))
 			conf_error(ld->d, r->val[i].loc, r->val[i].span, NULL,
-				   "\"%.60s\" is no single address", r->val[i].s.p);
+				   "[E0301] \"%.60s\" is no single address", r->val[i].s.p);
 }
 
 static void check_deep(struct loader *ld, const struct conf_node *n)

@@ -48,7 +48,7 @@ static void hook_failed(struct loader *ld, const struct conf_val *v,
 		loc = lex_locate(&t, off + quote);
 		span = FL_MAX(lex_columns(str_n(v->s.p + off, len)), 1u);
 	}
-	conf_error(ld->d, loc, span, e->hint[0] ? e->hint : NULL, "%s", e->text);
+	conf_error(ld->d, loc, span, e->hint[0] ? e->hint : NULL, "[E0404] %s", e->text);
 }
 
 static void run_hook(struct loader *ld, const struct conf_val *v, unsigned planes)
@@ -85,7 +85,7 @@ static void check_redirect_status(struct loader *ld, const struct conf_val *v)
 {
 	if (v->i != 301 && v->i != 302 && v->i != 303 && v->i != 307 && v->i != 308)
 		conf_error(ld->d, v->loc, v->span, NULL,
-			   "a redirect has status 301, 302, 303, 307 or 308");
+			   "[E0302] a redirect has status 301, 302, 303, 307 or 308");
 }
 
 static void check_respond(struct loader *ld, const struct conf_val *status,
@@ -93,7 +93,7 @@ static void check_respond(struct loader *ld, const struct conf_val *status,
 {
 	if (text && (status->i == 204 || status->i == 304) && text->s.n)
 		conf_error(ld->d, text->loc, text->span, NULL,
-			   "a response with status %d has no text", (int)status->i);
+			   "[E0401] a response with status %d has no text", (int)status->i);
 }
 
 /* RFC 9110 section 5.6.2 */
@@ -131,14 +131,14 @@ bool conf_check_field_name(struct conf_diag *d, const struct conf_val *v)
 	if (!is_token(v->s)) {
 		conf_error(d, v->loc, v->span,
 			   v->s.n && v->s.p[v->s.n - 1] == ':' ? "leave the colon off" : NULL,
-			   "%s is not the name of a header field", shown(v, text));
+			   "[E0301] %s is not the name of a header field", shown(v, text));
 		return false;
 	}
 	for (size_t i = 0; i < FL_ARRAY_LEN(framing); i++)
 		if (str_ieq(v->s, str_c(framing[i]))) {
 			conf_error(
 				d, v->loc, v->span, NULL,
-				"\"%s\" says how messages are framed: it is made by fairlead alone",
+				"[E0401] \"%s\" says how messages are framed: it is made by fairlead alone",
 				framing[i]);
 			return false;
 		}
@@ -154,7 +154,7 @@ static void check_header_name(struct loader *ld, const struct conf_node *n)
 	(void)conf_check_field_name(ld->d, v);
 	if (n->dir->id == D_ACT_REMOVE_HEADER && str_ieq(v->s, STR("Host")))
 		conf_error(ld->d, v->loc, v->span, NULL,
-			   "a request without \"Host\" is no valid request");
+			   "[E0401] a request without \"Host\" is no valid request");
 }
 
 static void check_use(struct loader *ld, const struct conf_node *vs, const struct conf_node *n)
@@ -172,13 +172,13 @@ static void check_use(struct loader *ld, const struct conf_node *vs, const struc
 	}
 	if (conf_opt_int(v->ref, D_VS_PROTOCOL) != conf_opt_int(vs, D_VS_PROTOCOL))
 		conf_error(ld->d, v->loc, v->span, NULL,
-			   "vserver \"%s\" has another protocol than vserver \"%s\"", v->ref->name,
+			   "[E0401] vserver \"%s\" has another protocol than vserver \"%s\"", v->ref->name,
 			   vs->name ? vs->name : "");
 }
 
 static void need_http(struct loader *ld, const struct conf_loc loc, unsigned span, const char *what)
 {
-	conf_error(ld->d, loc, span, NULL, "\"%s\" needs \"protocol http\"", what);
+	conf_error(ld->d, loc, span, NULL, "[E0109] \"%s\" needs \"protocol http\"", what);
 }
 
 static void check_action(struct loader *ld, const struct conf_node *vs, const struct conf_node *n)
@@ -200,7 +200,7 @@ static void check_action(struct loader *ld, const struct conf_node *vs, const st
 		if (!http && n->n_val)
 			conf_error(
 				ld->d, n->val[0].loc, n->val[0].span, NULL,
-				"a status needs \"protocol http\"; here the %s",
+				"[E0109] a status needs \"protocol http\"; here the %s",
 				is_udp(vs) ? "datagram is dropped" : "connection is closed");
 		break;
 	case D_ACT_REDIRECT:
@@ -233,14 +233,14 @@ static void check_policy(struct loader *ld, const struct conf_node *vs, const st
 			continue;
 		if (last)
 			conf_error(ld->d, n->loc, n->span, NULL,
-				   "%s decides twice: \"%s\" (line %u) and \"%s\"",
+				   "[E0401] %s decides twice: \"%s\" (line %u) and \"%s\"",
 				   node_title(ld->pool, p), last->dir->name, last->loc.line,
 				   n->dir->name);
 		last = n;
 	}
 	if (!p->child && !p->broken)
 		conf_error(ld->d, p->loc, p->span,
-			   "write it as in: policy p when EXPR { respond 403 }", "%s has no action",
+			   "write it as in: policy p when EXPR { respond 403 }", "[E0401] %s has no action",
 			   node_title(ld->pool, p));
 }
 
@@ -251,7 +251,7 @@ static void check_reached(struct loader *ld, const struct conf_node *vs)
 	CONF_FOREACH(p, vs, D_VS_POLICY) {
 		if (always) {
 			conf_warn(ld->d, p->loc, p->span, NULL,
-				  "%s is never reached: policy \"%s\" (line %u) always decides",
+				  "[W0403] %s is never reached: policy \"%s\" (line %u) always decides",
 				  node_title(ld->pool, p), always->name, always->loc.line);
 			return;
 		}
@@ -284,7 +284,7 @@ static void check_default(struct loader *ld, const struct conf_node *vs, const s
 
 		if (v[1].i < lo || v[1].i > 599)
 			conf_error(ld->d, v[1].loc, v[1].span, NULL,
-				   "the status of \"%s\" must be %d to 599", v[0].s.p, (int)lo);
+				   "[E0302] the status of \"%s\" must be %d to 599", v[0].s.p, (int)lo);
 		else if (lo == 300)
 			check_redirect_status(ld, &v[1]);
 		else if (lo == 200)
@@ -322,7 +322,7 @@ static void claim(struct loader *ld, const struct conf_node *l, const struct add
 	sb_init(&b, hint, sizeof(hint));
 	sb_fmt(&b, "the other is in %s:%u:%u", first->val[0].loc.file, first->val[0].loc.line,
 	       first->val[0].loc.col);
-	conf_error(ld->d, v->loc, v->span, hint, "\"%.60s\" %s \"%.60s\" of %s%s", v->s.p,
+	conf_error(ld->d, v->loc, v->span, hint, "[E0202] \"%.60s\" %s \"%.60s\" of %s%s", v->s.p,
 		   other_any ? "overlaps" : "is the same address as", first->val[0].s.p,
 		   node_title(ld->pool, first->parent),
 		   first->dir->id == D_ADMIN_HTTP ? " http" : "");
@@ -336,11 +336,11 @@ static void check_listen(struct loader *ld, const struct conf_node *l, struct ma
 	if (tls && !tls->broken && conf_opt_int(tls, D_LTLS_CLIENT_VERIFY) > 0 &&
 	    !conf_child(tls, D_LTLS_CLIENT_CA))
 		conf_error(ld->d, tls->loc, tls->span, NULL,
-			   "\"client-verify\" needs \"client-ca\"");
+			   "[E0108] \"client-verify\" needs \"client-ca\"");
 	if (tls && !tls->broken && conf_opt_int(tls, D_LTLS_CLIENT_VERIFY) == 0 &&
 	    conf_child(tls, D_LTLS_CLIENT_CA))
 		conf_warn(ld->d, tls->loc, tls->span, "write client-verify optional or required",
-			  "\"client-ca\" without \"client-verify\": no certificate is asked for");
+			  "[W0402] \"client-ca\" without \"client-verify\": no certificate is asked for");
 	if (l->n_val == 0)
 		return;
 	addr = l->val[0].addr;
@@ -383,7 +383,7 @@ static void check_via(struct loader *ld, const struct conf_node *n)
 
 	if (n && n->n_val && !is_token(n->val[0].s))
 		conf_error(ld->d, n->val[0].loc, n->val[0].span, "letters, digits and -._~ among others, no blank",
-			   "%s is no pseudonym for Via: it is a token (RFC 9110)", shown(&n->val[0], text));
+			   "[E0301] %s is no pseudonym for Via: it is a token (RFC 9110)", shown(&n->val[0], text));
 }
 
 void check_vserver(struct loader *ld, const struct conf_node *vs, struct map *listens)

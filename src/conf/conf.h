@@ -26,6 +26,7 @@ struct conf_loc {
 enum conf_sev { CONF_ERROR, CONF_WARNING };
 struct conf_diag_msg {
 	enum conf_sev   sev;
+	const char     *code;        /* "E0101", a row of tbl/diags.def; NULL: none */
 	struct conf_loc loc;
 	unsigned        span;        /* columns under the caret line, >= 1 */
 	const char     *text;        /* "unknown directive \"mehtod\" in pool \"app\"" */
@@ -33,6 +34,7 @@ struct conf_diag_msg {
 	const char     *src_line;    /* the source line; NULL when unknown */
 };
 struct conf_diag;                /* collects messages; 20 errors are kept, the rest counted */
+/* A text begins with its code in brackets, "[E0101] unknown ...", which comes to its end in print. */
 struct map;
 struct conf_diag *conf_diag_new(void);
 void conf_diag_free(struct conf_diag **d);
@@ -42,6 +44,8 @@ void conf_error(struct conf_diag *d, struct conf_loc loc, unsigned span, const c
 void conf_warn(struct conf_diag *d, struct conf_loc loc, unsigned span, const char *hint,
 		const char *fmt, ...)
 	FL_PRINTF(5, 6);
+/* Code of messages from now on that do not begin with one, without its letter ("0502"); NULL: none. */
+void conf_diag_default(struct conf_diag *d, const char *digits);
 unsigned conf_diag_errors(const struct conf_diag *d);
 unsigned conf_diag_warnings(const struct conf_diag *d);
 unsigned conf_diag_count(const struct conf_diag *d);

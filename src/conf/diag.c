@@ -23,6 +23,7 @@ struct conf_diag {
 	struct pool           *pool;
 	const struct conf_src *src;
 	struct kept            kept[CONF_ERRORS_MAX + CONF_WARN_MAX];
+	const char            *code;
 	unsigned               n, n_err_kept, n_warn_kept, n_err, n_warn;
 };
 
@@ -47,6 +48,11 @@ void conf_diag_free(struct conf_diag **d)
 	pool_free(&(*d)->pool);
 	env_free(*d);
 	*d = NULL;
+}
+
+void conf_diag_default(struct conf_diag *d, const char *digits)
+{
+	d->code = digits;
 }
 
 void diag_set_src(struct conf_diag *d, const struct conf_src *src)
@@ -91,6 +97,32 @@ static const char *find_line(struct conf_diag *d, struct conf_loc loc, unsigned 
 	return pool_strndup(d->pool, p, (size_t)(nl - p));
 }
 
+/* Cuts "[E0101] " off the front; of several the last one knows best. */
+static bool cut_code(struct str *text, struct str *code)
+{
+	if (text->n < 8 || text->p[0] != '[' || !strchr("EW", text->p[1]) || memcmp(text->p + 6, "] ", 2) != 0)
+		return false;
+	for (int i = 2; i < 6; i++)
+		if (text->p[i] < '0' || text->p[i] > '9')
+			return false;
+	*code = str_n(text->p + 1, 5);
+	*text = str_n(text->p + 8, text->n - 8);
+	return true;
+}
+
+static void take_text(struct conf_diag *d, struct conf_diag_msg *m, struct str text)
+{
+	struct str code = STR_NULL;
+
+	while (cut_code(&text, &code))
+		;
+	m->text = pool_strndup(d->pool, text.n ? text.p : "", text.n);
+	if (code.n)
+		m->code = pool_strndup(d->pool, code.p, code.n);
+	else if (d->code)
+		m->code = pool_fmt(d->pool, "%c%s", m->sev == CONF_ERROR ? 'E' : 'W', d->code);
+}
+
 static bool before(const struct kept *a, const struct kept *b)
 {
 	if (a->file_order != b->file_order)
@@ -114,7 +146,7 @@ static void add(struct conf_diag *d, enum conf_sev sev, struct conf_loc loc, uns
 		return;
 	sb_init_heap(&b);
 	sb_vfmt(&b, fmt, ap);
-	k.m.text = pool_strndup(d->pool, b.n ? b.p : "", b.n);
+	take_text(d, &k.m, sb_get(&b));
 	sb_free(&b);
 	k.m.hint = hint && *hint ? pool_strndup(d->pool, hint, strlen(hint)) : NULL;
 	k.m.src_line = find_line(d, loc, &k.file_order);
@@ -237,7 +269,10 @@ static void print_text(const struct conf_diag_msg *m, struct sb *out)
 			sb_fmt(out, ":%u:%u", m->loc.line, m->loc.col);
 		sb_c(out, ": ");
 	}
-	sb_fmt(out, "%s: %s\n", m->sev == CONF_ERROR ? "error" : "warning", m->text);
+	sb_fmt(out, "%s: %s", m->sev == CONF_ERROR ? "error" : "warning", m->text);
+	if (m->code)
+		sb_fmt(out, " [%s]", m->code);
+	sb_ch(out, '\n');
 	if (m->src_line && m->loc.line)
 		print_source(m, out);
 	if (m->hint)
@@ -255,6 +290,8 @@ static void print_json(const struct conf_diag_msg *m, struct sb *out)
 		sb_fmt(out, ",\"line\":%u,\"column\":%u,\"span\":%u", m->loc.line, m->loc.col,
 		       m->span);
 	}
+	if (m->code)
+		sb_fmt(out, ",\"code\":\"%s\"", m->code);
 	sb_c(out, ",\"text\":");
 	sb_json_str(out, str_c(m->text));
 	if (m->hint) {

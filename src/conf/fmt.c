@@ -25,7 +25,7 @@ struct fmt {
 
 static void fail(struct fmt *f, struct conf_loc loc, const char *text, char c)
 {
-	conf_error(f->d, loc, 1, NULL, "%s%c%s", text, c, *text == 's' ? "" : "\"");
+	conf_error(f->d, loc, 1, NULL, "[E0103] %s%c%s", text, c, *text == 's' ? "" : "\"");
 	f->failed = true;
 }
 

@@ -125,7 +125,7 @@ static void warn(struct loader *ld, const struct tbl_dir_row *row, const struct 
 {
 	struct conf_loc loc = n ? n->loc : (struct conf_loc){ ld->src->main_name, 0, 0 };
 
-	conf_warn(ld->d, loc, n ? n->span : 1, NULL, "\"%s\" stays " STR_FMT ": only a restart applies %s", row->name,
+	conf_warn(ld->d, loc, n ? n->span : 1, NULL, "[W0601] \"%s\" stays " STR_FMT ": only a restart applies %s", row->name,
 		  STR_ARG(kept.n ? kept : STR("unset")), *now ? now : "that it is not set");
 }
 

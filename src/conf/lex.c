@@ -67,12 +67,12 @@ static bool bad_byte(struct conf_diag *d, struct conf_loc loc, const unsigned ch
 
 	if (len == 0)
 		conf_error(d, loc, 1, "files are UTF-8; a string may say any byte as \\xHH",
-			   "byte 0x%02x is not UTF-8", p[0]);
+			   "[E0105] byte 0x%02x is not UTF-8", p[0]);
 	else if (p[0] == '\0')
-		conf_error(d, loc, 1, "is this a text file?", "NUL byte");
+		conf_error(d, loc, 1, "is this a text file?", "[E0105] NUL byte");
 	else if ((p[0] < 0x20 && p[0] != '\t' && !(p[0] == '\r' && n > 1 && p[1] == '\n')) ||
 		 p[0] == 0x7f)
-		conf_error(d, loc, 1, NULL, "control character 0x%02x", p[0]);
+		conf_error(d, loc, 1, NULL, "[E0105] control character 0x%02x", p[0]);
 	else
 		return false;
 	return true;
@@ -98,7 +98,7 @@ bool lex_vet(struct conf_diag *d, const char *file, struct str text)
 			return false;
 		if ((size_t)(p - line) >= CONF_LINE_MAX && !long_said) {
 			conf_error(d, (struct conf_loc){ file, loc.line, 1 }, 1, NULL,
-				   "line is longer than %u bytes", CONF_LINE_MAX);
+				   "[E0105] line is longer than %u bytes", CONF_LINE_MAX);
 			good = false;
 			long_said = true;
 		}
@@ -200,7 +200,7 @@ static bool over_string(struct lex *lx)
 			conf_error(lx->d, loc, 1,
 				   quote == '"' ? "strings over several lines are written in `...`"
 						: NULL,
-				   "string without its closing %c", quote);
+				   "[E0105] string without its closing %c", quote);
 			skip_line(lx);
 			return false;
 		}
@@ -222,7 +222,7 @@ static bool over_word(struct lex *lx)
 		if (at(lx, 0) == '#') {
 			conf_error(lx->d, (struct conf_loc){ lx->file, lx->line, lx->col }, 1,
 				   "put a blank before a comment, or the word in quotes",
-				   "\"#\" within a word");
+				   "[E0105] \"#\" within a word");
 			skip_line(lx);
 			return false;
 		}
@@ -232,7 +232,7 @@ static bool over_word(struct lex *lx)
 			while (at(lx, 0) != '}') {
 				if (at(lx, 0) == '\n' || at(lx, 0) == -1) {
 					conf_error(lx->d, loc, 2, NULL,
-						   "\"${\" without its closing }");
+						   "[E0106] \"${\" without its closing }");
 					return false;
 				}
 				step(lx);
@@ -265,7 +265,7 @@ void lex_next(struct lex *lx, struct tok *t)
 			return;
 		}
 	if (!apart) {
-		conf_error(lx->d, t->loc, 1, NULL, "a blank is missing behind the string");
+		conf_error(lx->d, t->loc, 1, NULL, "[E0105] a blank is missing behind the string");
 		skip_line(lx);
 		t->kind = TK_BAD;
 	} else if (c == '"' || c == '`') {
@@ -297,7 +297,7 @@ static bool word_byte(int c)
 
 static bool expr_fail(struct expr_scan *s, struct conf_loc loc, const char *hint, const char *what)
 {
-	conf_error(s->lx->d, loc, 1, hint, "%s", what);
+	conf_error(s->lx->d, loc, 1, hint, "[E0105] %s", what);
 	return false;
 }
 
@@ -314,7 +314,7 @@ static bool expr_open(struct expr_scan *s, char c)
 
 static bool expr_unclosed(struct expr_scan *s)
 {
-	conf_error(s->lx->d, s->where[s->depth - 1], 1, NULL, "\"%c\" is not closed",
+	conf_error(s->lx->d, s->where[s->depth - 1], 1, NULL, "[E0103] \"%c\" is not closed",
 		   s->open[s->depth - 1]);
 	return false;
 }
@@ -372,7 +372,7 @@ static bool expr_step(struct expr_scan *s, bool *end)
 			step(lx);
 		if (at(lx, 0) != '}')
 			return expr_fail(s, (struct conf_loc){ lx->file, lx->line, lx->col }, NULL,
-					 "\"${\" without its closing }");
+					 "[E0106] \"${\" without its closing }");
 	} else if (c == '{') {
 		*end = true;
 		return s->depth == 0 || expr_unclosed(s);

@@ -44,7 +44,7 @@ int conf_load_all(struct conf_src *src, struct conf_diag *d, conf_more_fn more, 
 
 	*out = NULL;
 	if (rc) {
-		conf_error(d, (struct conf_loc){ src->main_name, 0, 0 }, 1, NULL, "out of memory");
+		conf_error(d, (struct conf_loc){ src->main_name, 0, 0 }, 1, NULL, "[E0001] out of memory");
 		return rc;
 	}
 	diag_set_src(d, src);
@@ -65,7 +65,7 @@ int conf_load_all(struct conf_src *src, struct conf_diag *d, conf_more_fn more, 
 		more(ctx, ld.c, d);
 	if (ld.oom && conf_diag_errors(d) == before)
 		conf_error(d, (struct conf_loc){ src->main_name, 0, 0 }, 1, NULL,
-			   "out of memory while reading");
+			   "[E0001] out of memory while reading");
 	conf_free(&ld.c);
 	return ld.oom ? FL_ENOMEM_ : FL_ESYNTAX_;
 }

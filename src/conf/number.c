@@ -58,13 +58,13 @@ static bool number(struct str s, const struct unit *units, int64_t bare, const c
 		while (u && u->name && !str_eq(unit, str_c(u->name)))
 			u++;
 		if (!u || !u->name) {
-			VAL_SAY(f, "unknown unit in \"%.40s\"", s.p);
+			VAL_SAY(f, "[E0305] unknown unit in \"%.40s\"", s.p);
 			VAL_HINT(f, "write it as in %s", example);
 			return false;
 		}
 		of = u->of;
 	} else if (!bare) {
-		VAL_SAY(f, "\"%.40s\" needs a unit", s.p);
+		VAL_SAY(f, "[E0305] \"%.40s\" needs a unit", s.p);
 		VAL_HINT(f, "write it as in %s", example);
 		return false;
 	}
@@ -74,7 +74,7 @@ static bool number(struct str s, const struct unit *units, int64_t bare, const c
 		__int128 part = (__int128)frac * of;
 
 		if (part % scale) {
-			VAL_SAY(f, "\"%.40s\" is finer than can be kept", s.p);
+			VAL_SAY(f, "[E0302] \"%.40s\" is finer than can be kept", s.p);
 			return false;
 		}
 		if (__builtin_add_overflow(v, (int64_t)(part / scale), &v))
@@ -83,7 +83,7 @@ static bool number(struct str s, const struct unit *units, int64_t bare, const c
 	*out = v;
 	return true;
 too_large:
-	VAL_SAY(f, "\"%.40s\" is too large", s.p);
+	VAL_SAY(f, "[E0302] \"%.40s\" is too large", s.p);
 	return false;
 }
 
@@ -115,7 +115,7 @@ static bool count(struct tok *t, struct conf_val *v, struct val_fail *f)
 			return false;
 		}
 	if (t->text.n)
-		VAL_SAY(f, "\"%.40s\" is too large", t->text.p);
+		VAL_SAY(f, "[E0302] \"%.40s\" is too large", t->text.p);
 	return false;
 }
 

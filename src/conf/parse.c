@@ -27,10 +27,20 @@ struct parser {
 		enum tbl_ctx      ctx;
 	} open[OPEN_MAX]; /* objects of this statement whose options may follow */
 	unsigned       n_open;
+	/* a } stood further left than what it closed: if one is missing, it is there; file NULL: none */
+	struct conf_loc suspect;
+	const char     *suspect_title;
 };
 
-static void parse_block(struct parser *ps, enum tbl_ctx ctx, struct conf_node *parent,
-			const struct tok *brace);
+/* An open block. */
+struct brace {
+	struct tok          t;           /* the { */
+	unsigned            col;         /* where its statement begins */
+	enum tbl_ctx        ctx;         /* that statement's */
+	const struct brace *up;          /* the block that it stands in; NULL: none */
+};
+static bool parse_block(struct parser *ps, enum tbl_ctx ctx, struct conf_node *parent,
+			const struct brace *brace);
 
 static void next(struct parser *ps)
 {
@@ -108,7 +118,7 @@ static bool collect(struct parser *ps)
 				ps->t.kind == TK_COMMA
 					? "in statements the members of a list are separated by blanks"
 					: NULL,
-				"unexpected \"" STR_FMT "\"", STR_ARG(ps->t.raw));
+				"[E0104] unexpected \"" STR_FMT "\"", STR_ARG(ps->t.raw));
 			good = false;
 		} else if (!push(ps)) {
 			return false;
@@ -142,7 +152,7 @@ static void unknown(struct parser *ps, enum tbl_ctx ctx, const struct conf_node 
 	struct sb b;
 
 	if (diag_full(ps->ld->d)) {
-		conf_error(ps->ld->d, t->loc, t->span, NULL, "unknown directive");
+		conf_error(ps->ld->d, t->loc, t->span, NULL, "[E0101] unknown directive");
 		return;
 	}
 	sb_init_heap(&b);
@@ -166,7 +176,7 @@ static void unknown(struct parser *ps, enum tbl_ctx ctx, const struct conf_node 
 	}
 	sb_c(&b, b.n ? "\nallowed here:" : "allowed here:");
 	list_options(ctx, &b);
-	conf_error(ps->ld->d, t->loc, t->span, b.p, "unknown directive \"" STR_FMT "\" in %s",
+	conf_error(ps->ld->d, t->loc, t->span, b.p, "[E0101] unknown directive \"" STR_FMT "\" in %s",
 		   (int)FL_MIN(word.n, (size_t)60), word.p ? word.p : "",
 		   node_title(ps->ld->pool, parent));
 	sb_free(&b);
@@ -208,7 +218,7 @@ static bool is_duplicate(struct parser *ps, const struct tbl_dir_row *row,
 	sb_init(&b, hint, sizeof(hint));
 	sb_c(&b, "first given in ");
 	place(first->loc, &t->loc, &b);
-	conf_error(ps->ld->d, t->loc, t->span, hint, "\"%s\" is given twice in %s", row->name,
+	conf_error(ps->ld->d, t->loc, t->span, hint, "[E0102] \"%s\" is given twice in %s", row->name,
 		   node_title(ps->ld->pool, parent));
 	return true;
 }
@@ -223,7 +233,7 @@ static bool in_both_places(struct parser *ps, const struct tbl_dir_row *row,
 	    !(first = conf_child(parent, row->id)) || !first->in_line)
 		return false;
 	conf_error(ps->ld->d, t->loc, t->span, "write it all in the block",
-		   "\"%s\" is given in line and in the block", row->name);
+		   "[E0102] \"%s\" is given in line and in the block", row->name);
 	return true;
 }
 
@@ -248,7 +258,7 @@ static void take_name(struct parser *ps, struct conf_node *n, const struct tok *
 	sb_init(&b, hint, sizeof(hint));
 	sb_c(&b, "the first is in ");
 	place(first->loc, &t->loc, &b);
-	conf_error(ps->ld->d, n->val[0].loc, n->val[0].span, hint, "%s \"%s\" is defined twice%s%s",
+	conf_error(ps->ld->d, n->val[0].loc, n->val[0].span, hint, "[E0201] %s \"%s\" is defined twice%s%s",
 		   n->dir->name, n->name, n->dir->flags & DF_OBJ ? "" : " in ",
 		   n->dir->flags & DF_OBJ ? "" : node_title(ps->ld->pool, n->parent));
 	n->broken = true;
@@ -344,12 +354,12 @@ static void include_one(struct parser *ps, const char *name, const struct tok *t
 			for (unsigned k = i; k < ld->depth; k++)
 				sb_fmt(&b, "%s includes ", ld->stack[k]);
 			sb_c(&b, name);
-			conf_error(ld->d, t->loc, t->span, b.p, "\"%s\" includes itself", name);
+			conf_error(ld->d, t->loc, t->span, b.p, "[E0107] \"%s\" includes itself", name);
 			sb_free(&b);
 			return;
 		}
 	if (ld->depth == CONF_DEPTH_MAX) {
-		conf_error(ld->d, t->loc, t->span, NULL, "includes are nested more than %u deep",
+		conf_error(ld->d, t->loc, t->span, NULL, "[E0107] includes are nested more than %u deep",
 			   CONF_DEPTH_MAX);
 		return;
 	}
@@ -366,12 +376,12 @@ static void include(struct parser *ps)
 
 	if (ps->n != 2) {
 		conf_error(ld->d, ps->args[0].loc, ps->args[0].span, NULL,
-			   "\"include\" takes one path or pattern");
+			   "[E0107] \"include\" takes one path or pattern");
 		return;
 	}
 	pattern = src_join(ld->src, ld->pool, t->loc.file, t->text, false);
 	if (!pattern || t->text.n == 0 || memchr(t->text.p, '\0', t->text.n)) {
-		conf_error(ld->d, t->loc, t->span, NULL, "\"include\": expected a path");
+		conf_error(ld->d, t->loc, t->span, NULL, "[E0107] \"include\": expected a path");
 		return;
 	}
 	if (!strpbrk(t->text.p, "*?[")) {
@@ -380,7 +390,7 @@ static void include(struct parser *ps)
 	}
 	rc = src_glob(ld->src, pattern, &found);
 	if (rc < 0) {
-		conf_error(ld->d, t->loc, t->span, NULL, "cannot look for \"%s\": %s", pattern,
+		conf_error(ld->d, t->loc, t->span, NULL, "[E0107] cannot look for \"%s\": %s", pattern,
 			   fl_err_text(rc));
 		return;
 	}
@@ -407,7 +417,7 @@ static bool inline_options(struct parser *ps, unsigned i)
 				unknown(ps, ps->open[ps->n_open - 1].ctx,
 					ps->open[ps->n_open - 1].node, t);
 			else
-				conf_error(ps->ld->d, t->loc, t->span, NULL, "unexpected argument");
+				conf_error(ps->ld->d, t->loc, t->span, NULL, "[E0104] unexpected argument");
 			for (k = 0; k < ps->n_open; k++)
 				ps->open[k].node->broken = true;
 			return false;
@@ -429,17 +439,17 @@ static void statement_end(struct parser *ps)
 	if (ps->t.kind != TK_BAD)
 		conf_error(ps->ld->d, ps->t.loc, ps->t.span,
 			   "the next statement begins on a new line or behind ;",
-			   "unexpected \"" STR_FMT "\" behind }",
+			   "[E0104] unexpected \"" STR_FMT "\" behind }",
 			   (int)FL_MIN(ps->t.raw.n, (size_t)60), ps->t.raw.p);
 	skip_statement(ps);
 }
 
-static void parse_statement(struct parser *ps, enum tbl_ctx ctx, struct conf_node *parent)
+static void parse_statement(struct parser *ps, enum tbl_ctx ctx, struct conf_node *parent, const struct brace *in)
 {
 	const struct tbl_dir_row *row;
 	struct conf_node *target;
 	enum tbl_ctx inner;
-	struct tok brace;
+	struct brace brace;
 	unsigned used;
 	bool good = collect(ps);
 
@@ -450,7 +460,7 @@ static void parse_statement(struct parser *ps, enum tbl_ctx ctx, struct conf_nod
 			conf_error(
 				ps->ld->d, ps->t.loc, 1,
 				"{ stands on the line of its directive, or behind a \\ at a line's end",
-				"a block without a directive before it");
+				"[E0103] a block without a directive before it");
 		parent->broken = true;
 		skip_statement(ps);
 		return;
@@ -477,7 +487,7 @@ static void parse_statement(struct parser *ps, enum tbl_ctx ctx, struct conf_nod
 	}
 	if (ps->n_open == 0) {
 		if (used)
-			conf_error(ps->ld->d, ps->t.loc, 1, NULL, "\"%s\" takes no block",
+			conf_error(ps->ld->d, ps->t.loc, 1, NULL, "[E0103] \"%s\" takes no block",
 				   row->name);
 		parent->broken = true;
 		skip_statement(ps);
@@ -487,37 +497,82 @@ static void parse_statement(struct parser *ps, enum tbl_ctx ctx, struct conf_nod
 	inner = ps->open[ps->n_open - 1].ctx;
 	target->has_block = true;
 	target->broken |= !good;
-	brace = ps->t;
+	brace = (struct brace){ .t = ps->t, .col = ps->args[0].loc.col, .ctx = ctx, .up = in };
 	next(ps);
-	parse_block(ps, inner, target, &brace);
-	statement_end(ps);
+	if (parse_block(ps, inner, target, &brace))
+		statement_end(ps);
 }
 
-static void parse_block(struct parser *ps, enum tbl_ctx ctx, struct conf_node *parent,
-			const struct tok *brace)
+/* `at`: the directive that cannot stand in the block, NULL at the end of the file. */
+static void not_closed(struct parser *ps, struct conf_node *parent, const struct brace *brace, const struct tok *at)
+{
+	bool other = ps->suspect.file != NULL;
+	char hint[160];
+	struct sb b;
+
+	sb_init(&b, hint, sizeof(hint));
+	if (at)
+		sb_fmt(&b, "\"" STR_FMT "\" in line %u begins something new", (int)FL_MIN(at->raw.n, (size_t)40),
+		       at->raw.p, at->loc.line);
+	conf_error(ps->ld->d, other ? ps->suspect : brace->t.loc, 1, b.n ? hint : NULL, "[E0103] { of %s is not closed",
+		   other ? ps->suspect_title : node_title(ps->ld->pool, parent));
+	ps->suspect.file = NULL;
+	parent->broken = true;
+}
+
+/* A directive that may not stand in this block, but in one around it, and no further right than where this one's
+ * statement began: that was meant to have ended. */
+static bool begins_anew(const struct parser *ps, enum tbl_ctx ctx, const struct brace *brace)
+{
+	bool around = false;
+
+	if (!brace || ps->t.kind != TK_WORD || ps->t.loc.col > brace->col || ps->t.loc.line == brace->t.loc.line ||
+	    sig_lookup(ctx, ps->t.raw))
+		return false;
+	for (const struct brace *b = brace; b; b = b->up)
+		around |= sig_lookup(b->ctx, ps->t.raw) != NULL;
+	return around;
+}
+
+static void look_at_margin(struct parser *ps, const struct conf_node *parent, const struct brace *brace,
+			   const struct tok *t)
+{
+	if (ps->suspect.file || t->loc.line == brace->t.loc.line || t->loc.col >= brace->col)
+		return;
+	ps->suspect = brace->t.loc;
+	ps->suspect_title = node_title(ps->ld->pool, parent);
+}
+
+/* brace NULL: the file as a whole. False: the block has no end (reported). */
+static bool parse_block(struct parser *ps, enum tbl_ctx ctx, struct conf_node *parent,
+			const struct brace *brace)
 {
 	while (!ps->ld->oom) {
-		if (ps->t.kind == TK_NL || ps->t.kind == TK_SEMI) {
-			next(ps);
-			continue;
-		}
-		if (ps->t.kind == TK_EOF) {
-			if (brace)
-				conf_error(ps->ld->d, brace->loc, 1, NULL, "{ of %s is not closed",
-					   node_title(ps->ld->pool, parent));
-			return;
-		}
-		if (ps->t.kind == TK_RBRACE) {
-			struct tok t = ps->t;
+		struct tok t = ps->t;
 
+		if (t.kind == TK_NL || t.kind == TK_SEMI) {
 			next(ps);
+		} else if (t.kind == TK_EOF) {
 			if (brace)
-				return;
-			conf_error(ps->ld->d, t.loc, 1, NULL, "} without {");
-			continue;
+				not_closed(ps, parent, brace, NULL);
+			return false;
+		} else if (t.kind == TK_RBRACE) {
+			next(ps);
+			if (brace) {
+				look_at_margin(ps, parent, brace, &t);
+				return true;
+			}
+			conf_error(ps->ld->d, t.loc, 1, NULL, "[E0103] } without {");
+		} else if (begins_anew(ps, ctx, brace)) {
+			not_closed(ps, parent, brace, &t);
+			return false;
+		} else {
+			if (!brace)
+				ps->suspect.file = NULL;
+			parse_statement(ps, ctx, parent, brace);
 		}
-		parse_statement(ps, ctx, parent);
 	}
+	return false;
 }
 
 void parse_file(struct loader *ld, const char *name, const struct tok *at)
@@ -530,11 +585,11 @@ void parse_file(struct loader *ld, const char *name, const struct tok *at)
 		const char *why = rc == -EFBIG ? "larger than 16 MiB" : fl_err_text(rc);
 
 		if (at)
-			conf_error(ld->d, at->loc, at->span, NULL, "cannot read \"%s\": %s", name,
+			conf_error(ld->d, at->loc, at->span, NULL, "[E0107] cannot read \"%s\": %s", name,
 				   why);
 		else
 			conf_error(ld->d, (struct conf_loc){ name, 0, 0 }, 1, NULL,
-				   "cannot read: %s", why);
+				   "[E0501] cannot read: %s", why);
 		return;
 	}
 	ld->bytes += text.n + 1000;
@@ -542,7 +597,7 @@ void parse_file(struct loader *ld, const char *name, const struct tok *at)
 		if (ld->bytes - text.n - 1000 <= CONF_TOTAL_MAX)
 			conf_error(ld->d, at ? at->loc : (struct conf_loc){ name, 1, 1 },
 				   at ? at->span : 1, NULL,
-				   "all files together are larger than %u MiB",
+				   "[E0107] all files together are larger than %u MiB",
 				   CONF_TOTAL_MAX >> 20);
 		return;
 	}
@@ -553,7 +608,7 @@ void parse_file(struct loader *ld, const char *name, const struct tok *at)
 	ld->stack[ld->depth++] = name;
 	lex_init(&ps.lx, ld->d, name, text);
 	next(&ps);
-	parse_block(&ps, CTX_TOP, ld->c->root, NULL);
+	(void)parse_block(&ps, CTX_TOP, ld->c->root, NULL);
 	env_free(ps.args);
 	ld->depth--;
 }

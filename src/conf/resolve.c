@@ -37,7 +37,7 @@ static void undefined(struct loader *ld, const struct ref_fix *f)
 			sb_fmt(&b, "did you mean \"%s\" (%s:%u)?", best->name, best->loc.file,
 			       best->loc.line);
 	}
-	conf_error(ld->d, v->loc, v->span, hint, "%s \"%.63s\" is not defined (used by %s)", kind,
+	conf_error(ld->d, v->loc, v->span, hint, "[E0203] %s \"%.63s\" is not defined (used by %s)", kind,
 		   v->s.p, diag_full(ld->d) ? "" : node_title(ld->pool, user_of(f->node)));
 }
 
@@ -123,7 +123,7 @@ static void report(struct loader *ld, struct vertex *last, const struct edge *e)
 		sb_fmt(&b, " -> %s", v->node->name);
 	}
 	sb_fmt(&b, " -> %s", e->to->node->name);
-	conf_error(ld->d, e->val->loc, e->val->span, b.p, "%s \"%s\" comes back to itself", kind,
+	conf_error(ld->d, e->val->loc, e->val->span, b.p, "[E0204] %s \"%s\" comes back to itself", kind,
 		   e->to->node->name);
 	sb_free(&b);
 }

@@ -271,17 +271,17 @@ static void report(struct loader *ld, const struct match_in *in, const struct at
 		t = &in->tok[in->n - 1];
 		conf_error(ld->d, in->n == 1 ? name->loc : lex_locate(t, t->raw.n),
 			   in->n == 1 ? name->span : 1, NULL,
-			   "\"%s\" lacks an argument: expected " STR_FMT, in->row->name,
+			   "[E0303] \"%s\" lacks an argument: expected " STR_FMT, in->row->name,
 			   STR_ARG(expect));
 		return;
 	}
 	t = &in->tok[best->fail_at];
 	if (best->too_many) {
 		if (best->used == 1)
-			conf_error(ld->d, t->loc, t->span, hint, "\"%s\" takes no argument",
+			conf_error(ld->d, t->loc, t->span, hint, "[E0303] \"%s\" takes no argument",
 				   in->row->name);
 		else
-			conf_error(ld->d, t->loc, t->span, hint, "too many arguments to \"%s\"",
+			conf_error(ld->d, t->loc, t->span, hint, "[E0303] too many arguments to \"%s\"",
 				   in->row->name);
 	} else if (best->fail.text[0]) {
 		struct conf_loc loc = t->loc;
@@ -291,14 +291,14 @@ static void report(struct loader *ld, const struct match_in *in, const struct at
 			loc = lex_locate(t, best->fail.off);
 			span = (unsigned)best->fail.len;
 		}
-		conf_error(ld->d, loc, span, hint, "%s", best->fail.text);
+		conf_error(ld->d, loc, span, hint, "[E0301] %s", best->fail.text);
 	} else {
 		char shown[80];
 		struct sb b;
 
 		sb_init(&b, shown, sizeof(shown));
 		sb_escape(&b, t->raw, 60);
-		conf_error(ld->d, t->loc, t->span, hint, "\"%s\": expected " STR_FMT ", not %s%s%s",
+		conf_error(ld->d, t->loc, t->span, hint, "[E0301] \"%s\": expected " STR_FMT ", not %s%s%s",
 			   in->row->name, STR_ARG(expect), t->kind == TK_WORD ? "\"" : "", shown,
 			   t->kind == TK_WORD ? "\"" : "");
 	}
@@ -324,7 +324,7 @@ static bool in_range(struct loader *ld, const struct match_in *in, const struct 
 		val_number_text(v->type, r->min, &b);
 		sb_c(&b, " to ");
 		val_number_text(v->type, r->max, &b);
-		conf_error(ld->d, v->loc, v->span, NULL, "\"%s\" must be %s", r->name, range);
+		conf_error(ld->d, v->loc, v->span, NULL, "[E0302] \"%s\" must be %s", r->name, range);
 		return false;
 	}
 	return true;

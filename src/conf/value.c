@@ -31,7 +31,7 @@ static size_t substitute(struct loader *ld, struct tok *t, size_t i, struct sb *
 	bool have;
 
 	if (!close) {
-		conf_error(ld->d, lex_locate(t, i), 2, NULL, "\"${\" without its closing }");
+		conf_error(ld->d, lex_locate(t, i), 2, NULL, "[E0106] \"${\" without its closing }");
 		return 0;
 	}
 	in.n = (size_t)(close - in.p);
@@ -42,7 +42,7 @@ static size_t substitute(struct loader *ld, struct tok *t, size_t i, struct sb *
 	name = str_n(in.p, k);
 	if (k == 0 || (k < in.n && !str_starts(str_n(in.p + k, in.n - k), STR(":-")))) {
 		conf_error(ld->d, lex_locate(t, i), (unsigned)len,
-			   "write ${NAME} or ${NAME:-default}", "malformed variable");
+			   "write ${NAME} or ${NAME:-default}", "[E0106] malformed variable");
 		return 0;
 	}
 	have = src_env(ld->src, name, &value);
@@ -53,7 +53,7 @@ static size_t substitute(struct loader *ld, struct tok *t, size_t i, struct sb *
 	} else {
 		conf_error(ld->d, lex_locate(t, i), (unsigned)len,
 			   "give a default as in ${NAME:-value}, or set it",
-			   "variable \"" STR_FMT "\" is not set in the environment", STR_ARG(name));
+			   "[E0106] variable \"" STR_FMT "\" is not set in the environment", STR_ARG(name));
 		return 0;
 	}
 	return len;
@@ -82,7 +82,7 @@ static size_t escape(struct loader *ld, struct tok *t, size_t i, size_t end, str
 	}
 	conf_error(ld->d, lex_locate(t, i), 2,
 		   "known are \\n \\r \\t \\0 \\\\ \\\" \\$ \\xHH; in `...` nothing is an escape",
-		   "unknown escape");
+		   "[E0105] unknown escape");
 	return 0;
 }
 
@@ -129,7 +129,7 @@ static bool expand_expr(struct loader *ld, struct tok *t)
 			quote = p[i];
 		} else if (p[i] == '$' && i + 1 < t->raw.n && p[i + 1] == '{') {
 			conf_error(ld->d, lex_locate(t, i), 2, NULL,
-				   "variables are not replaced in expressions");
+				   "[E0106] variables are not replaced in expressions");
 			return false;
 		} else if (p[i] == '#' && fresh) {
 			while (i < t->raw.n && p[i] != '\n')

@@ -59,6 +59,27 @@ int lb_build_log(struct lb_builder *b, const char *path)
 	return (int)lc->n_logs++;
 }
 
+/* The messages of net/ are about TLS, all of them. */
+struct tls_client *lb_build_client(const struct conf *c, const struct conf_node *tls, struct conf_diag *d)
+{
+	struct tls_client *t;
+
+	conf_diag_default(d, "0502");
+	t = tls_client_build(c, tls, d);
+	conf_diag_default(d, NULL);
+	return t;
+}
+
+struct tls_server *lb_build_server(const struct conf *c, const struct conf_node *tls, struct conf_diag *d)
+{
+	struct tls_server *t;
+
+	conf_diag_default(d, "0502");
+	t = tls_server_build(c, tls, d);
+	conf_diag_default(d, NULL);
+	return t;
+}
+
 static unsigned count_children(const struct conf_node *n, enum tbl_dir id)
 {
 	unsigned k = 0;
@@ -224,7 +245,7 @@ static void build_pool(struct lb_builder *b, struct lb_pool *p, const struct con
 		p->sni = conf_opt_word(tls, D_STLS_SNI);
 		p->uses_tls = true;
 		if (b->with_tls)
-			p->tls = tls_client_build(b->lc->conf, tls, b->d);
+			p->tls = lb_build_client(b->lc->conf, tls, b->d);
 	}
 	p->services = lb_build_alloc(b, count_children(n, D_POOL_SERVICE), sizeof(*p->services));
 	p->scratch = lb_build_alloc(b, count_children(n, D_POOL_SERVICE), sizeof(*p->scratch));
@@ -330,7 +351,7 @@ struct lb_config *lb_build(const struct conf *c, bool with_tls, struct conf_diag
 	if (!b.nomem)
 		lc->log_ids = lb_build_alloc(&b, lc->n_logs, sizeof(*lc->log_ids));
 	if (b.nomem)
-		conf_error(d, (struct conf_loc){ 0 }, 1, NULL, "not enough memory for this configuration");
+		conf_error(d, (struct conf_loc){ 0 }, 1, NULL, "[E0001] not enough memory for this configuration");
 	if (conf_diag_errors(d) > errors)
 		lb_free(&lc);
 	return lc;
@@ -349,7 +370,7 @@ void lb_check_tls(const struct conf *c, struct conf_diag *d)
 {
 	CONF_FOREACH(p, c->root, D_POOL) {
 		const struct conf_node *tls = conf_child(p, D_POOL_TLS);
-		struct tls_client *t = tls && can_build(tls) ? tls_client_build(c, tls, d) : NULL;
+		struct tls_client *t = tls && can_build(tls) ? lb_build_client(c, tls, d) : NULL;
 
 		tls_client_free(&t);
 	}
@@ -359,7 +380,7 @@ void lb_check_tls(const struct conf *c, struct conf_diag *d)
 			struct tls_server *t = NULL;
 
 			if (tls && can_build(tls) && conf_child(tls, D_LTLS_CERT))
-				t = tls_server_build(c, tls, d);
+				t = lb_build_server(c, tls, d);
 			tls_server_free(&t);
 		}
 }

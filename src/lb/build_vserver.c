@@ -30,7 +30,7 @@ static struct pol_tmpl *build_template(struct lb_builder *b, const struct conf_v
 	struct pol_error e;
 
 	if (pol_tmpl_compile(b->lc->mem, v->s, &o, &t, &e) < 0)
-		conf_error(b->d, v->loc, v->span, e.hint[0] ? e.hint : NULL, "%s", e.text);
+		conf_error(b->d, v->loc, v->span, e.hint[0] ? e.hint : NULL, "[E0404] %s", e.text);
 	return t;
 }
 
@@ -113,7 +113,7 @@ static void build_rule(struct lb_builder *b, const struct lb_vserver *vs, struct
 	if (n->n_val > 2) {
 		r->when = n->val[2].s;
 		if (pol_expr_compile(b->lc->mem, r->when, &o, &r->expr, &e) < 0)
-			conf_error(b->d, n->val[2].loc, n->val[2].span, e.hint[0] ? e.hint : NULL, "%s", e.text);
+			conf_error(b->d, n->val[2].loc, n->val[2].span, e.hint[0] ? e.hint : NULL, "[E0404] %s", e.text);
 	}
 	build_actions(b, vs, r, n);
 }
@@ -234,7 +234,7 @@ static void build_listens(struct lb_builder *b, struct lb_vserver *vs)
 		l->full_name = pool_fmt(b->lc->mem, "%s/%s", vs->name, addr_text(&l->addr, text));
 		l->uses_tls = tls != NULL;
 		if (tls && b->with_tls)
-			l->tls = tls_server_build(b->lc->conf, tls, b->d);
+			l->tls = lb_build_server(b->lc->conf, tls, b->d);
 		if (!l->full_name)
 			b->nomem = true;
 	}

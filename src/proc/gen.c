@@ -69,7 +69,7 @@ struct lb_config *gen_load(const struct launch *l, int image_fd, const char *kep
 	if (*src && kept && conf_src_keep(*src, str_c(kept)) != 0)
 		conf_src_free(src);
 	if (!*src) {
-		conf_error(d, (struct conf_loc){ 0 }, 1, NULL, "the configuration cannot be read: no memory, or a damaged image");
+		conf_error(d, (struct conf_loc){ 0 }, 1, NULL, "[E0001] the configuration cannot be read: no memory, or a damaged image");
 		return NULL;
 	}
 	if (conf_load_all(*src, d, check_refused, &checks, conf) != 0)

@@ -41,11 +41,11 @@ bool machine_account(const struct conf *c, struct ids *ids, struct conf_diag *d)
 	sb_init(&b, hint, sizeof(hint));
 	sb_fmt(&b, "useradd --system --no-create-home --shell /usr/sbin/nologin %.64s", user);
 	if (err)
-		conf_error(d, loc, v ? v->span : 1, hint, "neither the account \"%s\" nor nobody exists", user);
+		conf_error(d, loc, v ? v->span : 1, hint, "[E0503] neither the account \"%s\" nor nobody exists", user);
 	else if (fallback && named)
-		conf_error(d, loc, v->span, hint, "the account \"%s\" does not exist", user);
+		conf_error(d, loc, v->span, hint, "[E0503] the account \"%s\" does not exist", user);
 	else if (fallback)
-		conf_warn(d, loc, v ? v->span : 1, hint, "the account \"%s\" does not exist: workers run as nobody", user);
+		conf_warn(d, loc, v ? v->span : 1, hint, "[W0503] the account \"%s\" does not exist: workers run as nobody", user);
 	return !err && !(fallback && named);
 }
 
@@ -95,7 +95,7 @@ static void check_socket(const struct conf_val *v, struct conf_diag *d)
 	int err = v ? machine_socket_folder(v->s.p, false) : 0;
 
 	if (err)
-		conf_error(d, v->loc, v->span, NULL, "control socket \"%s\": %s", v->s.p,
+		conf_error(d, v->loc, v->span, NULL, "[E0503] control socket \"%s\": %s", v->s.p,
 			   err == -EPERM ? "its folder is not ours, or others may write to it" : fl_err_text(err));
 }
 
@@ -128,7 +128,7 @@ static void check_log(const struct conf_node *n, struct conf_diag *d)
 		return;
 	err = try_log(v->s.p);
 	if (err)
-		conf_error(d, v->loc, v->span, NULL, "cannot open the log \"%s\": %s", v->s.p, fl_err_text(err));
+		conf_error(d, v->loc, v->span, NULL, "[E0501] cannot open the log \"%s\": %s", v->s.p, fl_err_text(err));
 }
 
 static void check_ticket_keys(const struct conf *c, const struct conf_val *v, struct conf_diag *d)
@@ -141,7 +141,7 @@ static void check_ticket_keys(const struct conf *c, const struct conf_val *v, st
 	if (err)
 		conf_error(d, v->loc, v->span,
 			   "one to three lines, each 80 bytes in base64: openssl rand -base64 80 | tr -d '\\n'",
-			   "ticket-keys \"%s\": %s", v->s.p, fl_err_text(err));
+			   "[E0501] ticket-keys \"%s\": %s", v->s.p, fl_err_text(err));
 }
 
 /* Limits ---------------------------------------------------------------------------------- */
@@ -155,7 +155,7 @@ static void check_connections(const struct conf_val *v, struct conf_diag *d)
 	    (uint64_t)v->i <= r.rlim_max)
 		return;
 	conf_error(d, v->loc, v->span, "raise it (LimitNOFILE= of the unit, ulimit -Hn), or write a smaller number",
-		   "\"max-connections\" is %lld, and a process may have %llu descriptors", (long long)v->i,
+		   "[E0504] \"max-connections\" is %lld, and a process may have %llu descriptors", (long long)v->i,
 		   (unsigned long long)r.rlim_max);
 }
 
@@ -184,9 +184,9 @@ static void check_congestion(const struct conf_node *n, struct conf_diag *d)
 	if (len > 0)
 		sb_fmt(&b, "there are: " STR_FMT, STR_ARG(str_trim(str_n(known, known[len - 1] == '\n' ? (size_t)len - 1 : (size_t)len))));
 	if (err == -ENOENT)
-		conf_error(d, v->loc, v->span, hint, "this kernel has no congestion control \"%.40s\"", v->s.p);
+		conf_error(d, v->loc, v->span, hint, "[E0505] this kernel has no congestion control \"%.40s\"", v->s.p);
 	else
-		conf_error(d, v->loc, v->span, hint, "congestion control \"%.40s\": %s", v->s.p, fl_err_text(err));
+		conf_error(d, v->loc, v->span, hint, "[E0505] congestion control \"%.40s\": %s", v->s.p, fl_err_text(err));
 }
 
 /* Port 0: whether somebody listens there already is not asked. */
@@ -204,9 +204,9 @@ static void check_address(const struct conf_val *v, struct conf_diag *d)
 	if (fd >= 0)
 		env_close(fd);
 	if (err == -EADDRNOTAVAIL)
-		conf_error(d, v->loc, v->span, "`ip address` lists those that are", "the address is not on this machine");
+		conf_error(d, v->loc, v->span, "`ip address` lists those that are", "[E0505] the address is not on this machine");
 	else if (err == -EAFNOSUPPORT)
-		conf_error(d, v->loc, v->span, NULL, "this machine does not speak that protocol");
+		conf_error(d, v->loc, v->span, NULL, "[E0505] this machine does not speak that protocol");
 }
 
 static void check_vserver(const struct conf_node *vs, bool at_start, struct conf_diag *d)

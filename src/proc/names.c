@@ -34,7 +34,7 @@ static void warn(struct names *all, const struct lb_service *s, const char *why)
 {
 	const struct conf_val *v = &s->node->val[1];
 
-	conf_warn(all->d, v->loc, v->span, NULL, "\"%s\" does not resolve now (%s); the service starts as RESOLVING",
+	conf_warn(all->d, v->loc, v->span, NULL, "[W0410] \"%s\" does not resolve now (%s); the service starts as RESOLVING",
 		  s->host, why);
 }
 

@@ -236,6 +236,21 @@ static void dump_errors(struct sb *out)
 		sb_fmt(out, "%s\t%d\t%s\n", fl_err_name(e), e, fl_err_text(e));
 }
 
+static void dump_diags(struct sb *out)
+{
+	static const struct {
+		const char *code, *text;
+	} rows[] = {
+#define G(code, text) { #code, text },
+#include "tbl/diags.def"
+#undef G
+	};
+
+	sb_c(out, "code\ttext\n");
+	for (size_t i = 0; i < FL_ARRAY_LEN(rows); i++)
+		sb_fmt(out, "%s\t%s\n", rows[i].code, rows[i].text);
+}
+
 bool tbl_dump(const char *table, struct sb *out)
 {
 	static const struct {
@@ -244,7 +259,7 @@ bool tbl_dump(const char *table, struct sb *out)
 	} tables[] = {
 		{ "directives", dump_directives }, { "counters", dump_counters },
 		{ "states", dump_states },         { "events", dump_events },
-		{ "errors", dump_errors },
+		{ "errors", dump_errors },         { "diagnostics", dump_diags },
 	};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(tables); i++)

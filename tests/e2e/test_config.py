@@ -359,3 +359,17 @@ def test_version_names_every_library():
     out = subprocess.run([fl.FAIRLEAD, "-V"], capture_output=True, text=True).stdout
     for name in ("OpenSSL", "libev", "c-ares", "PCRE2", "zlib", "net-snmp"):
         assert re.search(rf"{name} \S+", out), name
+
+
+def test_codes_are_the_tables(tmp_path):
+    """Each code that the sources use has its row, each row is used, and each diagnostic has one."""
+    out = subprocess.run([fl.FAIRLEAD, "-x", "diagnostics"], capture_output=True, text=True, check=True).stdout
+    table = [line.split("\t")[0] for line in out.splitlines()[1:]]
+    used = {"E0502", "W0502"}       # all of net/'s
+    for path in [*(fl.TOP / "src").rglob("*.c"), *(fl.TOP / "modules").rglob("*.c")]:
+        used |= set(re.findall(r'"\[([EW]\d{4})\] ', path.read_text()))
+    assert len(table) == len(set(table)) and set(table) == used
+    for name, text, _ in BAD:
+        p = check(tmp_path, place(text)[0])
+        first = re.search(r"t\.conf:\d+:\d+: error: .*", p.stderr)[0]
+        assert re.search(r" \[E\d{4}\]$", first), f"{name}: {first}"

@@ -213,6 +213,35 @@ START_TEST(test_all_in_one_run)
 }
 END_TEST
 
+/* The brace that is missing is said, and nothing that follows from it. */
+static const struct {
+	const char *name, *text;
+	unsigned    n;
+	struct { unsigned line, col; const char *title; } at[2];
+} unclosed[] = {
+	{ "before a new object", "pool p {\n\tservice s 10.0.0.1:80\n\nvserver v {\n\tlisten :80\n\tdefault use p\n}\n", 1,
+	  { { 1, 8, "pool \"p\"" } } },
+	{ "of an inner block, by the margin of a later }",
+	  "pool p {\n\tservice s 10.0.0.1:80\n\ttls {\n\t\tverify off\n}\nvserver v {\n\tlisten :80\n\tdefault use p\n}\n", 1,
+	  { { 3, 6, "tls" } } },
+	{ "of an inner block, by what follows in the outer one",
+	  P "vserver v {\n\tlisten :80\n\tpolicy a { use p\n\tdefault use p\n}\n", 1, { { 4, 11, "policy \"v/a\"" } } },
+	{ "of two", "pool p {\n service s 10.0.0.1:80 {\n  weight 3\nvserver v {\n listen :80\n default use p\n}\n", 2,
+	  { { 1, 8, "pool \"p\"" }, { 2, 24, "service \"p/s\"" } } },
+	{ "at the end", P "vserver v {\n\tlisten :80\n\tdefault use p\n", 1, { { 2, 11, "vserver \"v\"" } } },
+};
+
+START_TEST(test_unclosed)
+{
+	struct loaded l = load(unclosed[_i].text);
+
+	for (unsigned k = 0; k < unclosed[_i].n; k++)
+		must_say(&l, CONF_ERROR, unclosed[_i].at[k].line, unclosed[_i].at[k].col, unclosed[_i].at[k].title, NULL);
+	ck_assert_msg(conf_diag_errors(l.d) == unclosed[_i].n, "%s: %u errors", unclosed[_i].name, conf_diag_errors(l.d));
+	unload(&l);
+}
+END_TEST
+
 START_TEST(test_cap)
 {
 	struct loaded l;
@@ -242,14 +271,14 @@ START_TEST(test_printed)
 	conf_diag_print(l.d, &b, false);
 	ck_assert_str_eq(
 		b.p,
-		"t.conf:2:2: error: unknown directive \"mehtod\" in pool \"app\"\n"
+		"t.conf:2:2: error: unknown directive \"mehtod\" in pool \"app\" [E0101]\n"
 		"  2 | \tmehtod\tx\n"
 		"    | \t^~~~~~ did you mean \"method\"?\n"
 		"    = allowed here: method monitor service backup tls connect-timeout response-timeout idle-timeout "
 		"idle-max retries buffer-response congestion\n");
 	b.n = 0;
 	conf_diag_print(l.d, &b, true);
-	ck_assert_ptr_nonnull(strstr(b.p, "\"line\":2,\"column\":2,\"span\":6"));
+	ck_assert_ptr_nonnull(strstr(b.p, "\"line\":2,\"column\":2,\"span\":6,\"code\":\"E0101\""));
 	sb_free(&b);
 	unload(&l);
 }
@@ -392,6 +421,7 @@ int main(void)
 	tcase_add_loop_test(t, test_bad, 0, FL_ARRAY_LEN(bads));
 	tcase_add_loop_test(t, test_warning, 0, FL_ARRAY_LEN(warnings));
 	tcase_add_test(t, test_all_in_one_run);
+	tcase_add_loop_test(t, test_unclosed, 0, sizeof(unclosed) / sizeof(unclosed[0]));
 	tcase_add_test(t, test_cap);
 	tcase_add_test(t, test_printed);
 	tcase_add_test(t, test_printed_safely);

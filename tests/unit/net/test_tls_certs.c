@@ -260,7 +260,7 @@ static const struct { const char *server, *says; bool warns; } mistakes[] = {
 	{ "cert @/old.pem", "expired", true },
 	{ "cert @/a.pem; ciphers ECDHE-RSA-AES128-GCM-SHA256:AES-MAGIC", "unknown cipher \"AES-MAGIC\"", false },
 	{ "cert @/a.pem; ciphersuites TLS_MAGIC", "cipher suites", false },
-	{ "cert @/a.pem; groups X25519:P-1", "unknown group", false },
+	{ "cert @/a.pem; groups X25519:P-1", "unknown key exchange group \"P-1\"", false },
 	{ "cert @/a.pem; client-verify required", "client-ca\"", false },
 	{ "cert @/a.pem; client-verify required; client-ca @/junk.pem", "no certificate in CA file", false },
 	{ "cert @/a.pem; ocsp @/junk.pem", "not an OCSP response", false },
