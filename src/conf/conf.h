@@ -174,8 +174,8 @@ void conf_kept_print(const struct conf *c, struct sb *out);
 /* Object-level difference, one line each: "+ pool.app.service.a3 10.0.0.3:80", "- ...", "~ path old
  * -> new". Returns the number of lines. */
 unsigned conf_diff(const struct conf *from, const struct conf *to, struct sb *out);
-/* Re-indents a file's text, keeping comments; FL_ESYNTAX_ when its braces or strings are broken (d
- * says). */
+/* A file's text in house form: one statement a line, tabs by depth, blanks around braces; comments are kept,
+ * and so is what it says. FL_ESYNTAX_ when its braces or strings are broken (d says). */
 int  conf_fmt(struct str text, const char *name, struct conf_diag *d, struct sb *out);
 
 #endif

@@ -9,6 +9,9 @@
 
 #include "ctl/ctl.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/env.h"
@@ -48,6 +51,42 @@ static const char *c_name(struct str s, char mem[4096])
 	return b.over ? NULL : mem;
 }
 
+static int read_all(int fd, char **text, size_t *len)
+{
+	struct sb b;
+	char buf[65536];
+	ssize_t n;
+
+	sb_init_heap(&b);
+	while ((n = env_read(fd, buf, sizeof(buf))) > 0 && b.n <= FILE_MAX_BYTES)
+		sb_add(&b, buf, (size_t)n);
+	if (n < 0 || b.over || b.n > FILE_MAX_BYTES) {
+		sb_free(&b);
+		return n < 0 ? (int)n : -EFBIG;
+	}
+	*len = b.n;
+	*text = b.n ? b.p : env_strdup("");      /* theirs is the same heap */
+	return *text ? 0 : FL_ENOMEM_;
+}
+
+/* A file, a pipe or the standard input. */
+static int read_text(const char *name, char **text, size_t *len)
+{
+	int fd, err;
+
+	if (strcmp(name, "-") == 0)
+		return read_all(STDIN_FILENO, text, len);
+	err = env_read_file(name, FILE_MAX_BYTES, text, len);
+	if (err != -EINVAL)
+		return err;
+	fd = env_open(name, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	err = read_all(fd, text, len);
+	env_close(fd);
+	return err;
+}
+
 int ctl_fmt(const struct verb_call *call)
 {
 	bool write_back = verb_flag(call, "--write"), changed;
@@ -56,16 +95,22 @@ int ctl_fmt(const struct verb_call *call)
 	struct conf_diag *d = conf_diag_new();
 	struct sb out;
 	size_t len = 0;
-	int err = name && d ? env_read_file(name, FILE_MAX_BYTES, &text, &len) : FL_ELIMIT_,
-	    code = CTL_OK;
+	bool input = str_eq(call->pos[0], STR("-"));
+	int err, code = CTL_OK;
 
+	if (input && write_back) {
+		ctl_say("--write needs a file");
+		conf_diag_free(&d);
+		return CTL_USAGE;
+	}
+	err = name && d ? read_text(name, &text, &len) : FL_ELIMIT_;
 	if (err < 0) {
 		ctl_say("%s: %s", name ? name : "the name is too long", fl_err_text(err));
 		conf_diag_free(&d);
 		return CTL_FAIL;
 	}
 	sb_init_heap(&out);
-	if (conf_fmt(str_n(text, len), name, d, &out) < 0 || out.over) {
+	if (conf_fmt(str_n(text, len), input ? "<stdin>" : name, d, &out) < 0 || out.over) {
 		ctl_say_diag(d);
 		code = CTL_FAIL;
 		goto done;

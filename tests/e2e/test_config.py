@@ -300,6 +300,47 @@ def test_fmt_keeps_comments_and_meaning(fairlead, tmp_path):
     assert ugly.read_text() == out
 
 
+def fmt(*args, **kw):
+    return subprocess.run([fl.FAIRLEADCTL, "fmt", *map(str, args)], capture_output=True, text=True, timeout=20 * fl.SLOW, **kw)
+
+
+def test_fmt_of_a_stream(tmp_path):
+    text, house = "pool p{service s 10.0.0.1:80}", "pool p {\n\tservice s 10.0.0.1:80\n}\n"
+    for name in ("-", "/dev/stdin"):
+        p = fmt(name, input=text)
+        assert (p.returncode, p.stdout) == (0, house), p.stderr
+    assert fmt("-", "--write", input=text).returncode == 2
+    p = fmt("-", input="")
+    assert (p.returncode, p.stdout) == (0, "")
+
+
+def test_fmt_shows_where_it_stopped(tmp_path):
+    p = fmt("-", input="workers 1\npool p {\n  service s 10.0.0.1:80\n")
+    assert p.returncode == 1 and p.stdout == ""
+    assert p.stderr == "<stdin>:2:8: error: nothing closes this { [E0103]\n  2 | pool p {\n    |        ^\n"
+
+
+def test_fmt_changes_no_meaning(tmp_path):
+    """Over the sample, the corpus of the fuzzer and what this file knows: what loaded, loads as the same."""
+    files = [fl.TOP / "etc/fairlead.conf.sample", *(fl.TOP / "tests/fuzz/corpus/config").iterdir()]
+    for i, text in enumerate([P + V, *(place(row[1])[0] for row in BAD)]):
+        (tmp_path / f"{i}.conf").write_bytes(text.encode("utf-8", "surrogateescape"))
+        files.append(tmp_path / f"{i}.conf")
+    shown, done = {}, 0
+    for f in files:
+        p = subprocess.run([fl.FAIRLEADCTL, "fmt", str(f)], capture_output=True)
+        if p.returncode:
+            continue
+        (tmp_path / "b.conf").write_bytes(p.stdout)
+        for k, name in enumerate((f, tmp_path / "b.conf")):
+            q = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(name)], capture_output=True)
+            words = re.sub(rb"\S+\.conf:\d+(:\d+)?|line \d+", b"PLACE", q.stderr)      # those change
+            shown[k] = (q.returncode, sorted(re.findall(rb"(?:error|warning): .*", words)))
+        assert shown[0] == shown[1], f
+        done += 1
+    assert done > 20
+
+
 def test_print_config_of_a_one_liner(tmp_path, origins):
     o, port = origins("o"), fl.free_port()
     p = subprocess.run([fl.FAIRLEAD, "--from", f"127.0.0.1:{port}", "--to", o.addr, "127.0.0.1:1", "--print-config"],

@@ -56,18 +56,26 @@ static int load(struct str text, struct sb *dump, unsigned flags)
 	return rc;
 }
 
-/* Formatting twice is formatting once. */
-static void format(struct str text)
+/* Formatting twice is formatting once; what loads is formatted, and says the same afterwards (expressions apart, whose
+ * line breaks a dump shows). dump: of the text, NULL when it does not load. */
+static void format(struct str text, const struct sb *dump)
 {
 	struct conf_diag *d = conf_diag_new();
-	struct sb once, twice;
+	struct sb once, twice, said;
+	int rc;
 
 	sb_init_heap(&once);
 	sb_init_heap(&twice);
-	if (conf_fmt(text, "fuzz.conf", d, &once) == 0 &&
-	    (conf_fmt(sb_get(&once), "fuzz.conf", d, &twice) ||
-	     !str_eq(sb_get(&once), sb_get(&twice))))
+	rc = conf_fmt(text, "fuzz.conf", d, &once);
+	if (rc == 0 && (conf_fmt(sb_get(&once), "fuzz.conf", d, &twice) ||
+			!str_eq(sb_get(&once), sb_get(&twice))))
 		abort();
+	if (dump && (rc || load(once.n ? sb_get(&once) : STR(""), &said, 0)))
+		abort();
+	if (dump && str_find(sb_get(dump), STR(" when ")) < 0 && !str_eq(sb_get(dump), sb_get(&said)))
+		abort();
+	if (dump)
+		sb_free(&said);
 	sb_free(&once);
 	sb_free(&twice);
 	conf_diag_free(&d);
@@ -84,8 +92,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		if (once.n)
 			sb_free(&twice);
+		format(text, &once);
 		sb_free(&once);
+	} else {
+		format(text, NULL);
 	}
-	format(text);
 	return 0;
 }

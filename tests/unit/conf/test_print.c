@@ -271,6 +271,45 @@ START_TEST(test_json)
 }
 END_TEST
 
+/* What stands close is parted, what is one statement stays one. */
+static const struct {
+	const char *name, *from, *to;
+} shapes[] = {
+	{ "one line", "pool p{service s 10.0.0.1:80;method round-robin}", "pool p {\n\tservice s 10.0.0.1:80\n\tmethod round-robin\n}\n" },
+	{ "nested", "vserver v { listen :80 tls { cert /a; alpn http/1.1 }; default reject }",
+	  "vserver v {\n\tlisten :80 tls {\n\t\tcert /a\n\t\talpn http/1.1\n\t}\n\tdefault reject\n}\n" },
+	{ "aligned words stay", "user   x\nworkers\t1;  user\ty", "user   x\nworkers\t1\nuser\ty\n" },
+	{ "comments stay at what they follow", "pool p { # a\n service s a:1; # b\n# c\n} # d\n# e",
+	  "pool p { # a\n\tservice s a:1 # b\n\t# c\n} # d\n# e\n" },
+	{ "comment behind ;", "workers 1; user x # y", "workers 1\nuser x # y\n" },
+	{ "set in an expression", "vserver v{policy a when ip.src in {10.0.0.0/8,\n  10.1.0.1}{reject}}",
+	  "vserver v {\n\tpolicy a when ip.src in {10.0.0.0/8,\n\t\t10.1.0.1} {\n\t\treject\n\t}\n}\n" },
+	{ "strings", "user \"a;{}#\" ;user `b\n ;{ `", "user \"a;{}#\"\nuser `b\n ;{ `\n" },
+	{ "variables", "user ${A:-b{c}x", "user ${A:-b{c}x\n" },
+	{ "empty", "pool p {}\npool q {\n\n}", "pool p { }\npool q {\n}\n" },
+	{ "empty lines", "\n\n\nworkers 1\n\n\n\nuser x\npool p {\n\n\nservice s a:1\n\n\n}\n\n\n",
+	  "workers 1\n\nuser x\npool p {\n\tservice s a:1\n}\n" },
+	{ "no end of line, CRLF, BOM", "\xef\xbb\xbfworkers 1 # a \r\nuser x", "workers 1 # a\nuser x\n" },
+	{ "{ behind a \\", "pool p \\\n{ service s a:1 }", "pool p {\n\tservice s a:1\n}\n" },
+};
+
+START_TEST(test_fmt_shape)
+{
+	struct conf_diag *d = conf_diag_new();
+	struct sb once, twice;
+
+	sb_init_heap(&once);
+	sb_init_heap(&twice);
+	ck_assert_int_eq(conf_fmt(str_c(shapes[_i].from), "f", d, &once), 0);
+	ck_assert_msg(str_eq(sb_get(&once), str_c(shapes[_i].to)), "%s:\n%s", shapes[_i].name, once.p);
+	ck_assert_int_eq(conf_fmt(sb_get(&once), "f", d, &twice), 0);
+	ck_assert_msg(str_eq(sb_get(&once), sb_get(&twice)), "%s, again:\n%s", shapes[_i].name, twice.p);
+	conf_diag_free(&d);
+	sb_free(&once);
+	sb_free(&twice);
+}
+END_TEST
+
 START_TEST(test_fmt)
 {
 	struct conf_diag *d = conf_diag_new();
@@ -285,10 +324,10 @@ START_TEST(test_fmt)
 	ck_assert_str_eq(
 		out.p,
 		"pool a {   # c {\n\tservice s a:1 \\\n\t\tweight 2\n\n\t# }\n\tpolicy x when (a\n"
-		"\t\tor b) { use `\n  x\n` }\n}\n");
+		"\t\tor b) {\n\t\tuse `\n  x\n`\n\t}\n}\n");
 	for (unsigned i = 0; i < 5; i++) {
 		static const struct str bad[] = {
-			{ "a {", 3 }, { "}", 1 }, { "a (}", 4 }, { "\"x\n", 3 }, { "`x", 2 }
+			{ "a {", 3 }, { "}", 1 }, { "a {} b", 6 }, { "\"x\n", 3 }, { "`x", 2 }
 		};
 
 		ck_assert_int_eq(conf_fmt(bad[i], "f", d, &out), FL_ESYNTAX_);
@@ -310,6 +349,7 @@ int main(void)
 	tcase_add_test(t, test_diff);
 	tcase_add_test(t, test_json);
 	tcase_add_test(t, test_fmt);
+	tcase_add_loop_test(t, test_fmt_shape, 0, sizeof(shapes) / sizeof(shapes[0]));
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
