@@ -166,7 +166,7 @@ static void check_use(struct loader *ld, const struct conf_node *vs, const struc
 	if (v->ref->dir->id == D_POOL) {
 		if (is_udp(vs) && conf_child(v->ref, D_POOL_TLS))
 			conf_error(ld->d, v->loc, v->span, NULL,
-				   "pool \"%s\" speaks TLS, which does not go over datagrams",
+				   "[E0401] pool \"%s\" speaks TLS, which does not go over datagrams",
 				   v->ref->name);
 		return;
 	}
@@ -371,7 +371,7 @@ static void check_udp_options(struct loader *ld, const struct conf_node *vs)
 			n = conf_child(l, listen_tcp[i]);
 			if (n)
 				conf_error(ld->d, n->loc, n->span, NULL,
-					   "\"%s\" is for connections: it does not fit \"protocol udp\"",
+					   "[E0109] \"%s\" is for connections: it does not fit \"protocol udp\"",
 					   n->dir->name);
 		}
 }
@@ -407,7 +407,7 @@ void check_vserver(struct loader *ld, const struct conf_node *vs, struct map *li
 		check_udp_options(ld, vs);
 	else if (responses)
 		conf_error(ld->d, responses->loc, responses->span, NULL,
-			   "\"responses\" needs \"protocol udp\"");
+			   "[E0109] \"responses\" needs \"protocol udp\"");
 	for (size_t i = 0; i < FL_ARRAY_LEN(http_only) && !http; i++) {
 		const struct conf_node *n = conf_child(vs, http_only[i]);
 

@@ -118,7 +118,7 @@ START_TEST(reasons)
 	ck_assert_str_eq(http_reason(100), "Continue");
 	ck_assert_str_eq(http_reason(511), "Network Authentication Required");
 	ck_assert_str_eq(http_reason(99), "");
-	ck_assert_str_eq(http_reason(512), "");
+	ck_assert_str_eq(http_reason(512), "Server Error");
 }
 END_TEST
 
