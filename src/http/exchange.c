@@ -349,7 +349,7 @@ static void on_data(struct h1c *m, struct str s)
 	txn_release(t);
 }
 
-static void on_end(struct h1c *m, const struct http_head *trailers)
+static void on_end(struct h1c *m, struct http_head *trailers)
 {
 	struct exchange *x = m->user;
 

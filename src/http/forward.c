@@ -5,7 +5,8 @@
  *
  * RFC 9110 sections 7.6.3 (Via), 6.6.1 (Date); RFC 7239 (Forwarded). What a client says about its
  * own path is believed only from trusted addresses, and removed from all others. Connection-level
- * fields are the codec's.
+ * fields are the codec's, and so are trailers that no message may have; those that would undo what
+ * was done to the head are dropped here.
  */
 #include "config.h"
 
@@ -26,18 +27,6 @@ static bool is_trusted(const struct lb_vserver *vs, const struct addr *client)
 	return false;
 }
 
-/* Many services take '_' for '-' (RFC 3875 section 4.1.18 turns both into one), so do we here. */
-static bool says(struct str name, struct str what, bool whole)
-{
-	if (name.n < what.n || (whole && name.n != what.n))
-		return false;
-	for (size_t i = 0; i < what.n; i++)
-		if (name.p[i] != what.p[i] && !(what.p[i] == '-' && name.p[i] == '_') &&
-		    !str_ieq(str_n(name.p + i, 1), str_n(what.p + i, 1)))
-			return false;
-	return true;
-}
-
 static bool is_about_client(const struct http_field *f)
 {
 	switch (f->id) {
@@ -47,8 +36,8 @@ static bool is_about_client(const struct http_field *f)
 	case HF_X_FORWARDED_HOST:
 		return true;
 	case HF_OTHER:
-		return says(f->name, STR("X-Forwarded-"), false) ||
-		       says(f->name, STR("X-Real-IP"), true);
+		return h1_name_says(f->name, STR("X-Forwarded-"), false) ||
+		       h1_name_says(f->name, STR("X-Real-IP"), true);
 	default:
 		return false;
 	}
@@ -233,4 +222,43 @@ void forward_response(struct txn *t, struct http_head *h, const struct pol_facts
 	/* Too many fields or no memory: it goes on without what did not fit; nothing of its own
 	 * was lost. */
 	(void)r;
+}
+
+/* Trailers ------------------------------------------------------------------------------------ */
+
+static bool is_ruled(const struct txn *t, struct str name, bool response)
+{
+	for (unsigned i = 0; i < t->route.n_matched; i++) {
+		const struct pol_rule *rule = t->route.matched[i];
+
+		for (unsigned k = 0; k < rule->n_mods; k++)
+			if (rule->mods[k].response == response && rule->mods[k].op != POL_HDR_ADD &&
+			    h1_name_says(name, rule->mods[k].name, true))
+				return true;
+	}
+	return false;
+}
+
+/* Rules, modules and this file have looked at each field of a request's head; a second one of the
+ * same name that comes behind the body has been seen by nobody. */
+static bool is_in_head(const struct http_head *h, struct str name)
+{
+	for (unsigned i = 0; h && i < h->n_fields; i++)
+		if (h1_name_says(name, h->fields[i].name, true))
+			return true;
+	return false;
+}
+
+void forward_trailers(struct txn *t, enum txn_dir d, struct http_head *trailers)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < trailers->n_fields; i++) {
+		struct str name = trailers->fields[i].name;
+
+		if (!is_ruled(t, name, d == TXN_RESP) &&
+		    !(d == TXN_REQ && is_in_head(t->fwd, name)))
+			trailers->fields[kept++] = trailers->fields[i];
+	}
+	trailers->n_fields = kept;
 }

@@ -185,12 +185,60 @@ static enum h1_reason take_field(struct meaning *m, const struct http_field *f)
 
 /* ---------- what stays ---------- */
 
+/* By name what no id stands for. RFC 9110 section 6.5.1: a trailer that frames, routes, modifies the
+ * request, authenticates or controls the response would be taken for a part of the head. The rest is
+ * what gateways tell services about who the client is. */
+static const struct {
+	struct str name;
+	bool       whole;
+} protected_names[] = {
+#define N(lit, whole) { { (lit), sizeof(lit) - 1 }, whole }
+	N("x-forwarded-", false),
+	N("content-", false),
+	N("if-", false),
+	N("x-original-", false),
+	N("x-http-method", false),
+	N("x-method-override", true),
+	N("x-rewrite-url", true),
+	N("x-host", true),
+	N("x-real-ip", true),
+	N("x-client-ip", true),
+	N("x-cluster-client-ip", true),
+	N("client-ip", true),
+	N("true-client-ip", true),
+	N("cf-connecting-ip", true),
+	N("client-cert", false),
+	N("x-client-cert", false),
+	N("x-ssl-", false),
+	N("remote-user", true),
+	N("x-remote-user", true),
+	N("www-authenticate", true),
+	N("authentication-info", true),
+	N("proxy-authentication-info", true),
+	N("age", true),
+	N("expires", true),
+	N("pragma", true),
+	N("retry-after", true),
+	N("vary", true),
+	N("warning", true),
+#undef N
+};
+
 bool h1_field_is_protected(struct str name, enum http_fid id)
 {
+	char dashed[HF_NAME_MAX];
+
+	if (id == HF_OTHER && name.n && name.n <= sizeof(dashed)) {
+		for (size_t i = 0; i < name.n; i++)
+			dashed[i] = name.p[i] == '_' ? '-' : name.p[i];
+		id = http_field_id(str_n(dashed, name.n));
+	}
 	if (id != HF_OTHER)
 		return true;
-	return str_istarts(name, STR("x-forwarded-")) || str_istarts(name, STR("content-")) ||
-	       str_ieq(name, STR("x-real-ip"));
+	for (size_t i = 0; i < FL_ARRAY_LEN(protected_names); i++)
+		if (h1_name_says(name, protected_names[i].name, protected_names[i].whole))
+			return true;
+	return false;
 }
 
 static bool is_nominated(const struct meaning *m, const struct http_field *f)

@@ -73,5 +73,19 @@ enum h1_reason h1_target_parse(struct pool *pool, struct str target, bool tls, s
 /* Fields that a sender can neither have removed by naming them in Connection nor send as a trailer.
  * */
 bool h1_field_is_protected(struct str name, enum http_fid id);
+/* Is it this name (whole), or does it begin so? Many services take '_' for '-' (RFC 3875 section
+ * 4.1.18 turns both into one), so do we wherever a name decides what is kept from them. */
+static inline bool h1_name_says(struct str name, struct str what, bool whole)
+{
+	if (name.n < what.n || (whole && name.n != what.n))
+		return false;
+	for (size_t i = 0; i < what.n; i++) {
+		char a = name.p[i] == '_' ? '-' : name.p[i], b = what.p[i] == '_' ? '-' : what.p[i];
+
+		if (fl_lower((unsigned char)a) != fl_lower((unsigned char)b))
+			return false;
+	}
+	return true;
+}
 
 #endif

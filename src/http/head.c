@@ -51,9 +51,8 @@ static const struct str field_names[HF__COUNT] = {
 };
 
 /* Length and first letter leave at most one candidate; -Woverride-init sees a second one. */
-#define FIELD_NAME_MAX 19
 #define SHAPE(len, first) ((len) << 5 | ((first) & 31))
-static const uint8_t candidates[SHAPE(FIELD_NAME_MAX + 1, 0)] = {
+static const uint8_t candidates[SHAPE(HF_NAME_MAX + 1, 0)] = {
 	[SHAPE(4, 'h')] = HF_HOST,
 	[SHAPE(14, 'c')] = HF_CONTENT_LENGTH,
 	[SHAPE(17, 't')] = HF_TRANSFER_ENCODING,
@@ -116,7 +115,7 @@ enum http_fid http_field_id(struct str name)
 {
 	enum http_fid id;
 
-	if (name.n < 2 || name.n > FIELD_NAME_MAX)
+	if (name.n < 2 || name.n > HF_NAME_MAX)
 		return HF_OTHER;
 	id = candidates[SHAPE(name.n, (unsigned char)name.p[0])];
 	return id != HF_OTHER && is_name(name.p, field_names[id].p, name.n) ? id : HF_OTHER;

@@ -62,6 +62,7 @@ enum http_fid {
 	HF_SET_COOKIE,
 	HF__COUNT
 };
+#define HF_NAME_MAX 19                    /* longest name that has an id */
 struct http_field {
 	struct str    name, value;        /* value without surrounding blanks */
 	enum http_fid id;

@@ -76,6 +76,9 @@ extern const struct txn_host steer_host;
 struct http_head *forward_request(struct txn *t, const struct pol_facts *f);
 /* The response as it goes to the client. */
 void forward_response(struct txn *t, struct http_head *h, const struct pol_facts *f);
+/* Drops the trailers that a rule sets or removes in that direction, and those that repeat a field of
+ * the request's head. */
+void forward_trailers(struct txn *t, enum txn_dir d, struct http_head *trailers);
 
 /* facts.c */
 void facts_of_txn(struct pol_facts *f, struct http_facts *h, const struct txn *t);

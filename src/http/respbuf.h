@@ -18,7 +18,7 @@ struct respbuf {
 	size_t                  max;        /* 0: no buffering */
 	struct bufq             kept;
 	bool                    ended;      /* all is here: the end follows what is kept */
-	const struct http_head *trailers;   /* in memory of the exchange */
+	struct http_head *trailers;   /* in memory of the exchange */
 };
 
 /* How many bytes may come now. */

@@ -126,5 +126,6 @@ static void finished(struct txn *t)
 const struct txn_host steer_host = {
 	.decide = decide,
 	.response = response,
+	.trailers = forward_trailers,
 	.finished = finished,
 };

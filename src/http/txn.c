@@ -227,6 +227,12 @@ static void run_end(struct txn *t, enum txn_dir d)
 			f->ops->end(f, d);
 }
 
+static void check_trailers(struct txn *t, enum txn_dir d, struct http_head *trailers)
+{
+	if (trailers && trailers->n_fields && t->host->trailers)
+		t->host->trailers(t, d, trailers);
+}
+
 void *txn_raw(struct txn *t, enum txn_dir d)
 {
 	if (t->over || t->flow[d].ended)
@@ -274,14 +280,16 @@ void txn_data(struct txn *t, struct str s)
 	leave(t);
 }
 
-void txn_end(struct txn *t, const struct http_head *trailers)
+void txn_end(struct txn *t, struct http_head *trailers)
 {
 	enter(t);
 	if (!t->over && !t->flow[TXN_REQ].ended) {
 		run_end(t, TXN_REQ);
 		t->flow[TXN_REQ].ended = true;
-		if (!t->over && !t->up_gone)
+		if (!t->over && !t->up_gone) {
+			check_trailers(t, TXN_REQ, trailers);
 			t->up_ops->end(t, trailers);
+		}
 	}
 	leave(t);
 }
@@ -379,7 +387,7 @@ void txn_up_data(struct txn *t, struct str s)
 	leave(t);
 }
 
-void txn_up_end(struct txn *t, const struct http_head *trailers)
+void txn_up_end(struct txn *t, struct http_head *trailers)
 {
 	enter(t);
 	if (!t->over) {
@@ -387,6 +395,7 @@ void txn_up_end(struct txn *t, const struct http_head *trailers)
 		t->flow[TXN_RESP].ended = true;
 	}
 	if (!t->over) {
+		check_trailers(t, TXN_RESP, trailers);
 		t->down_ops->end(t, trailers);
 		finish(t);
 	}

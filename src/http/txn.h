@@ -80,6 +80,8 @@ struct txn_host {
 	/* A response head came from the service and goes on to the client: change it as
 	 * configured. NULL: nothing. */
 	void (*response)(struct txn *t, struct http_head *h);
+	/* A message ended with trailers: take out what must not pass. NULL: nothing. */
+	void (*trailers)(struct txn *t, enum txn_dir d, struct http_head *trailers);
 	void (*finished)(struct txn *t);
 };
 
@@ -140,7 +142,8 @@ void txn_fini(void);
 /* h lives in t->pool. ended: no body follows. */
 void   txn_begin(struct txn *t, struct http_head *h, bool ended);
 void   txn_data(struct txn *t, struct str s);             /* s.n <= txn_room() */
-void   txn_end(struct txn *t, const struct http_head *trailers);
+/* trailers may be NULL; they may be changed */
+void   txn_end(struct txn *t, struct http_head *trailers);
 /* the client is gone, or its message is broken beyond an answer */
 void   txn_abort(struct txn *t, enum txn_code why);
 void   txn_credit(struct txn *t);                         /* room() grew */
@@ -152,7 +155,8 @@ void   txn_tunnel_end(struct txn *t, uint64_t to_service, uint64_t to_client, en
 void   txn_up_head(struct txn *t, struct http_head *h);
 void   txn_up_info(struct txn *t, const struct http_head *h);
 void   txn_up_data(struct txn *t, struct str s);          /* s.n <= txn_up_room() */
-void   txn_up_end(struct txn *t, const struct http_head *trailers);
+/* as txn_end() */
+void   txn_up_end(struct txn *t, struct http_head *trailers);
 void   txn_up_fail(struct txn *t, enum txn_code why);     /* t is forgotten by the caller already */
 void   txn_up_credit(struct txn *t);
 size_t txn_up_room(struct txn *t);

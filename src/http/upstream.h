@@ -28,7 +28,7 @@ struct h1c_user_ops {
 	size_t (*room)(struct h1c *m);
 	void   (*data)(struct h1c *m, struct str s);
 	/* the user releases m from here */
-	void   (*end)(struct h1c *m, const struct http_head *trailers);
+	void   (*end)(struct h1c *m, struct http_head *trailers);
 	/* the user drops m from here */
 	void   (*broken)(struct h1c *m, enum txn_code why, const char *reason);
 	void   (*room_grew)(struct h1c *m);

@@ -250,6 +250,42 @@ def test_dangerous_trailers_never_reach_the_service(site):
         assert not any(t.lower().startswith(name.lower()) for q in site.o.log for t in q.trailers), name
 
 
+@pytest.fixture(scope="module")
+def ruled(shared_fairlead, shared_origins):
+    """A site whose rules decide about some names, in both directions."""
+    o, port = shared_origins("o2"), fl.free_port()
+    f = shared_fairlead(fl.web(port, o.addr, vs='policy p { remove-header X-User; set-header X-Role "guest"; '
+                                                'set-response-header X-Frame "no"; '
+                                                'remove-response-header X-Secret }'))
+    return types.SimpleNamespace(f=f, o=o, port=port)
+
+
+def trailers_through(site, *lines):
+    site.o.log.clear()
+    with fl.Client(site.port) as c:
+        c.send(chunks("5\r\nhello\r\n0\r\n{}\r\n\r\n".format("\r\n".join(lines)).encode()))
+        assert c.response().status == 200
+    return site.o.log[0].trailers
+
+
+def test_identity_and_authentication_in_trailers_is_dropped(site):
+    """`_` counts as `-`: that is how many services read it."""
+    assert trailers_through(site, "X_Forwarded_For: 6.6.6.6", "X-Real_IP: 6.6.6.6", "True-Client-IP: 6.6.6.6",
+                            "Content_Length: 3", "WWW-Authenticate: z", "X-Good: 1") == ["X-Good: 1"]
+
+
+def test_rules_hold_for_trailers(ruled):
+    """What a rule sets or removes does not come back behind the body, nor a second time what the head said."""
+    assert trailers_through(ruled, "X-User: root", "x_role: admin", "X-Role: admin", "Via: 1.1 x", "X-Frame: a",
+                            "X-Secret: b") == ["X-Frame: a", "X-Secret: b"]
+    ruled.o.raw = (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-User: 1\r\nX_Secret: 2\r\n"
+                   b"x-frame: 3\r\nWWW_Authenticate: 4\r\nX-Tag: 5\r\n\r\n")
+    with fl.Client(ruled.port) as c:
+        c.send("GET /raw HTTP/1.1\r\nHost: t\r\n\r\n")
+        c.head()
+        assert c.read_until(b"\r\n\r\n").endswith(b"0\r\nX-User: 1\r\nX-Tag: 5")
+
+
 def test_refusals_are_logged_with_reason_and_escaped_bytes(site):
     talk(site.port, get(H + b"X-A: 1\x012\r\n"))
     fl.wait_for("the event is logged", lambda: "bad-field-value" in site.f.output() or "malformed" in site.f.output(), 5)

@@ -44,6 +44,10 @@ static const struct row chunked[] = {
 	    "Cookie: z\r\nX-Forwarded-For: q\r\nSet-Cookie: r\r\n"
 	    "Content-Encoding: gzip\r\nB: 2\r\n\r\n",
 	    "|A: 1|B: 2"),
+	ROW("trailers that are dropped, with _ for -",
+	    "0\r\nX_Forwarded_For: 1\r\nX-Real_IP: 1\r\nContent_Length: 3\r\nProxy_Authorization: a\r\n"
+	    "WWW-Authenticate: z\r\nIf-None-Match: *\r\nx-original_url: /admin\r\nE_Tag: 1\r\n\r\n",
+	    "|E_Tag: 1"),
 	ROW("incomplete trailer", "0\r\nA: b\r\nC: d", "|A: b..."),
 	/* sizes */
 	ROW("no size", "\r\n", "|!bad-chunk@0"),
