@@ -249,8 +249,8 @@ static void on_error(struct conn *c, int err)
 {
 	struct h1s *s = conn_owner(c);
 
-	if (conn_is_tls(c) && !conn_bytes_in(c) && (err == FL_ETLS_ || err == FL_EPROTO_))
-		stat_inc(s->cl.lrow, CTR_LISTENER_TLS_FAIL);
+	(void)err;
+	room_count_tls(&s->cl, c);
 	s->abandoned = true;
 	if (s->state == S_BUSY && s->t)
 		txn_abort(s->t, TXN_CLIENT_ABORT);
@@ -326,9 +326,13 @@ static void on_timeout(struct conn *c)
 	}
 }
 
+/* Under TLS the handshake had its own deadline, and the request comes behind it. */
 static void on_ready(struct conn *c)
 {
-	(void)c;
+	const struct h1s *s = conn_owner(c);
+
+	if (conn_is_tls(c))
+		conn_deadline(c, s->cl.vs->head_timeout_ms);
 }
 
 static const struct conn_ops conn_ops = {
@@ -416,7 +420,7 @@ void h1s_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
 		return;
 	}
 	conn_start(c, &conn_ops, s);
-	conn_deadline(c, vs->head_timeout_ms);
+	conn_deadline(c, room_begin_ms(vs, c));
 }
 
 void h1s_slab(struct slab *s, struct slab *x)

@@ -149,6 +149,8 @@ static void tunnel_done(void *ctx, uint64_t to_service, uint64_t to_client, int 
 
 	s->x->tunnel = NULL;
 	stat_add(s->cl.vs->stat, CTR_VSERVER_BYTES_IN, to_service);
+	if (err == FL_ETLS_ && side == 0)
+		stat_inc(s->cl.lrow, CTR_LISTENER_TLS_FAIL);
 	h1s_gone(s);
 	txn_tunnel_end(s->t, to_service, to_client,
 		       !err        ? TXN_OK

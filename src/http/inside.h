@@ -20,6 +20,8 @@
 #define HTTP_WRITE_MAX    CONN_HIGH_WATER       /* queued output above which a sender is stopped */
 #define HTTP_HEAD_OUT     (96u * 1024)          /* scratch for heads on their way out */
 #define HTTP_INFO_MAX     16u                   /* interim responses per exchange */
+/* ROBUSTNESS 6.4; less when head-timeout is */
+#define HTTP_TLS_MS       5000u
 /* wait for the service's 100 before we give our own */
 #define HTTP_CONTINUE_MS  1000u
 
@@ -64,6 +66,20 @@ bool room_peer_owes(const struct conn *c, uint64_t *acked);
 /* Books of a client connection: limits, counters, list. False: refused (the caller closes it). */
 bool room_client_add(struct http_client *cl, struct lb_vserver *vs, struct listener *l);
 void room_client_del(struct http_client *cl);
+/* How long a new connection may take for its TLS handshake; clear: for the beginning of a request. */
+static inline uint64_t room_begin_ms(const struct lb_vserver *vs, const struct conn *c)
+{
+	return conn_is_tls(c) ? FL_MIN(vs->head_timeout_ms, (uint64_t)HTTP_TLS_MS)
+			      : vs->head_timeout_ms;
+}
+/* Its conn said error(): was it TLS? The listener's books; the process's are the conn's. */
+static inline void room_count_tls(struct http_client *cl, const struct conn *c)
+{
+	const char *why = conn_tls_reason(c);
+
+	if (why && *why)
+		stat_inc(cl->lrow, CTR_LISTENER_TLS_FAIL);
+}
 /* The name of the listener's row, for hand-over. */
 const char *room_listen_name(const struct listener *l, const struct lb_vserver *vs);
 

@@ -87,6 +87,8 @@ static void relay_over(void *ctx, uint64_t to_service, uint64_t to_client, int e
 	stat_add(x->vs->stat, CTR_VSERVER_BYTES_OUT, to_client);
 	stat_add(x->s->stat, CTR_SERVICE_BYTES_IN, to_service);
 	stat_add(x->s->stat, CTR_SERVICE_BYTES_OUT, to_client);
+	if (err == FL_ETLS_ && side == 0)
+		stat_inc(x->cl.lrow, CTR_LISTENER_TLS_FAIL);
 	if (err && side == 0) {
 		stat_inc(x->vs->stat, CTR_VSERVER_ABORT_CLIENT);
 		stat_inc(x->s->stat, CTR_SERVICE_ABORT_CLIENT);
@@ -261,6 +263,7 @@ static void on_client_error(struct conn *c, int err)
 	struct tcp *x = conn_owner(c);
 
 	(void)err;
+	room_count_tls(&x->cl, c);
 	if (x->s) {
 		stat_inc(x->vs->stat, CTR_VSERVER_ABORT_CLIENT);
 		stat_inc(x->s->stat, CTR_SERVICE_ABORT_CLIENT);
@@ -320,6 +323,6 @@ void tcp_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
 	}
 	http_room.n_active++;
 	if (conn_is_tls(c))
-		conn_deadline(c, vs->head_timeout_ms);
+		conn_deadline(c, room_begin_ms(vs, c));
 	conn_start(c, &client_ops, x);
 }

@@ -21,6 +21,7 @@
 
 #define LINGER_MS     5000     /* without progress */
 #define LINGER_ALL_MS 60000    /* in all, for a peer that reads slowly */
+#define LINE_MS       1000     /* a handshake that waits in line is judged again after this */
 #define LINGER_MAX    4096     /* lingering conns; the oldest goes */
 
 struct conn_mod conn_mod;
@@ -393,9 +394,12 @@ static void on_timer(struct timer *t)
 		c->flags |= CF_DEAD;
 		c->err = FL_ETIMEOUT_;
 		conn_tell_error(c);
+	} else if (c->flags & CF_LINE) {
+		/* it waits for us: that is no fault of the peer's */
+		engine_timer(conn_mod.e, &c->timer, LINE_MS);
+	} else if (c->flags & CF_HANDSHAKE) {
+		conn_handshake_late(c);
 	} else if (c->ops->timeout) {
-		if (c->flags & CF_HANDSHAKE)
-			conn_handshake_lost(c, CTR_TLS_WHY_SLOW);
 		c->ops->timeout(c);
 	}
 }

@@ -42,7 +42,8 @@ struct conn_ops {
 	 * Once, last. Not called when a pump that reads from this conn told it by
 	 * done(). */
 	void   (*error)(struct conn *c, int err);
-	/* The deadline set by conn_deadline() passed. The owner decides. */
+	/* The deadline set by conn_deadline() passed. The owner decides. In the TLS handshake of an
+	 * accepted one it is error(FL_ETIMEOUT_). */
 	void   (*timeout)(struct conn *c);
 };
 #define CONN_HIGH_WATER (64 * 1024)     /* owners stop producing above this much pending output */
@@ -130,8 +131,8 @@ const char *conn_tls_alpn(const struct conn *c);
 const char *conn_tls_sni(const struct conn *c);
 const char *conn_tls_client_subject(const struct conn *c);
 bool   conn_tls_resumed(const struct conn *c);
-/* Why TLS failed, for a log line, after error(FL_ETLS_); "" when it did not. NULL on clear
- * connections. */
+/* Why TLS failed, for a log line, after error() of any kind; "" when it did not. NULL on clear
+ * connections. An accepted one was logged and counted for the process already. */
 const char *conn_tls_reason(const struct conn *c);
 /* The same as a code of tbl/tls_reasons.def: "cert-name"; NULL on clear connections and when TLS did
  * not fail. */

@@ -141,11 +141,10 @@ static inline bool conn_up(const struct conn *c)     /* the owner may be called 
 void conn_read(struct conn *c);     /* while R is set, the owner wants and the budget lasts */
 void conn_deliver(struct conn *c);                   /* kept input to data() once more */
 void conn_tell_error(struct conn *c);
-/* The handshake ends without the peer having failed it: why is CTR_TLS_WHY_CLOSED or _SLOW. */
-void conn_handshake_lost(struct conn *c, unsigned why);
 bool conn_wants_input(const struct conn *c);
 void conn_input_stuck(struct conn *c);               /* HUP while nobody reads: is it broken? */
 void conn_handshake(struct conn *c);                 /* first step of a client's, or goes on */
+void conn_handshake_late(struct conn *c);            /* accepted: the deadline passed before */
 
 /* conn_shake.c */
 void conn_shake_init(void);

@@ -35,6 +35,41 @@ bool conn_wants_input(const struct conn *c)
 
 /* Telling the owner ------------------------------------------------------------------------ */
 
+/* The one place where TLS ends badly, before or behind the end of the handshake. Of clients there is a line,
+ * too: services are named by who uses them. p, n: what came last from the wire; shown when it was no TLS. */
+static void count_tls_failure(const struct conn *c, const uint8_t *p, size_t n)
+{
+	unsigned why = tls_io_why(c->tls);
+	bool foreign = why == CTR_TLS_WHY_NOT_TLS || why == CTR_TLS_WHY_CLEAR_HTTP;
+	char who[ADDR_TEXT_MAX], bytes[260];
+	struct sb b;
+
+	stat_reason(c->flags & CF_SERVER ? REFUSED_TLS_CLIENT : REFUSED_TLS_SERVICE, why);
+	if (!(c->flags & CF_SERVER))
+		return;
+	if (conn_mod.stat)
+		stat_inc(conn_mod.stat, CTR_PROC_TLS_FAIL);
+	sb_init(&b, bytes, sizeof(bytes));
+	if (foreign && n)
+		sb_escape(&b, str_n(p, n), 64);
+	ip_text(addr_ip(&c->peer), who);        /* without the port: one client, one key */
+	log_ev_key(EV_TLS_FAIL, str_c(who), "client %s: %s: %s%s" STR_FMT, who, tbl_tls_code(why),
+		   tls_io_reason(c->tls), b.n ? ": " : "", STR_ARG(sb_get(&b)));
+}
+
+/* The handshake ends without the peer having failed it. */
+static void handshake_lost(struct conn *c)
+{
+	unsigned why = c->err == FL_ETIMEOUT_ ? CTR_TLS_WHY_SLOW :
+		       c->err == FL_ENOMEM_   ? CTR_TLS_WHY_OTHER :
+						CTR_TLS_WHY_CLOSED;
+
+	if (!tls_io_give_up(c->tls, why))
+		return;
+	(void)tls_io_output();                  /* nobody is there to read an alert */
+	count_tls_failure(c, NULL, 0);
+}
+
 void conn_tell_error(struct conn *c)
 {
 	bool is_source;
@@ -42,8 +77,7 @@ void conn_tell_error(struct conn *c)
 	if (c->flags & (CF_ERR_TOLD | CF_CLOSING | CF_FREED))
 		return;
 	if ((c->flags & (CF_HANDSHAKE | CF_CONNECTING)) == CF_HANDSHAKE)
-		conn_handshake_lost(c, c->err == FL_ETIMEOUT_ ? CTR_TLS_WHY_SLOW :
-								CTR_TLS_WHY_CLOSED);
+		handshake_lost(c);
 	c->flags |= CF_ERR_TOLD | CF_DEAD;
 	timer_stop(&c->timer);
 	/* Who pumps into c is not c's owner: the owner is told, too, unless it has closed c by then. */
@@ -187,41 +221,6 @@ static size_t read_clear(struct conn *c)
 	return n;
 }
 
-/* The books of a failure. Of clients there is a line, too: services are named by who uses them. p, n: what
- * came last from the wire; shown when it was no TLS. */
-static void count_tls_failure(const struct conn *c, const uint8_t *p, size_t n)
-{
-	unsigned why = tls_io_why(c->tls);
-	bool foreign = why == CTR_TLS_WHY_NOT_TLS || why == CTR_TLS_WHY_CLEAR_HTTP;
-	char who[ADDR_TEXT_MAX], bytes[260];
-	struct sb b;
-
-	stat_reason(c->flags & CF_SERVER ? REFUSED_TLS_CLIENT : REFUSED_TLS_SERVICE, why);
-	if (!(c->flags & CF_SERVER))
-		return;
-	if (c->flags & CF_HANDSHAKE && conn_mod.stat)
-		stat_inc(conn_mod.stat, CTR_PROC_TLS_FAIL);
-	sb_init(&b, bytes, sizeof(bytes));
-	if (foreign && n)
-		sb_escape(&b, str_n(p, n), 64);
-	ip_text(addr_ip(&c->peer), who);        /* without the port: one client, one key */
-	log_ev_key(EV_TLS_FAIL, str_c(who), "client %s: %s: %s%s" STR_FMT, who, tbl_tls_code(why),
-		   tls_io_reason(c->tls), b.n ? ": " : "", STR_ARG(sb_get(&b)));
-}
-
-void conn_handshake_lost(struct conn *c, unsigned why)
-{
-	if (!*tls_io_reason(c->tls) && tls_io_give_up(c->tls, why))
-		count_tls_failure(c, NULL, 0);
-}
-
-static void tls_failed(struct conn *c, int err, size_t n)
-{
-	count_tls_failure(c, conn_mod.raw, n);
-	conn_flush(c);                         /* the alert */
-	fail_now(c, err);
-}
-
 /* Hands on what the last TLS calls left to send. */
 static bool tls_output(struct conn *c)
 {
@@ -234,19 +233,32 @@ static bool tls_output(struct conn *c)
 	return true;
 }
 
+static void tls_failed(struct conn *c, int err, size_t n)
+{
+	count_tls_failure(c, conn_mod.raw, n);
+	if (!tls_output(c))
+		return;
+	conn_flush(c);                         /* the alert */
+	fail_now(c, err);
+}
+
+void conn_handshake_late(struct conn *c)
+{
+	if (tls_io_give_up(c->tls, CTR_TLS_WHY_SLOW))
+		tls_failed(c, FL_ETIMEOUT_, 0);
+}
+
 /* True when the handshake is done and input may follow. */
 static bool handshake_step(struct conn *c, size_t n)
 {
 	int err = tls_io_handshake(c->tls);
 
-	if (!tls_output(c))
-		return false;
-	if (err == FL_EAGAIN_)
-		return false;
-	if (err < 0) {
+	if (err < 0 && err != FL_EAGAIN_) {
 		tls_failed(c, err, n);
 		return false;
 	}
+	if (!tls_output(c) || err == FL_EAGAIN_)
+		return false;
 	c->flags &= ~CF_HANDSHAKE;
 	c->flags |= CF_READY;
 	if (!(c->flags & CF_SERVER)) {

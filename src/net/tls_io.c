@@ -21,8 +21,10 @@
 #include "base/err.h"
 #include "net/tls_io_int.h"
 
-#define COLLECT_MIN     (64 * 1024)
+#define COLLECT_MIN      (64 * 1024)
 #define UPDATES_A_SECOND 10
+#define MESSAGE_MAX      (64 * 1024)   /* of the handshake; OpenSSL takes 128 KiB of ClientHello */
+#define HANDSHAKE_MAX    (512 * 1024)  /* all of it: the largest hello in records of one byte */
 
 static struct {
 	uint8_t *p;
@@ -71,6 +73,8 @@ static bool collect(const void *p, size_t n)
 
 static int bio_write(BIO *b, const char *p, int n)
 {
+	if (running)
+		running->wrote = true;
 	BIO_clear_retry_flags(b);
 	return collect(p, (size_t)n) ? n : -1;
 }
@@ -127,6 +131,18 @@ struct tls_io *tls_io_of(const SSL *ssl)
 	return running && running->ssl == ssl ? running : NULL;
 }
 
+/* How long is the message that the peer is at? What its records hold and no message has used up. */
+static void measure(struct tls_io *io, int type, const uint8_t *p, size_t n)
+{
+	if (type == SSL3_RT_HEADER && n == 5 && p[0] == SSL3_RT_HANDSHAKE) {
+		io->too_long |= io->unfinished > MESSAGE_MAX;
+		io->unfinished += (uint32_t)p[3] << 8 | p[4];
+	} else if (type == SSL3_RT_HANDSHAKE) {
+		io->too_long |= n > MESSAGE_MAX;
+		io->unfinished -= (uint32_t)FL_MIN(n, (size_t)io->unfinished);
+	}
+}
+
 /* Each KeyUpdate costs us key derivation and an answer: more than a few a second is an attack. */
 static void on_message(int writing, int version, int type, const void *p, size_t n, SSL *ssl,
 		       void *arg)
@@ -136,7 +152,11 @@ static void on_message(int writing, int version, int type, const void *p, size_t
 
 	(void)version;
 	(void)arg;
-	if (!io || writing || type != SSL3_RT_HANDSHAKE || n == 0 ||
+	if (!io || writing)
+		return;
+	if (!io->client && SSL_in_init(ssl))
+		measure(io, type, p, n);
+	if (type != SSL3_RT_HANDSHAKE || n == 0 ||
 	    *(const uint8_t *)p != SSL3_MT_KEY_UPDATE)
 		return;
 	now = env_now_us() / 1000;
@@ -302,12 +322,43 @@ static unsigned why_of_verify(long v)
 	}
 }
 
+/* As long as nothing is encrypted an alert of our own is a record like any other (RFC 8446 section 6);
+ * afterwards only OpenSSL could make one. It makes none where it cannot tell what the peer speaks,
+ * and has no call for the rest. */
+static bool may_alert(const struct tls_io *io)
+{
+	return !io->client && (!io->wrote || SSL_get_state(io->ssl) == TLS_ST_SR_CLNT_HELLO);
+}
+
+static void alert(uint8_t what)
+{
+	const uint8_t record[] = { SSL3_RT_ALERT, 3, 3, 0, 2, SSL3_AL_FATAL, what };
+
+	(void)collect(record, sizeof(record));
+}
+
+static uint8_t alert_for(int reason)
+{
+	switch (reason) {
+	case SSL_R_WRONG_VERSION_NUMBER:
+	case SSL_R_UNSUPPORTED_PROTOCOL:  return SSL_AD_PROTOCOL_VERSION;
+	case SSL_R_PACKET_LENGTH_TOO_LONG:
+	case SSL_R_DATA_LENGTH_TOO_LONG:  return SSL_AD_RECORD_OVERFLOW;
+	case ERR_R_MALLOC_FAILURE:        return SSL_AD_INTERNAL_ERROR;
+	default:                          return SSL_AD_DECODE_ERROR;
+	}
+}
+
 static int failed(struct tls_io *io)
 {
 	long v = SSL_get_verify_result(io->ssl);
-	unsigned why = why_of_error(ERR_peek_last_error());
+	unsigned long e = ERR_peek_last_error();
+	unsigned why = why_of_error(e);
 	const char *reason = tls_last_error();
 
+	/* nothing behind the peer's own alert */
+	if (may_alert(io) && !out.n && ERR_GET_REASON(e) < SSL_AD_REASON_OFFSET)
+		alert(alert_for(ERR_GET_REASON(e)));
 	if (v != X509_V_OK && (!SSL_is_init_finished(io->ssl))) {
 		reason = X509_verify_cert_error_string(v);
 		why = why_of_verify(v);
@@ -324,6 +375,16 @@ static int fail_for(struct tls_io *io, int err, unsigned why)
 	return fail(io, err, why, tbl_tls_text(why));
 }
 
+bool tls_io_give_up(struct tls_io *io, unsigned why)
+{
+	if (io->failed || (!io->client && !io->begun && why == CTR_TLS_WHY_CLOSED))
+		return false;
+	if (io->begun && may_alert(io))
+		alert(SSL_AD_HANDSHAKE_FAILURE);
+	(void)fail_for(io, FL_ETLS_, why);
+	return true;
+}
+
 /* FL_EAGAIN_, FL_ECLOSED_ or the failure behind a result <= 0 of an SSL call. */
 static int result(struct tls_io *io, int r)
 {
@@ -334,21 +395,20 @@ static int result(struct tls_io *io, int r)
 	}
 }
 
-/* A browser that was told http:// gets a sentence instead of an alert that it cannot read. */
+/* Does it begin as a request line does, with a token (RFC 9110 section 5.6.2)? No TLS record does:
+ * their first byte is a control character. However the bytes came and whatever method it is, a browser
+ * that was told http:// gets a sentence instead of an alert that it cannot read. */
 static bool is_clear_http(const struct tls_io *io)
 {
-	static const char *const methods[] = {
-		"GET ",     "HEAD ",  "POST ",    "PUT ",   "DELETE ",
-		"OPTIONS ", "PATCH ", "CONNECT ", "TRACE ",
-	};
+	for (size_t i = 0; i < io->in_n; i++) {
+		unsigned char c = io->in[i];
 
-	for (size_t i = 0; i < FL_ARRAY_LEN(methods); i++) {
-		size_t n = strlen(methods[i]);
-
-		if (io->in_n >= n && memcmp(io->in, methods[i], n) == 0)
+		if (c == ' ' && i > 0)
 			return true;
+		if (c <= ' ' || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c))
+			return false;
 	}
-	return false;
+	return true;
 }
 
 static void answer_clear_http(void)
@@ -384,21 +444,35 @@ static void forget_shares(struct tls_io *io)
 		empty(key);
 }
 
+/* The first bytes: do they speak another protocol? */
+static int greet(struct tls_io *io)
+{
+	io->begun = true;
+	if (!is_clear_http(io))
+		return 0;
+	answer_clear_http();
+	return fail_for(io, FL_EPROTO_, CTR_TLS_WHY_CLEAR_HTTP);
+}
+
 int tls_io_handshake(struct tls_io *io)
 {
+	bool clear = may_alert(io);
 	int r;
 
 	if (io->failed)
 		return FL_ETLS_;
-	if (!io->begun && io->in_n && !io->client) {
-		io->begun = true;
-		if (is_clear_http(io)) {
-			answer_clear_http();
-			return fail_for(io, FL_EPROTO_, CTR_TLS_WHY_CLEAR_HTTP);
-		}
-	}
+	if (!io->begun && io->in_n && !io->client && greet(io) < 0)
+		return FL_EPROTO_;
+	io->fed += (uint32_t)io->in_n;
 	run(io);
 	r = SSL_do_handshake(io->ssl);
+	if (!io->client && (io->too_long || (r != 1 && io->fed > HANDSHAKE_MAX))) {
+		ERR_clear_error();
+		out.n = 0;              /* what OpenSSL had to say to it */
+		if (clear)
+			alert(SSL_AD_DECODE_ERROR);
+		return fail_for(io, FL_ETLS_, CTR_TLS_WHY_TOO_LONG);
+	}
 	if (r == 1) {
 		forget_shares(io);
 		return 0;
@@ -415,8 +489,10 @@ ssize_t tls_io_read(struct tls_io *io, void *p, size_t n)
 		return FL_ETLS_;
 	run(io);
 	r = SSL_read(io->ssl, p, (int)FL_MIN(n, (size_t)INT32_MAX));
-	if (io->updates > UPDATES_A_SECOND)
+	if (io->updates > UPDATES_A_SECOND) {
+		tls_io_close_notify(io);        /* the only alert that OpenSSL lets us send here */
 		return fail_for(io, FL_ETLS_, CTR_TLS_WHY_KEY_UPDATES);
+	}
 	return r > 0 ? r : result(io, r);
 }
 
@@ -454,14 +530,6 @@ void tls_io_close_notify(struct tls_io *io)
 
 const char *tls_io_reason(const struct tls_io *io) { return io->reason ? io->reason : ""; }
 unsigned tls_io_why(const struct tls_io *io) { return io->why; }
-
-bool tls_io_give_up(struct tls_io *io, unsigned why)
-{
-	if (!io->client && !io->begun)
-		return false;
-	(void)fail_for(io, FL_ETLS_, why);
-	return true;
-}
 
 bool tls_io_is_server(const struct tls_io *io) { return !io->client; }
 const char *tls_io_version(const struct tls_io *io) { return SSL_get_version(io->ssl); }

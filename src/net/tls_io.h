@@ -26,6 +26,10 @@ void tls_io_feed(struct tls_io *io, const void *p, size_t n);
 /* Goes on with the handshake: 0 done, FL_EAGAIN_ wants input, FL_ETLS_ or FL_EPROTO_ failed (an
  * alert is in the output). */
 int  tls_io_handshake(struct tls_io *io);
+/* Ends a handshake that will not be finished, for a reason of the caller's (CTR_TLS_WHY_*); as behind a
+ * failed call there may be an alert in the output. False when it failed before, or when a client closed
+ * without a byte: not a failure but somebody who looked whether the port is open. */
+bool tls_io_give_up(struct tls_io *io, unsigned why);
 /* Decrypts: > 0 bytes in p; FL_EAGAIN_ all input used up; FL_ECLOSED_ close_notify; FL_ETLS_
  * failed. */
 ssize_t tls_io_read(struct tls_io *io, void *p, size_t n);
@@ -38,9 +42,6 @@ struct str tls_io_output(void);
 const char *tls_io_reason(const struct tls_io *io);
 /* And by its row of tbl/tls_reasons.def (CTR_TLS_WHY_*); meaningful after a failure. */
 unsigned tls_io_why(const struct tls_io *io);
-/* The connection ended or timed out inside the handshake. False when nothing of it had come yet: not
- * a failure but somebody who looked whether the port is open. Outgoing: always true. */
-bool tls_io_give_up(struct tls_io *io, unsigned why);
 bool tls_io_is_server(const struct tls_io *io);
 
 const char *tls_io_version(const struct tls_io *io);

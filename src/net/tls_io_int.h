@@ -19,7 +19,11 @@ struct tls_io {
 	const struct tls_name *name;      /* server side: what the client's SNI gets; NULL: the default */
 	uint64_t           update_ms;     /* when this second of counting key updates began */
 	unsigned           updates;
+	uint32_t           fed;           /* bytes of the handshake so far, server side */
+	uint32_t           unfinished;    /* of them, clear handshake records without a whole message */
 	bool               begun;         /* the first bytes came */
+	bool               wrote;         /* something of ours was sent: perhaps the keys are in use */
+	bool               too_long;      /* a message of the handshake is */
 	bool               failed;        /* no more calls into OpenSSL */
 	char               alpn[14];
 	unsigned           why;           /* CTR_TLS_WHY_*; a callback of ours that refuses says it */

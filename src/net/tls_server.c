@@ -15,6 +15,7 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -188,18 +189,67 @@ static int on_status(SSL *ssl, void *arg)
 	return SSL_TLSEXT_ERR_OK;
 }
 
-/* Client certificates that cost too much to check are refused. */
-static int on_verify(int ok, X509_STORE_CTX *store)
+static bool has_nul(const ASN1_STRING *s)
 {
-	X509 *x = X509_STORE_CTX_get_current_cert(store);
-	EVP_PKEY *key = x ? X509_get0_pubkey(x) : NULL;
+	unsigned char *utf8 = NULL;
+	int n = ASN1_STRING_to_UTF8(&utf8, s);
+	bool found = n > 0 && memchr(utf8, 0, (size_t)n);
+
+	OPENSSL_free(utf8);
+	return found;
+}
+
+/* A name that C code of others would read as a shorter one. */
+static bool has_nul_in_name(const X509 *x)
+{
+	const X509_NAME *subject = X509_get_subject_name(x);
+	GENERAL_NAMES *all = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+	bool found = false;
+
+	for (int i = 0; i < X509_NAME_entry_count(subject) && !found; i++)
+		found = has_nul(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, i)));
+	for (int i = 0; i < sk_GENERAL_NAME_num(all) && !found; i++) {
+		const GENERAL_NAME *g = sk_GENERAL_NAME_value(all, i);
+
+		if (g->type == GEN_DNS || g->type == GEN_EMAIL || g->type == GEN_URI)
+			found = memchr(ASN1_STRING_get0_data(g->d.ia5), 0,
+				       (size_t)ASN1_STRING_length(g->d.ia5));
+	}
+	GENERAL_NAMES_free(all);
+	return found;
+}
+
+/* What is wrong with a certificate before anybody verifies it (CTR_TLS_WHY_*); 0: nothing. */
+static unsigned refuse_cert(const X509 *x)
+{
+	EVP_PKEY *key = X509_get0_pubkey(x);
 
 	if (key && EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA &&
-	    EVP_PKEY_get_bits(key) > CLIENT_RSA_BITS) {
-		X509_STORE_CTX_set_error(store, X509_V_ERR_CA_KEY_TOO_SMALL);
-		return 0;
-	}
-	return ok;
+	    EVP_PKEY_get_bits(key) > CLIENT_RSA_BITS)
+		return CTR_TLS_WHY_CERT_KEY;
+	return has_nul_in_name(x) ? CTR_TLS_WHY_CERT_NUL : 0;
+}
+
+/* Client certificates that cost too much to check or that lie are refused before the check, and all
+ * that the peer sent is looked at, not the chain alone that verification makes of it. */
+static int on_chain(X509_STORE_CTX *store, void *arg)
+{
+	STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls_io *io = ssl ? tls_io_of(ssl) : NULL;
+	unsigned why = 0;
+
+	(void)arg;
+	if (sk_X509_num(sent) > CLIENT_CHAIN_MAX)
+		why = CTR_TLS_WHY_CERT_CHAIN;
+	for (int i = 0; !why && i < sk_X509_num(sent); i++)
+		why = refuse_cert(sk_X509_value(sent, i));
+	if (!why)
+		return X509_verify_cert(store);
+	if (io)
+		io->why = why;
+	X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
+	return 0;
 }
 
 /* Building -------------------------------------------------------------------------------- */
@@ -364,7 +414,8 @@ static void set_client_auth(struct tls_server *t, const struct conf *c, const st
 		t->ctx,
 		SSL_VERIFY_PEER |
 			(strcmp(word, "required") == 0 ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
-		on_verify);
+		NULL);
+	SSL_CTX_set_cert_verify_callback(t->ctx, on_chain, NULL);
 	SSL_CTX_set_verify_depth(t->ctx, CLIENT_CHAIN_MAX);
 	SSL_CTX_set_max_cert_list(t->ctx, CLIENT_CHAIN_BYTES);
 	ERR_clear_error();

@@ -171,10 +171,19 @@ def test_ciphers_of_the_configuration(fairlead, origins, certs):
             assert c.sock.cipher()[0] == name
 
 
-def test_plain_http_on_the_tls_port(site):
+@pytest.mark.parametrize("pieces", [("GET / HTTP/1.1\r\nHost: t\r\n\r\n",), ("PROPFIND / HTTP/1.1\r\n\r\n",), ("G", "ET /"),
+                                    ("get / HTTP/1.1\r\n\r\n",), ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",)],
+                         ids=["get", "webdav", "split", "lower-case", "h2"])
+def test_plain_http_on_the_tls_port(site, pieces):
     with fl.Client(site.port) as c:
-        c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+        c.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        c.send(pieces[0])
         r = c.response()
+        for p in pieces[1:]:
+            try:
+                c.send(p)
+            except OSError:
+                pass
         assert r.status == 400 and b"TLS" in r.body.upper()
         assert c.read_to_end() == b""
 
@@ -247,6 +256,65 @@ def test_silent_handshake_ends_in_time(fairlead, origins, certs):
             c.read_to_end()
             assert time.monotonic() - t < 4 * fl.SLOW
     s.f.wait_stat("vserver", "web", lambda r: r["connections"] == 0)
+
+
+def tls_failures(s):
+    """Of the listener and of the processes."""
+    rows = [r["tls_failures"] for r in s.f.json("stat", "listener", "--all") if str(s.port) in r["name"]]
+    assert len(rows) == 1
+    return rows[0], sum(r["tls_failures"] for r in s.f.json("stat", "core", "--all"))
+
+
+def test_each_failure_is_counted_once_and_logged_by_client(fairlead, origins, certs):
+    """Whatever the peer did: rubbish, silence, its end in the middle, a hello without end."""
+    s = tls_site(fairlead, origins, certs, vs="head-timeout 400ms")
+    first = hello(certs)[3]
+    for n, (data, end) in enumerate([(b"\x16\x05\x01\0\5hello", None), (bytes(20), None), (first[:50], None), (b"", None),
+                                     (first[:50], socket.SHUT_WR), (b"GET / HTTP/1.1\r\n\r\n", None),
+                                     (b"\x16\x03\x01\x40\0\1\1\xff\0" + bytes(16380) + (b"\x16\x03\x01\x40\0" + bytes(16384)) * 4,
+                                      None)], 1):
+        with fl.Client(s.port) as c:
+            try:
+                c.send(data)
+                if end is not None:
+                    c.sock.shutdown(end)
+            except OSError:
+                pass
+            answer = c.read_to_end()
+        assert answer[:1] in (b"\x15", b"H") if data and end is None else answer == b"", (n, answer)
+        fl.wait_for(f"failure {n} is counted", lambda: tls_failures(s) == (n, n), 5)
+    with fl.Client(s.port):                 # a probe that only connects is no failed handshake
+        pass
+    for _ in range(40):
+        with fl.Client(s.port) as c:
+            c.send(bytes(20))
+            c.read_to_end()
+    fl.wait_for("all are counted", lambda: tls_failures(s) == (47, 47), 5)
+    lines = [line for line in s.f.output().splitlines() if " tls-fail " in line]
+    assert 5 <= len(lines) < 25, "one client, not one line for each of its ports"
+
+
+def test_a_handshake_has_five_seconds(fairlead, origins, certs):
+    """Less than head-timeout, and single bytes do not prolong it."""
+    s = tls_site(fairlead, origins, certs, vs="head-timeout 60s")
+    first = hello(certs)[3]
+    t = time.monotonic()
+    with fl.Client(s.port) as c:
+        c.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        c.sock.settimeout(0.25)
+        for b in first[:200]:
+            try:
+                c.send(bytes([b]))
+                if not c.sock.recv(100).startswith(b"\x15"):
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        assert 4.5 < time.monotonic() - t < 8 * fl.SLOW
+    with fl.Client(s.port, tls=context(certs), sni="first.example") as c:
+        time.sleep(5.5)                     # head-timeout rules from here
+        assert c.get().status == 200
 
 
 def test_renegotiation_is_refused(site):

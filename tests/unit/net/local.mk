@@ -9,6 +9,7 @@ check_PROGRAMS += \
 	tests/unit/net/test_resolver \
 	tests/unit/net/test_steer \
 	tests/unit/net/test_tls \
+	tests/unit/net/test_tls_bad \
 	tests/unit/net/test_tls_certs \
 	tests/unit/net/test_tls_mem \
 	tests/unit/net/test_udp
@@ -29,6 +30,8 @@ tests_unit_net_test_queues_SOURCES = tests/unit/net/test_queues.c
 tests_unit_net_test_queues_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_steer_SOURCES = tests/unit/net/test_steer.c
 tests_unit_net_test_steer_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+tests_unit_net_test_tls_bad_SOURCES = tests/unit/net/test_tls_bad.c tests/unit/net/tls_unit.h
+tests_unit_net_test_tls_bad_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_tls_certs_SOURCES = tests/unit/net/test_tls_certs.c tests/unit/net/tls_unit.h
 tests_unit_net_test_tls_certs_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_tls_mem_SOURCES = tests/unit/net/test_tls_mem.c

@@ -182,22 +182,9 @@ START_TEST(test_client_certificates)
 }
 END_TEST
 
-/* Clear text and rubbish on the TLS port, raw. */
-static int raw(struct rec *r, struct profile *p)
-{
-	struct addr peer, local;
-	int fd[2];
-
-	unit_pair(fd, &peer, &local);
-	*r = (struct rec){ .take = SIZE_MAX };
-	r->c = conn_accept(E, fd[0], &peer, &local, p->server);
-	conn_start(r->c, &rec_ops, r);
-	return fd[1];
-}
-
 START_TEST(test_wrong_bytes)
 {
-	static const char *const junk[] = { "\x80\x2e\x01\x03\x01", "EHLO mail.example\r\n", "\x16\x03\x01\xff\xff aaaaaaa",
+	static const char *const junk[] = { "\x80\x2e\x01\x03\x01", "E@LO mail.example\r\n", "\x16\x03\x01\xff\xff aaaaaaa",
 					    "\x17\x03\x03\xf0\x10zz" };
 	struct profile p = load_ok("web", "cert @/a.pem", ca_opt);
 	char buf[512];
@@ -235,6 +222,13 @@ START_TEST(test_wrong_bytes)
 	close(peer);
 	RUN(r.errors == 1);
 	ck_assert_int_eq(r.err, FL_ECLOSED_);
+	ck_assert_str_eq(conn_tls_reason(r.c), "the peer closed during the handshake");
+	rec_close(&r);
+	/* before it: that was no handshake */
+	peer = raw(&r, &p);
+	close(peer);
+	RUN(r.errors == 1);
+	ck_assert_str_eq(conn_tls_reason(r.c), "");
 	rec_close(&r);
 	unload(&p);
 }

@@ -244,6 +244,19 @@ static inline void shake(struct link *l, struct profile *s, struct profile *c, c
 	RUN(l->s.n == 1 && l->c.n == 1);
 }
 
+/* Clear text and rubbish on the TLS port, raw. */
+static inline int raw(struct rec *r, struct profile *p)
+{
+	struct addr peer, local;
+	int fd[2];
+
+	unit_pair(fd, &peer, &local);
+	*r = (struct rec){ .take = SIZE_MAX };
+	r->c = conn_accept(E, fd[0], &peer, &local, p->server);
+	conn_start(r->c, &rec_ops, r);
+	return fd[1];
+}
+
 static inline void expect_failure(struct profile *s, struct profile *c, const char *sni, const char *who, const char *why)
 {
 	struct link l;
