@@ -15,6 +15,7 @@ libfairlead_a_SOURCES += \
 	src/net/steer.c src/net/steer.h \
 	src/net/tls.h \
 	src/net/tls_cert.c src/net/tls_int.h \
+	src/net/tls_ciphers.c \
 	src/net/tls_client.c \
 	src/net/tls_io.c src/net/tls_io.h src/net/tls_io_int.h \
 	src/net/tls_kernel.c \

@@ -109,6 +109,10 @@ void tls_leaf_drop(struct tls_leaf *leaf);
 void tls_ocsp_load(const struct conf *c, const struct conf_val *v, struct tls_cert *cert,
 		   struct pool *p, struct tls_ocsp *out, struct conf_diag *d);
 
+/* tls_ciphers.c: names that are unknown or protect nothing go to d */
+void tls_check_ciphers(const struct conf_val *v, struct conf_diag *d);
+void tls_check_ciphersuites(const struct conf_val *v, struct conf_diag *d);
+
 /* tls_server.c */
 const struct tls_name *tls_server_find(const struct tls_server *t, const char *sni);
 

@@ -259,32 +259,6 @@ static void bad_value(struct conf_diag *d, const struct conf_val *v, const char 
 	conf_error(d, v->loc, v->span, NULL, "%s \"%s\": %s", what, v->s.p, tls_last_error());
 }
 
-/* OpenSSL ignores names that it does not know as long as one is good; people want to hear of them. */
-static void check_ciphers(struct conf_diag *d, const struct conf_val *v)
-{
-	struct str rest = v->s;
-	SSL_CTX *tmp = SSL_CTX_new(TLS_server_method());
-
-	while (tmp && rest.n) {
-		struct str one = str_cut(&rest, ':');
-		char name[128];
-
-		while (one.n && strchr("!-+", one.p[0])) {
-			one.p++;
-			one.n--;
-		}
-		if (one.n == 0 || one.n >= sizeof(name) || one.p[0] == '@')
-			continue;
-		memcpy(name, one.p, one.n);
-		name[one.n] = '\0';
-		if (SSL_CTX_set_cipher_list(tmp, name) != 1)
-			conf_error(d, v->loc, v->span, "openssl ciphers -v lists the known names",
-				   "unknown cipher \"%s\"", name);
-		ERR_clear_error();
-	}
-	SSL_CTX_free(tmp);
-}
-
 /* OpenSSL takes or refuses a list as a whole; the name that it does not know is found by asking for each. */
 static void bad_groups(struct tls_server *t, struct conf_diag *d, const struct conf_val *v)
 {
@@ -318,13 +292,16 @@ static void set_crypto(struct tls_server *t, const struct conf_node *tls, struct
 	SSL_CTX_set_cipher_list(t->ctx, CIPHERS_12);
 	SSL_CTX_set_ciphersuites(t->ctx, SUITES_13);
 	if (v && v->s.n) {
-		check_ciphers(d, v);
+		tls_check_ciphers(v, d);
 		if (SSL_CTX_set_cipher_list(t->ctx, v->s.p) != 1)
 			ERR_clear_error();
 	}
 	v = conf_opt(tls, D_LTLS_CIPHERSUITES);
-	if (v && v->s.n && SSL_CTX_set_ciphersuites(t->ctx, v->s.p) != 1)
-		bad_value(d, v, "TLS 1.3 cipher suites");
+	if (v && v->s.n) {
+		tls_check_ciphersuites(v, d);
+		if (SSL_CTX_set_ciphersuites(t->ctx, v->s.p) != 1)
+			ERR_clear_error();
+	}
 	v = conf_opt(tls, D_LTLS_GROUPS);
 	if (v && v->s.n && SSL_CTX_set1_groups_list(t->ctx, v->s.p) != 1)
 		bad_groups(t, d, v);
