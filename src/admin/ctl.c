@@ -3,11 +3,12 @@
  * ctl.c - the control socket: who may speak, lines in, answers out
  *
  * A plain line gets the answer's text, then the connection is closed; commands on it are parted by
- * `;`. A line that begins with @text or @json gets `fairlead/1 CODE LENGTH\n` and LENGTH bytes,
+ * `;` and end at the first that fails. A line that begins with @text or @json gets `fairlead/1 CODE LENGTH\n` and LENGTH bytes,
  * and the connection stays. CODE is the exit status: 0 done, 1 refused or failed, 2 misused.
  *
  * Lines are at most 4095 bytes of text. A session holds one command at a time; what was sent
- * behind it waits in the kernel.
+ * behind it waits in the kernel. A line has ADMIN_STALL_MS from its first byte, the first line of a
+ * connection from its beginning: bytes that come one by one do not hold a session.
  */
 #include "config.h"
 
@@ -29,6 +30,8 @@ struct session {
 	struct cmd  *cmd;              /* running */
 	bool         framed, closing, eof;
 	bool         more;             /* whole lines wait in the conn */
+	bool         in_line;          /* its deadline runs */
+	unsigned     n_done;           /* plain: commands of the line */
 	char         rest[LINE_MAX_BYTES];    /* see n_rest and n_begun */
 	size_t       n_rest;           /* plain: commands behind a `;` */
 	size_t       n_begun;          /* idle: the beginning of a line, which counts at EOF */
@@ -90,8 +93,9 @@ static void push(struct session *s)
 		session_end(s, true);
 		return;
 	}
+	s->in_line = false;
 	conn_deadline(s->c, s->cmd ? 0 : ADMIN_IDLE_MS);
-	if ((s->more || conn_is_paused(s->c)) && !s->cmd)
+	if ((s->more || conn_has_input(s->c) || conn_is_paused(s->c)) && !s->cmd)
 		conn_resume(s->c);
 }
 
@@ -103,9 +107,26 @@ static void refuse(struct session *s, const char *why)
 	push(s);
 }
 
+/* What one command of a line does is often wanted for the next one only when it was done. The verdict
+ * of status is no failure. */
+static bool goes_on(struct session *s, const struct cmd *c, int code)
+{
+	if (code == CMD_OK || (c->call.row && c->call.id == VERB_STATUS)) {
+		s->n_done++;
+		return true;
+	}
+	sb_fmt(&s->out.data, "error: stopped at this command; done before it: %u, not done: ",
+	       s->n_done);
+	sb_escape(&s->out.data, str_trim(str_n(s->rest, s->n_rest)), LINE_MAX_BYTES);
+	sb_ch(&s->out.data, '\n');
+	s->n_rest = 0;
+	return false;
+}
+
 static void finished(struct cmd *c, int code)
 {
 	struct session *s = c->owner;
+	bool next;
 
 	s->cmd = NULL;
 	list_del(&s->link);
@@ -121,12 +142,13 @@ static void finished(struct cmd *c, int code)
 	} else {
 		cmd_render(c, code, &s->out.data);
 	}
+	next = !s->framed && s->n_rest && goes_on(s, c, code);
 	cmd_free(c);
 	if (s->out.data.over) {
 		session_end(s, false);
 		return;
 	}
-	if (!s->framed && s->n_rest)
+	if (next)
 		next_command(s);
 	else if (!s->framed)
 		s->closing = true;
@@ -177,6 +199,7 @@ static void take_line(struct session *s, struct str line)
 		return;
 	}
 	s->framed = false;
+	s->n_done = 0;
 	memcpy(s->rest, line.p, line.n);
 	s->n_rest = line.n;
 	next_command(s);
@@ -211,10 +234,12 @@ static size_t on_data(struct conn *c, const uint8_t *p, size_t n)
 	}
 	if (!s->c || s->closing)
 		return n;
-	if (!is_idle(s) && n - used > LINE_MAX_BYTES)
+	if (!is_idle(s) && n - used > LINE_MAX_BYTES) {
 		conn_pause(c);                          /* the rest waits in the kernel */
-	else if (s->n_begun)
-		conn_deadline(c, ADMIN_STALL_MS);       /* the rest of the line has to come soon */
+	} else if (s->n_begun && !s->in_line) {
+		s->in_line = true;
+		conn_deadline(c, ADMIN_STALL_MS);
+	}
 	return used;
 }
 
@@ -327,7 +352,8 @@ static void open_session(int fd, const struct ucred *who)
 	list_append(&ctl.sessions, &s->link);
 	ctl.n++;
 	conn_start(s->c, &session_ops, s);
-	conn_deadline(s->c, ADMIN_IDLE_MS);
+	s->in_line = true;
+	conn_deadline(s->c, ADMIN_STALL_MS);
 }
 
 static void on_accept(struct engine_watch *w, unsigned events)

@@ -27,7 +27,7 @@
 #define ADMIN_WAIT_MAX_MS  86400000u              /* of --wait */
 #define ADMIN_POLL_MS      50u                    /* looks at what is waited for */
 #define ADMIN_OUT_MAX      (64u * 1024 * 1024)    /* bytes of one answer */
-#define ADMIN_STALL_MS     10000u    /* a client that takes or sends nothing for so long is dropped */
+#define ADMIN_STALL_MS     10000u    /* for a line, and for taking something of an answer */
 #define ADMIN_IDLE_MS      300000u                /* a session between commands */
 
 /* What renderers read. lc and conf are NULL until the first configuration came. */

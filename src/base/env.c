@@ -292,6 +292,13 @@ int env_mkdir(const char *path, mode_t mode)
 	return err ? err : RETRY(mkdir(path, mode));
 }
 
+int env_chmod(const char *path, mode_t mode)
+{
+	int err = env_fp("chmod");
+
+	return err ? err : RETRY(chmod(path, mode));
+}
+
 int env_memfd(const char *name, bool sealable)
 {
 	int err = env_fp("memfd");

@@ -54,6 +54,7 @@ int     env_lstat(const char *path, struct stat *st);
 int     env_unlink(const char *path);
 int     env_rename(const char *from, const char *to);
 int     env_mkdir(const char *path, mode_t mode);
+int     env_chmod(const char *path, mode_t mode);
 int     env_memfd(const char *name, bool sealable);
 int     env_ftruncate(int fd, off_t len);
 int     env_pipe(int fd[2], int flags);                     /* O_NONBLOCK etc. */

@@ -61,12 +61,24 @@ static void folder_of(const char *path, char *dir, size_t n)
 		snprintf(dir, n, "%.*s", (int)FL_MAX(slash - path, 1), path);
 }
 
-int machine_socket_folder(const char *path, bool make)
+/* A folder that bears our name is nobody else's: what a service manager or an older fairlead left open is closed.
+ * Any other (a home, /run itself) is for its owner to decide about. */
+static bool close_folder(const char *dir, bool make)
+{
+	const char *name = strrchr(dir, '/');
+
+	if (strncmp(name ? name + 1 : dir, "fairlead", 8) != 0)
+		return false;
+	return !make || env_chmod(dir, 0700) == 0;
+}
+
+int machine_socket_folder(const char *path, bool make, const char **why)
 {
 	char dir[108], above[108];
 	struct stat st;
 	int err;
 
+	*why = NULL;
 	if (!strchr(path, '/'))
 		return 0;
 	folder_of(path, dir, sizeof(dir));
@@ -85,18 +97,24 @@ int machine_socket_folder(const char *path, bool make)
 		return err;
 	if (!S_ISDIR(st.st_mode))
 		return -ENOTDIR;
+	*why = "its folder is not ours, or others may write to it";
 	if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & (S_IWGRP | S_IWOTH)))
 		return -EPERM;
+	*why = "its folder is open to others; give it one of its own, with mode 0700";
+	if ((st.st_mode & S_IRWXO) && !close_folder(dir, make))
+		return -EPERM;
+	*why = NULL;
 	return 0;
 }
 
 static void check_socket(const struct conf_val *v, struct conf_diag *d)
 {
-	int err = v ? machine_socket_folder(v->s.p, false) : 0;
+	const char *why = NULL;
+	int err = v ? machine_socket_folder(v->s.p, false, &why) : 0;
 
 	if (err)
 		conf_error(d, v->loc, v->span, NULL, "[E0503] control socket \"%s\": %s", v->s.p,
-			   err == -EPERM ? "its folder is not ours, or others may write to it" : fl_err_text(err));
+			   err == -EPERM && why ? why : fl_err_text(err));
 }
 
 /* Opened as streams.c does, but not made. */

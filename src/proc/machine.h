@@ -18,8 +18,9 @@
 void machine_check(const struct conf *c, bool at_start, struct conf_diag *d);
 /* Accounts of the processes that are not master; false with an error in d when there is none. */
 bool machine_account(const struct conf *c, struct ids *ids, struct conf_diag *d);
-/* The folder of a control socket must be ours and closed to writing by others, else anybody could put a socket
- * of his in our place. make: makes it when only it is missing. Negated errno; -EPERM: it is not ours. */
-int  machine_socket_folder(const char *path, bool make);
+/* The folder of a control socket must be ours and closed to others, else anybody could put a socket of his in our
+ * place, or look on. make: makes it when only it is missing. Negated errno; *why: what people should know beside
+ * that, NULL when it says it all. */
+int  machine_socket_folder(const char *path, bool make, const char **why);
 
 #endif

@@ -334,7 +334,7 @@ static bool default_path(unsigned i, char *out, size_t n)
 	}
 }
 
-static int choose_path(struct master *m, const char *configured)
+static int choose_path(struct master *m, const char *configured, const char **why)
 {
 	int err = -ENOENT;
 
@@ -342,18 +342,16 @@ static int choose_path(struct master *m, const char *configured)
 		if (strlen(configured) + 8 > sizeof(m->ctl_path))
 			return -ENAMETOOLONG;
 		snprintf(m->ctl_path, sizeof(m->ctl_path), "%s", configured);
-		return machine_socket_folder(m->ctl_path, true);
+		return machine_socket_folder(m->ctl_path, true, why);
 	}
 	for (unsigned i = 0; i < 4; i++) {
 		if (!default_path(i, m->ctl_path, sizeof(m->ctl_path) - 8))
 			continue;
-		err = machine_socket_folder(m->ctl_path, true);
-		if (!err)
-			return 0;
-		fprintf(stderr, "fairlead: control socket %s: %s\n", m->ctl_path,
-			err == -EPERM ? "its folder is not ours, or others may write to it" : fl_err_text(err));
-		if (i == 0)
+		err = machine_socket_folder(m->ctl_path, true, why);
+		if (!err || i == 0)
 			return err;
+		fprintf(stderr, "fairlead: control socket %s: %s\n", m->ctl_path,
+			*why ? *why : fl_err_text(err));
 	}
 	return err;
 }
@@ -361,12 +359,12 @@ static int choose_path(struct master *m, const char *configured)
 /* Two sockets side by side: what people use, and what a new master uses when this one died. */
 int socks_control(struct master *m, const char *configured)
 {
-	int err = choose_path(m, configured);
-	const char *slash;
+	const char *slash, *why = NULL;
+	int err = choose_path(m, configured, &why);
 
 	if (err) {
 		fprintf(stderr, "fairlead: control socket %s: %s\n", m->ctl_path,
-			err == -EPERM ? "its folder is not ours, or others may write to it" : fl_err_text(err));
+			why ? why : fl_err_text(err));
 		return err;
 	}
 	slash = strrchr(m->ctl_path, '/');

@@ -369,6 +369,22 @@ def test_a_file_in_the_place_of_the_socket_stays(tmp_path):
     assert precious.read_text() == "words"
 
 
+def test_folder_of_the_socket_is_closed_to_others(tmp_path, fairlead):
+    """A folder of its own name is closed, any other is refused: it may be somebody's home."""
+    (tmp_path / "run").mkdir()
+    os.chmod(tmp_path / "run", 0o755)
+    p = run(tmp_path, fl.web(fl.free_port(), "127.0.0.1:1", workers=1))
+    assert p.returncode == 1 and "open to others" in p.stderr and "0700" in p.stderr, p.stderr
+    assert (tmp_path / "run").stat().st_mode & 0o777 == 0o755
+    own = tmp_path / "fairlead-x"
+    own.mkdir()
+    os.chmod(own, 0o755)
+    a = fairlead(f"admin {{ socket {own}/ctl.sock }}\n" + fl.web(fl.free_port(), "127.0.0.1:1", workers=1), wait=False)
+    a.socket = str(own / "ctl.sock")
+    fl.wait_for("it runs", a.is_ready, 20)
+    assert own.stat().st_mode & 0o777 == 0o700
+
+
 def test_exit_codes(tmp_path):
     good = fl.web(fl.free_port(), "127.0.0.1:1", workers=1)
     p = run(tmp_path, good, "-t")

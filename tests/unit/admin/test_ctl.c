@@ -64,11 +64,13 @@ START_TEST(plain_lines_are_answered_and_closed)
 
 	HAS(t, "name   state");
 	HAS(t, "\napp    DEGRADED  least-connection");
-	t = plain_ask(&box, "show info; show stat;; status");
+	t = plain_ask(&box, "show info; status; show stat");
 	HAS(t, "Name: fairlead\n");
-	HAS(t, "# pxname,svname,qcur");
 	HAS(t, "FAILED  generation 1  0/2 workers running");
-	HAS(t, "error: no command");
+	HAS(t, "# pxname,svname,qcur");
+	ck_assert_ptr_null(strstr(t, "stopped"));
+	HAS(plain_ask(&box, "show info;;status"), "error: no command; try: help\n"
+						 "error: stopped at this command; done before it: 1, not done: status\n");
 	t = plain_ask(&box, "shwo pool");
 	ck_assert_str_eq(t, "error: unknown command \"shwo\"; did you mean \"show\"?\n");
 }
@@ -120,6 +122,48 @@ START_TEST(framed_sessions_stay_and_pipeline)
 	HAS(out.p, "heartbeat_age_ms");
 	sb_free(&out);
 	close(fd);
+}
+END_TEST
+
+START_TEST(a_line_ends_at_the_first_failure)
+{
+	ck_assert_str_eq(
+		plain_ask(&box, "drain service app/a1; drain service app/a9; disable service app/a1; show 'a;b'"),
+		"service app/a1: DRAIN (was READY), 0 requests in progress\n"
+		"error: no service named \"app/a9\"; did you mean \"app/a1\"?\n"
+		"error: stopped at this command; done before it: 1, not done: "
+		"disable service app/a1; show 'a;b'\n");
+	ck_assert_uint_eq(box.n_called, 1);
+}
+END_TEST
+
+/* One that sends byte after byte, one that says nothing at all. */
+START_TEST(a_line_has_ten_seconds)
+{
+	uint64_t before = env_now_us(), ms[2] = { 0 };
+	struct pollfd p[2] = { { .fd = dial(&box), .events = POLLIN },
+			       { .fd = dial(&box), .events = POLLIN } };
+
+	say(p[0].fd, "show ", 5);
+	while ((!ms[0] || !ms[1]) && env_now_us() - before < 30000000) {
+		(void)poll(p, 2, 400);
+		for (unsigned i = 0; i < 2; i++)
+			if (!ms[i] && p[i].revents)
+				ms[i] = (env_now_us() - before) / 1000;
+		if (!ms[0])
+			(void)send(p[0].fd, "x", 1, MSG_NOSIGNAL);
+		usleep(ms[0] || ms[1] ? 100000 : 0);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		struct sb out;
+
+		ck_assert_msg(ms[i] > 9000 && ms[i] < 15000, "%u: %u ms", i, (unsigned)ms[i]);
+		sb_init_heap(&out);
+		hear(&box, p[i].fd, NULL, &out);
+		ck_assert_str_eq(out.p, "error: nothing complete came in time\n");
+		sb_free(&out);
+		close(p[i].fd);
+	}
 }
 END_TEST
 
@@ -398,6 +442,8 @@ int main(void)
 		plain_lines_are_answered_and_closed,
 		a_line_without_its_end_counts_at_eof,
 		framed_sessions_stay_and_pipeline,
+		a_line_ends_at_the_first_failure,
+		a_line_has_ten_seconds,
 		bad_lines_get_one_line,
 		the_oldest_idle_session_gives_way,
 		states_are_asked_of_the_master,
