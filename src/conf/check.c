@@ -192,15 +192,8 @@ static void check_admin(struct loader *ld, const struct conf_node *a, struct map
 		conf_error(ld->d, sock->val[0].loc, sock->val[0].span, NULL,
 			   "[E0302] path is longer than the %u bytes that a socket may have",
 			   (unsigned)most);
-	if (http && http->n_val) {
-		char text[ADDR_TEXT_MAX];
-		struct addr addr = http->val[0].addr;
-		struct str key;
-
-		addr_norm(&addr);
-		key = pool_str(ld->pool, str_c(addr_text(&addr, text)));
-		ld->oom |= !key.p || map_set(listens, key, (void *)http) == FL_ENOMEM_;
-	}
+	if (http && http->n_val)
+		check_claim(ld, http, listens);
 }
 
 /* Pools and vservers that nothing leads to. */

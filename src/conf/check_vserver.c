@@ -295,43 +295,108 @@ static void check_default(struct loader *ld, const struct conf_node *vs, const s
 
 /* ---------- listeners ---------- */
 
-/* udp and tcp have ports of their own. */
-static void claim(struct loader *ld, const struct conf_node *l, const struct addr *addr,
-		  bool other_any, struct map *listens)
+static void taken(struct loader *ld, const struct conf_node *l, const struct conf_node *first,
+		  bool same)
 {
-	bool udp = l->parent && l->parent->dir->id == D_VSERVER && is_udp(l->parent);
 	const struct conf_val *v = &l->val[0];
-	char text[ADDR_TEXT_MAX], hint[200], key_text[ADDR_TEXT_MAX + 4];
-	struct conf_node *first;
-	struct str key;
+	char hint[200];
 	struct sb b;
 
-	sb_init(&b, key_text, sizeof(key_text));
-	sb_fmt(&b, "%s%s", udp ? "udp " : "", addr_text(addr, text));
-	key = sb_get(&b);
-	first = map_get(listens, key);
-	if (!first) {
-		if (other_any)
-			return;
-		key = pool_str(ld->pool, key);
-		ld->oom |= !key.p || map_add(listens, key, (void *)l) == FL_ENOMEM_;
-		return;
-	}
-	if (first == l)
-		return;
 	sb_init(&b, hint, sizeof(hint));
 	sb_fmt(&b, "the other is in %s:%u:%u", first->val[0].loc.file, first->val[0].loc.line,
 	       first->val[0].loc.col);
 	conf_error(ld->d, v->loc, v->span, hint, "[E0202] \"%.60s\" %s \"%.60s\" of %s%s", v->s.p,
-		   other_any ? "overlaps" : "is the same address as", first->val[0].s.p,
+		   same ? "is the same address as" : "overlaps", first->val[0].s.p,
 		   node_title(ld->pool, first->parent),
 		   first->dir->id == D_ADMIN_HTTP ? " http" : "");
+}
+
+#define KEY_MAX (ADDR_TEXT_MAX + 4)
+
+/* An address that is asked for; udp and tcp have ports of their own. */
+struct claim {
+	struct addr addr;
+	bool udp;
+};
+
+/* The key of an address, or of "some address of this family at this port". */
+static struct str key_of(const struct claim *c, bool some, char key[KEY_MAX])
+{
+	char text[ADDR_TEXT_MAX];
+	struct sb b;
+
+	sb_init(&b, key, KEY_MAX);
+	sb_c(&b, c->udp ? "udp " : "");
+	if (some)
+		sb_fmt(&b, "%s %u", addr_ip(&c->addr).family == AF_INET ? "4" : "6",
+		       addr_port(&c->addr));
+	else
+		sb_c(&b, addr_text(&c->addr, text));
+	return sb_get(&b);
+}
+
+static const struct conf_node *who_has(struct map *listens, const struct claim *c, bool some)
+{
+	char key[KEY_MAX];
+
+	return map_get(listens, key_of(c, some, key));
+}
+
+static void note(struct loader *ld, struct map *listens, const struct claim *c, bool some,
+		 const struct conf_node *l)
+{
+	char text[KEY_MAX];
+	struct str key = pool_str(ld->pool, key_of(c, some, text));
+
+	ld->oom |= !key.p || (!map_get(listens, key) &&
+			      map_add(listens, key, (void *)(uintptr_t)l) == FL_ENOMEM_);
+}
+
+/* Who has an address that is not the same but would get some of the connections? "::" serves IPv4,
+ * too. The kernel would prefer the closer one, but then two vservers answer for what one promises, and
+ * which does depends on whether the other is there (ROBUSTNESS 6.1). */
+static const struct conf_node *who_overlaps(struct map *listens, const struct claim *c)
+{
+	const struct ip any4 = { .family = AF_INET }, any6 = { .family = AF_INET6 };
+	bool any = addr_is_any(&c->addr), v4 = addr_ip(&c->addr).family == AF_INET;
+	struct claim a4 = { .udp = c->udp }, a6 = { .udp = c->udp };
+	const struct conf_node *n;
+
+	addr_from_ip(&a4.addr, any4, addr_port(&c->addr));
+	addr_from_ip(&a6.addr, any6, addr_port(&c->addr));
+	n = who_has(listens, &a6, false);
+	if (!n && (v4 || any))
+		n = who_has(listens, &a4, false);
+	if (!n && any)
+		n = who_has(listens, &a4, true);
+	if (!n && any && !v4)
+		n = who_has(listens, &a6, true);
+	return n;
+}
+
+void check_claim(struct loader *ld, const struct conf_node *l, struct map *listens)
+{
+	struct claim c = { .addr = l->val[0].addr,
+			   .udp = l->parent && l->parent->dir->id == D_VSERVER && is_udp(l->parent) };
+	const struct conf_node *first;
+
+	addr_norm(&c.addr);
+	first = who_has(listens, &c, false);
+	if (first) {
+		taken(ld, l, first, true);
+		return;
+	}
+	first = who_overlaps(listens, &c);
+	if (first)
+		taken(ld, l, first, false);
+	note(ld, listens, &c, false, l);
+	if (!addr_is_any(&c.addr))
+		note(ld, listens, &c, true, l);
 }
 
 static void check_listen(struct loader *ld, const struct conf_node *l, struct map *listens)
 {
 	const struct conf_node *tls = conf_child(l, D_LISTEN_TLS);
-	struct addr addr;
 
 	if (tls && !tls->broken && conf_opt_int(tls, D_LTLS_CLIENT_VERIFY) > 0 &&
 	    !conf_child(tls, D_LTLS_CLIENT_CA))
@@ -341,20 +406,8 @@ static void check_listen(struct loader *ld, const struct conf_node *l, struct ma
 	    conf_child(tls, D_LTLS_CLIENT_CA))
 		conf_warn(ld->d, tls->loc, tls->span, "write client-verify optional or required",
 			  "[W0402] \"client-ca\" without \"client-verify\": no certificate is asked for");
-	if (l->n_val == 0)
-		return;
-	addr = l->val[0].addr;
-	addr_norm(&addr);
-	claim(ld, l, &addr, false, listens);
-	if (addr_is_any(&addr)) {
-		/* :: serves IPv4 too, so the two wildcards are one */
-		struct ip other = { .family =
-					    addr_ip(&addr).family == AF_INET ? AF_INET6 : AF_INET };
-		struct addr o;
-
-		addr_from_ip(&o, other, addr_port(&addr));
-		claim(ld, l, &o, true, listens);
-	}
+	if (l->n_val)
+		check_claim(ld, l, listens);
 }
 
 /* What belongs to connections. */

@@ -49,6 +49,7 @@ BAD = [
     ("vserver-circle", "vserver a { listen :80; default use vserver b }\nvserver b { default use vserver ^a }", "a -> b -> a"),
     ("empty-pool", "^pool p { }", "no service"),
     ("overlapping-listeners", P + V + "vserver w { listen ^:80; default use p }", "same"),
+    ("wildcard-and-one-address", P + V + "vserver w { listen ^127.0.0.1:80; default use p }", "overlaps"),
     ("mapped-duplicate", P + "vserver v { listen 127.0.0.1:80; listen ^[::ffff:127.0.0.1]:80; default use p }", "same"),
     ("timeout-above-interval", "monitor m tcp every 1s ^timeout 2s", "below"),
     ("option-of-another-type", "monitor m ping { ^send x }", "fit"),
