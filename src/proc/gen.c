@@ -75,8 +75,10 @@ struct lb_config *gen_load(const struct launch *l, int image_fd, const char *kep
 	if (conf_load_all(*src, d, check_refused, &checks, conf) != 0)
 		return NULL;
 	lc = lb_build(*conf, true, d);
-	if (checks != GEN_TREE)
+	if (checks != GEN_TREE) {
 		machine_check(*conf, checks == GEN_START, d);
+		machine_check_rows(lc, d);
+	}
 	if (lc && conf_diag_errors(d) > errors)
 		lb_free(&lc);
 	return lc;

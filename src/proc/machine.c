@@ -177,6 +177,35 @@ static void check_connections(const struct conf_val *v, struct conf_diag *d)
 		   (unsigned long long)r.rlim_max);
 }
 
+static void count_one(void *ctx, enum tbl_kind kind, const char *name, uint32_t *row)
+{
+	uint64_t *n = ctx;
+
+	(void)kind;
+	(void)name;
+	(void)row;
+	++*n;
+}
+
+void machine_check_rows(struct lb_config *lc, struct conf_diag *d)
+{
+	uint64_t have = 0;
+	const struct conf_node *n;
+	struct conf_loc top = { 0 };
+
+	if (!lc)
+		return;
+	n = conf_child(lc->conf->root, D_MAX_OBJECTS);
+	top.file = lc->conf->main_file;
+	have = FL_MAX(lc->workers, 1u);     /* workers have rows, too */
+	lb_each_object(lc, count_one, &have);
+	if (have > lc->max_objects)
+		conf_error(d, n ? n->val[0].loc : top, n ? n->val[0].span : 1, NULL,
+			   "[E0504] max-objects %llu is less than the %llu vservers, pools, services, listeners, "
+			   "policies and workers that there are", (unsigned long long)lc->max_objects,
+			   (unsigned long long)have);
+}
+
 /* The network ----------------------------------------------------------------------------- */
 
 static void check_congestion(const struct conf_node *n, struct conf_diag *d)

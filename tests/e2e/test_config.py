@@ -50,6 +50,16 @@ BAD = [
     ("empty-pool", "^pool p { }", "no service"),
     ("overlapping-listeners", P + V + "vserver w { listen ^:80; default use p }", "same"),
     ("wildcard-and-one-address", P + V + "vserver w { listen ^127.0.0.1:80; default use p }", "overlaps"),
+    ("access-log-folder", P + V + "access-log ^/tmp\n", "directory"),
+    ("access-log-folder-of-a-vserver", P + "vserver v { listen :80; access-log ^/tmp json; default use p }", "directory"),
+    ("error-log-folder", P + V + "error-log ^/tmp info\n", "directory"),
+    ("ticket-keys-missing", P + V + "ticket-keys ^/nonexistent/keys\n", "no such file"),
+    ("ticket-keys-folder", P + V + "ticket-keys ^/tmp\n", "directory"),
+    ("ticket-keys-garbage", P + V + "ticket-keys ^/etc/passwd\n", "base64"),
+    ("congestion-of-a-pool", "pool p { service s 10.0.0.1:80; congestion ^nope }\n" + V, "nope"),
+    ("congestion-of-a-listener", P + "vserver v { listen :80 { congestion ^nope }; default use p }", "nope"),
+    ("more-objects-than-rows", P + V + "max-objects ^256\n" + "".join(f"pool q{i} {{ service s 10.0.0.1:80 }}\n" for i in range(130)),
+     "max-objects 256 is less than the 265"),
     ("mapped-duplicate", P + "vserver v { listen 127.0.0.1:80; listen ^[::ffff:127.0.0.1]:80; default use p }", "same"),
     ("timeout-above-interval", "monitor m tcp every 1s ^timeout 2s", "below"),
     ("option-of-another-type", "monitor m ping { ^send x }", "fit"),
@@ -131,7 +141,7 @@ def test_all_errors_in_one_run(tmp_path):
 def test_what_does_not_hang_on_a_mistake_is_checked_too(tmp_path):
     """Certificates, ciphers and the machine do not wait for the syntax to be right."""
     p = check(tmp_path, "error-log /nowhere/x.log\npool p {\n mehtod x\n service s 10.0.0.1:80\n tls { ca /nowhere/ca.pem }\n}\n"
-              "vserver v {\n listen :80 tls { cert /nowhere/x.pem; ciphers NOSUCH }\n listen 203.0.113.77:80\n default use q\n}\n")
+              "vserver v {\n listen :80 tls { cert /nowhere/x.pem; ciphers NOSUCH }\n listen 203.0.113.77:81\n default use q\n}\n")
     assert re.findall(r"t\.conf:(\d+):\d+: error", p.stderr) == ["1", "3", "5", "8", "8", "9", "10"], p.stderr
 
 
@@ -234,6 +244,8 @@ def test_reload_of_each_keeps_the_old_one(fairlead, origins):
     f = fairlead(good)
     generation, workers = f.generation(), f.workers()
     for name, text, _ in BAD:
+        if name == "more-objects-than-rows":
+            continue                    # a reload keeps the value that the appliance started with
         text, line, col = place(text)
         data = f"admin {{ socket {f.socket} }}\n".encode() + text.encode("utf-8", "surrogateescape")
         f.conf.write_bytes(data)
