@@ -445,6 +445,7 @@ void check_vserver(struct loader *ld, const struct conf_node *vs, struct map *li
 		D_VS_BODY_TIMEOUT, D_VS_BODY_RATE,       D_VS_MAX_HEAD,      D_VS_MAX_REQUEST_LINE,
 		D_VS_MAX_FIELDS,   D_VS_MAX_BODY,        D_VS_KEEPALIVE_MAX, D_VS_VIA,
 		D_VS_FORWARDED,    D_VS_TRUST_FORWARDED, D_VS_UPGRADE,       D_ACCESS_LOG,
+		D_VS_HALF_CLOSE,
 	};
 	const struct conf_node *def = conf_child(vs, D_VS_DEFAULT);
 	const struct conf_node *responses = conf_child(vs, D_VS_RESPONSES);

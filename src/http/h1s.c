@@ -99,6 +99,10 @@ void h1s_close(struct h1s *s, bool reset)
 
 void h1s_next_request(struct h1s *s)
 {
+	if (FL_UNLIKELY(s->eof) && !s->in_data && !conn_kept(s->c)) {
+		h1s_close(s, false);    /* nothing more will come */
+		return;
+	}
 	s->state = S_IDLE;
 	drop_x(s);
 	s->x = NULL;
@@ -166,6 +170,20 @@ static void stalled_timeout(struct h1s *s)
 	conn_deadline(s->c, s->cl.vs->body_timeout_ms);
 }
 
+/* Input that was kept when the client ended its side: what is not whole by now never will be. */
+static size_t after_end(struct h1s *s, size_t done, size_t n)
+{
+	if (s->state != S_BUSY) {
+		h1s_close(s, false);
+		return n;
+	}
+	if (s->t && !s->req_ended && done == n) {
+		txn_abort(s->t, TXN_CLIENT_ABORT);
+		return n;
+	}
+	return done;
+}
+
 static size_t take_input(struct h1s *s, const uint8_t *p, size_t n)
 {
 	size_t done = 0;
@@ -207,6 +225,8 @@ static size_t take_input(struct h1s *s, const uint8_t *p, size_t n)
 		if (!used)
 			break;
 	}
+	if (FL_UNLIKELY(s->eof))
+		return after_end(s, done, n);
 	if (s->state == S_BUSY)
 		h1s_after_feed(s, done == n);
 	return done;
@@ -234,11 +254,24 @@ static size_t on_data(struct conn *c, const uint8_t *p, size_t n)
 	return done;
 }
 
+/* half-close serve: is there a whole request, or kept bytes that may be the rest of one? Under TLS a FIN
+ * without close_notify is a cut. */
+static bool is_served(const struct h1s *s)
+{
+	if (!conn_eof_clean(s->c))
+		return false;
+	if (s->state == S_BUSY)
+		return s->t && (s->req_ended || conn_kept(s->c));
+	return s->state == S_IDLE && conn_kept(s->c);
+}
+
 static void on_eof(struct conn *c)
 {
 	struct h1s *s = conn_owner(c);
 
 	s->eof = true;
+	if (s->cl.vs->half_close && is_served(s))
+		return;
 	if (s->state == S_BUSY && s->t)
 		txn_abort(s->t, TXN_CLIENT_ABORT);
 	else

@@ -29,7 +29,7 @@ static bool will_keep(const struct h1s *s)
 	bool told = http_room.draining &&
 		    (conn_is_tls(s->c) || !http_room.give || http_room.give_failed);
 
-	return s->keep && !told && !s->eof &&
+	return s->keep && !told && (!s->eof || conn_kept(s->c)) &&
 	       (s->req_ended || (h1s_is_discardable(s) && !s->t->req->expect_continue));
 }
 

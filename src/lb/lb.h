@@ -137,6 +137,7 @@ struct lb_vserver {
 	struct cidr        *trust;
 	unsigned            n_trust;
 	bool                upgrade;
+	bool                half_close;    /* requests are served behind the client's FIN */
 	int                 log_stream;     /* -1: no access log; else index into lb_config.logs */
 	enum lb_log_format  log_format;
 	struct pol_tmpl    *log_template;

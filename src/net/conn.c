@@ -632,6 +632,8 @@ bool conn_has_input(const struct conn *c)
 	return conn_in_len(c) || (c->flags & CF_EOF);
 }
 
+size_t conn_kept(const struct conn *c) { return conn_in_len(c); }
+
 bool conn_check_idle(struct conn *c)
 {
 	uint8_t one;

@@ -121,6 +121,8 @@ bool   conn_is_tls(const struct conn *c);
 bool   conn_is_dead(const struct conn *c);       /* error() came or it is closed */
 /* untaken bytes are kept, or EOF was seen: not reusable when pooled */
 bool   conn_has_input(const struct conn *c);
+/* untaken bytes that are kept */
+size_t conn_kept(const struct conn *c);
 /* A pooled connection right before reuse: one non-blocking peek; true when still open and silent.
  * Clear and TLS. */
 bool   conn_check_idle(struct conn *c);

@@ -9,23 +9,23 @@ syn region fairleadString start=/"/ skip=/\\./ end=/"/ oneline contains=fairlead
 syn region fairleadString start=/`/ end=/`/
 syn match fairleadVariable /\${[^}]*}/
 syn match fairleadNumber /\<\d\+\%(\.\d\+\)\?\%(us\|ms\|[smhdkg]\|[kmg]bit\)\?\>/
-syn keyword fairleadValue 1.2 1.3 auto body both bytes combined cpu
-syn keyword fairleadValue custom debug default drain err http http/1.1 info
-syn keyword fairleadValue json kernel least-connection maint none off on optional
-syn keyword fairleadValue ping ready redirect refuse reject required respond rfc7239
-syn keyword fairleadValue round-robin source-ip-hash status tcp trust udp use vserver
-syn keyword fairleadValue warn when x-forwarded
+syn keyword fairleadValue 1.2 1.3 abort auto body both bytes combined
+syn keyword fairleadValue cpu custom debug default drain err http http/1.1
+syn keyword fairleadValue info json kernel least-connection maint none off on
+syn keyword fairleadValue optional ping ready redirect refuse reject required respond
+syn keyword fairleadValue rfc7239 round-robin serve source-ip-hash status tcp trust udp
+syn keyword fairleadValue use vserver warn when x-forwarded
 syn keyword fairleadDirective access-log alpn backlog backup body-rate body-timeout buffer-memory buffer-response
 syn keyword fairleadDirective ca cert ciphers ciphersuites client-ca client-verify congestion connect-timeout
 syn keyword fairleadDirective consolidate default distribute drain-generations drain-timeout error-log every expect
-syn keyword fairleadDirective fall forwarded groups head-timeout heartbeat-timeout host http idle-max
-syn keyword fairleadDirective idle-timeout include keepalive-max listen max-body max-connections max-fields max-head
-syn keyword fairleadDirective max-objects max-request-line method min-version ocsp policy port protocol
-syn keyword fairleadDirective redirect reject remove-header remove-response-header request-id resolver respond response-timeout
-syn keyword fairleadDirective responses retries rise send service set-header set-response-header shutdown-grace
-syn keyword fairleadDirective sni socket state ticket-keys ticket-lifetime tickets timeout tls
-syn keyword fairleadDirective trust-forwarded unknown-sni upgrade use user verify via weight
-syn keyword fairleadDirective workers
+syn keyword fairleadDirective fall forwarded groups half-close head-timeout heartbeat-timeout host http
+syn keyword fairleadDirective idle-max idle-timeout include keepalive-max listen max-body max-connections max-fields
+syn keyword fairleadDirective max-head max-objects max-request-line method min-version ocsp policy port
+syn keyword fairleadDirective protocol redirect reject remove-header remove-response-header request-id resolver respond
+syn keyword fairleadDirective response-timeout responses retries rise send service set-header set-response-header
+syn keyword fairleadDirective shutdown-grace sni socket state ticket-keys ticket-lifetime tickets timeout
+syn keyword fairleadDirective tls trust-forwarded unknown-sni upgrade use user verify via
+syn keyword fairleadDirective weight workers
 syn keyword fairleadObject admin monitor pool vserver
 hi def link fairleadComment Comment
 hi def link fairleadString String
