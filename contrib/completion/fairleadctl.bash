@@ -69,7 +69,7 @@ _fairleadctl() {
 	"stat listener") options="--all --json" ;;
 	"stat policy") options="--all --json" ;;
 	"stat core") options="--all --json" ;;
-	"explain request") options="--from -H --vserver --json" ;;
+	"explain request") options="--from -H --vserver --sni --alpn --json" ;;
 	"enable service") options="--reason --json" ;;
 	"disable service") options="--reason --json" ;;
 	"drain service") options="--wait --reason --json" ;;

@@ -118,6 +118,42 @@ static int take_head(struct explain *x, struct str target, const struct verb_cal
 	return CMD_FAIL;
 }
 
+/* ---------- the handshake ---------- */
+
+#define OFFERS_MAX 8u
+
+/* The host of "host:port" as a client asks for it; an address is not asked for (RFC 6066 section 3). */
+static struct str host_name(struct str authority)
+{
+	struct str rest = authority, host = str_cut(&rest, ':');
+	struct ip ip;
+
+	if (!host.n || host.p[0] == '[' || ip_parse(host, &ip) == 0)
+		return STR_NULL;
+	return host;
+}
+
+static void shake_hands(struct explain *x, const struct verb_call *call)
+{
+	struct str offers[OFFERS_MAX], sni = verb_opt(call, "--sni", 0);
+	unsigned n = 0;
+
+	if (!x->tls)
+		return;
+	if (!sni.p)
+		sni = host_name(x->authority);
+	if (sni.n)
+		x->sni = pool_str(x->mem, sni);
+	for (struct str one; n < OFFERS_MAX && (one = verb_opt(call, "--alpn", n)).p; n++)
+		offers[n] = pool_str(x->mem, one);
+	if (!n && x->vs->http)
+		offers[n++] = STR("http/1.1");
+	if (!x->listen || !x->listen->tls)
+		return;
+	tls_server_choose(x->listen->tls, x->sni.p, offers, n, &x->handshake);
+	x->has_handshake = true;
+}
+
 /* ---------- listener and vserver ---------- */
 
 static bool host_is(struct str authority, const struct addr *a)
@@ -289,8 +325,6 @@ static void on_candidate(void *ctx, const struct lb_candidate *c)
 
 static void set_facts(struct explain *x)
 {
-	struct str sni = x->has_head ? x->head.host : STR_NULL;
-
 	x->http.req = x->has_head ? &x->head : NULL;
 	x->http.client = x->client;
 	if (x->listen)
@@ -299,8 +333,10 @@ static void set_facts(struct explain *x)
 		addr_set_port(&x->http.local, x->port);
 	x->http.tls = x->tls;
 	x->http.udp = x->vs->udp;
-	if (x->tls && sni.n && sni.p[0] != '[')
-		x->http.sni = pool_strndup(x->mem, sni.p, sni.n);
+	if (x->tls)
+		x->http.sni = x->sni.p ? x->sni.p : "";
+	if (x->has_handshake)
+		x->http.tls_alpn = x->handshake.alpn.n ? x->handshake.alpn.p : "";
 	x->http.lc = x->view->lc;
 	http_facts_init(&x->facts, &x->http);
 }
@@ -312,6 +348,8 @@ static void decide(struct explain *x)
 	struct lb_pick_in in = { .client = addr_ip(&x->client) };
 
 	set_facts(x);
+	if (x->handshake.refused)
+		return;
 	lb_route(x->vs, &x->facts, &rules, on_rule, x, false, &x->route);
 	if (!x->route.pool)
 		return;
@@ -336,8 +374,11 @@ static int gather(struct explain *x, const struct verb_call *call, struct sb *ou
 	else if (addr_parse(from, -1, &x->client) < 0)
 		return bad(out, "--from needs an address, with or without a port, not", from);
 	code = find_vserver(x, call, out);
-	if (code != CMD_OK || !x->vs->http)
+	if (code != CMD_OK)
 		return code;
+	shake_hands(x, call);
+	if (!x->vs->http || x->handshake.refused)
+		return CMD_OK;
 	return take_head(x, target, call, out);
 }
 

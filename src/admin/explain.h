@@ -10,6 +10,7 @@
 
 #include "admin/inside.h"
 #include "http/http.h"
+#include "net/tls.h"
 
 struct ex_leaf {                      /* a comparison that was evaluated */
 	struct ex_leaf *next;
@@ -40,6 +41,9 @@ struct explain {
 	struct str          method, scheme, authority;
 	uint16_t            port;
 	bool                tls;
+	struct str          sni;            /* what the client asks for; .p NULL: nothing */
+	struct tls_choice   handshake;      /* what it gets */
+	bool                has_handshake;
 	struct addr         client;
 	struct http_head    head;
 	bool                has_head;

@@ -108,8 +108,6 @@ static void text_way(const struct explain *x, struct sb *out)
 	if (x->listen) {
 		sb_fmt(out, LABEL "%s%s", "listener", addr_text(&x->listen->addr, addr),
 		       x->listen->uses_tls ? " tls" : "");
-		if (x->http.sni)
-			sb_fmt(out, "  sni %s", x->http.sni);
 		if (x->listen_guess)
 			sb_c(out, "  (others have this port too; --vserver NAME chooses)");
 	} else {
@@ -117,6 +115,51 @@ static void text_way(const struct explain *x, struct sb *out)
 	}
 	sb_fmt(out, "\n" LABEL "%s  %s:%u\n", "vserver", x->vs->name,
 	       short_file(x->vs->node->loc.file), x->vs->node->loc.line);
+}
+
+static const char *verify_word(enum tls_verify v)
+{
+	static const char *const words[] = { "off", "optional", "required" };
+
+	return words[v];
+}
+
+/* An address has no name; what a peer asks for may hold anything. */
+static void put_sni(const struct explain *x, struct sb *out)
+{
+	if (x->sni.p)
+		sb_escape(out, x->sni, 255);
+	else
+		sb_c(out, "none");
+}
+
+static void refused(const struct explain *x, struct sb *out)
+{
+	sb_fmt(out, "the TLS handshake ends with alert %u: %s (%s)", x->handshake.alert,
+	       tbl_tls_text(x->handshake.why), tbl_tls_code(x->handshake.why));
+}
+
+static void text_tls(const struct explain *x, struct sb *out)
+{
+	const struct tls_choice *t = &x->handshake;
+
+	if (!x->tls)
+		return;
+	sb_fmt(out, LABEL "sni ", "tls");
+	put_sni(x, out);
+	if (x->has_handshake && !t->refused) {
+		sb_fmt(out, "  certificate %s", t->cert[0]);
+		if (t->cert[1])
+			sb_fmt(out, " or %s", t->cert[1]);
+		sb_fmt(out, "  alpn " STR_FMT, STR_ARG(t->alpn.n ? t->alpn : STR("none")));
+		if (t->verify != TLS_VERIFY_OFF)
+			sb_fmt(out, "  client certificate %s", verify_word(t->verify));
+	}
+	if (!x->has_handshake)
+		sb_c(out, "  (certificates are not known here)");
+	sb_ch(out, '\n');
+	if (t->verify == TLS_VERIFY_REQUIRED)
+		sb_fmt(out, LABEL "without a certificate of client-ca the handshake ends here\n", "");
 }
 
 static void text_rules(const struct explain *x, struct sb *out)
@@ -244,6 +287,13 @@ static void target(const struct explain *x, struct sb *out)
 void explain_text(struct explain *x, struct sb *out)
 {
 	text_way(x, out);
+	text_tls(x, out);
+	if (x->handshake.refused) {
+		sb_fmt(out, LABEL, "result");
+		refused(x, out);
+		sb_ch(out, '\n');
+		return;
+	}
 	text_rules(x, out);
 	text_result(x, out);
 	if (x->route.pool) {
@@ -350,6 +400,37 @@ static void json_mods(const struct explain *x, struct sb *out)
 	sb_ch(out, ']');
 }
 
+static void json_tls(const struct explain *x, struct sb *out)
+{
+	const struct tls_choice *t = &x->handshake;
+
+	sb_c(out, ", \"tls\": ");
+	if (!x->tls) {
+		sb_c(out, "null");
+		return;
+	}
+	sb_c(out, "{\"sni\": ");
+	if (x->sni.p)
+		sb_json_str(out, x->sni);
+	else
+		sb_c(out, "null");
+	if (x->has_handshake) {
+		sb_c(out, ", \"certificates\": [");
+		for (unsigned i = 0; i < FL_ARRAY_LEN(t->cert) && t->cert[i]; i++) {
+			sb_c(out, i ? ", " : "");
+			sb_json_str(out, str_c(t->cert[i]));
+		}
+		sb_c(out, "], ");
+		json_name(out, "alpn", t->alpn.n ? t->alpn : STR(""));
+		sb_fmt(out, ", \"client_verify\": \"%s\", \"refused\": ", verify_word(t->verify));
+		if (t->refused)
+			sb_fmt(out, "\"%s\", \"alert\": %u", tbl_tls_code(t->why), t->alert);
+		else
+			sb_c(out, "null");
+	}
+	sb_ch(out, '}');
+}
+
 void explain_json(struct explain *x, struct sb *out)
 {
 	char addr[ADDR_TEXT_MAX];
@@ -362,8 +443,17 @@ void explain_json(struct explain *x, struct sb *out)
 		sb_c(out, "null");
 	sb_c(out, ", ");
 	json_name(out, "vserver", str_c(x->vs->name));
-	json_rules(x, out);
+	json_tls(x, out);
 	sb_init_heap(&text);
+	if (x->handshake.refused) {
+		refused(x, &text);
+		sb_c(out, ", ");
+		json_name(out, "result", sb_get(&text));
+		sb_c(out, "}\n");
+		sb_free(&text);
+		return;
+	}
+	json_rules(x, out);
 	action(x, &text);
 	sb_c(out, ", ");
 	json_name(out, "result", sb_get(&text));

@@ -76,6 +76,9 @@ int  conf_src_read(struct conf_src *s, const char *path, bool secret, struct str
  * appliance started with. A load of `s` keeps those values, warns where the files say other ones, and so
  * does a load of its image. Once, before the load; 0 or FL_ENOMEM_. */
 int  conf_src_keep(struct conf_src *s, struct str lines);
+/* What of a file that was read as secret everybody may see, e.g. the certificate in front of a key: an
+ * image without secrets has this text in the file's place, to be read as not secret. Copied. */
+void conf_src_open(struct conf_src *s, const char *path, struct str text);
 
 /* ---------- the tree ---------- */
 enum conf_type {

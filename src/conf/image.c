@@ -48,9 +48,12 @@ int conf_src_image(const struct conf_src *s, bool with_secrets, char **out, size
 	put_rec(&b, REC_MAIN, str_c(s->main_name), STR(""));
 	put_rec(&b, REC_CWD, str_c(s->cwd), STR(""));
 	for (const struct src_entry *e = s->first; e; e = e->next) {
-		if (e->kind == SRC_SECRET && !with_secrets)
+		if (e->kind != SRC_SECRET || with_secrets)
+			put_rec(&b, e->kind, e->key, e->data);
+		else if (e->open.p && !src_get(s, SRC_DATA, e->key))
+			put_rec(&b, SRC_DATA, e->key, e->open);
+		else
 			continue;
-		put_rec(&b, e->kind, e->key, e->data);
 		h.n++;
 	}
 	if (b.over) {

@@ -51,6 +51,7 @@ struct src_entry {
 	enum src_kind kind;
 	struct str    key, data;     /* both NUL-terminated */
 	unsigned      order;         /* of SRC_FILE: when first read */
+	struct str    open;          /* of SRC_SECRET: what everybody may see of it; .p NULL: nothing */
 	struct src_entry *next;
 };
 enum src_mode { SRC_FROM_FILES, SRC_FROM_TEXT, SRC_FROM_IMAGE };

@@ -175,6 +175,14 @@ int conf_src_read(struct conf_src *s, const char *path, bool secret, struct str 
 	return read_into(s, kind, str_c(path), path, out);
 }
 
+void conf_src_open(struct conf_src *s, const char *path, struct str text)
+{
+	struct src_entry *e = src_get(s, SRC_SECRET, str_c(path));
+
+	if (e && !e->open.p)
+		e->open = pool_str(s->pool, text);
+}
+
 /* Not the locale's order: the same on every machine. */
 static int by_bytes(const void *a, const void *b)
 {

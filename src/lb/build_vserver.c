@@ -234,8 +234,9 @@ static void build_listens(struct lb_builder *b, struct lb_vserver *vs)
 		l->distribute = vs->udp ? STEER_KERNEL : want ? (enum steer_want)want->i : STEER_AUTO;
 		l->full_name = pool_fmt(b->lc->mem, "%s/%s", vs->name, addr_text(&l->addr, text));
 		l->uses_tls = tls != NULL;
-		if (tls && b->with_tls)
-			l->tls = lb_build_server(b->lc->conf, tls, b->d);
+		if (tls)
+			l->tls = b->with_tls ? lb_build_server(b->lc->conf, tls, b->d) :
+					       tls_server_build_public(b->lc->conf, tls);
 		if (!l->full_name)
 			b->nomem = true;
 	}

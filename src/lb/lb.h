@@ -110,7 +110,7 @@ struct lb_listen {
 	const struct conf_node *node;
 	bool                udp;
 	bool                uses_tls;
-	struct tls_server  *tls;               /* NULL: clear, or built without TLS */
+	struct tls_server  *tls;               /* NULL: clear; built without TLS: no keys, or NULL */
 	int                 backlog;
 	const char         *congestion;
 	enum steer_want     distribute;
@@ -185,8 +185,8 @@ struct lb_config {
 /* Expressions and templates are checked while a configuration loads; once at program start. */
 void lb_set_conf_hooks(void);
 /* From a checked tree. NULL with messages in d on mistakes that only a build can find. with_tls:
- * also builds TLS profiles (reads certificates); without it tls pointers stay NULL (control,
- * explain offline without files). */
+ * also builds TLS profiles (reads certificates and keys); without it listeners know what everybody may
+ * see (control), and pools have none. */
 struct lb_config *lb_build(const struct conf *c, bool with_tls, struct conf_diag *d);
 /* Of a tree that was refused (conf_load_all): the mistakes that a build would find in its certificates,
  * ciphers and trusted files, as far as they can be told. */

@@ -34,8 +34,22 @@ struct tls_cert_info {
 	int64_t     not_after_s;
 };
 bool tls_server_cert(const struct tls_server *t, unsigned i, struct tls_cert_info *out);
-/* Name of the certificate that an SNI gets (explain). */
-const char *tls_server_pick(const struct tls_server *t, const char *sni);
+/* The same profile for a process that may see no keys (control): it shakes no hands and says what
+ * tls_server_choose() does. Mistakes were told by who loaded it with keys: here the result is NULL. */
+struct tls_server *tls_server_build_public(const struct conf *c, const struct conf_node *tls);
+
+/* What a handshake decides about a client hello: the callbacks of a connection and explain ask here. */
+enum tls_verify { TLS_VERIFY_OFF, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRED };
+struct tls_choice {
+	const char *cert[2];         /* files; [1]: of another kind of key, the client's algorithms choose */
+	struct str  alpn;            /* .n 0: none */
+	enum tls_verify verify;      /* of a client certificate */
+	bool        refused;         /* with this alert (RFC 8446 section 6.2), for this CTR_TLS_WHY_* */
+	unsigned    alert, why;
+};
+/* sni NULL: none was sent. offers: protocols that the client offers, n = 0: none. */
+void tls_server_choose(const struct tls_server *t, const char *sni, const struct str *offers, unsigned n,
+		       struct tls_choice *out);
 
 /* Ticket keys, process-wide: [0] encrypts, all decrypt. 80 bytes each: 16 name, 32 AES-256, 32
  * HMAC-SHA-256. May be called at any time; wipes what it replaces. */

@@ -312,16 +312,21 @@ static bool check_leaf(struct tls_cert *cert, const struct conf_val *cv, const s
 	return false;
 }
 
+static unsigned slot_of(int kind)
+{
+	switch (kind) {
+	case EVP_PKEY_RSA:
+	case EVP_PKEY_RSA_PSS: return TLS_SLOT_RSA;
+	case EVP_PKEY_EC:      return TLS_SLOT_EC;
+	default:               return TLS_SLOT_OTHER;
+	}
+}
+
 static bool check_key(struct tls_cert *cert, const struct conf_val *v, struct conf_diag *d)
 {
 	int bits = EVP_PKEY_get_bits(cert->key);
 
-	switch (EVP_PKEY_get_base_id(cert->key)) {
-	case EVP_PKEY_RSA:
-	case EVP_PKEY_RSA_PSS: cert->slot = TLS_SLOT_RSA; break;
-	case EVP_PKEY_EC:      cert->slot = TLS_SLOT_EC; break;
-	default:               cert->slot = TLS_SLOT_OTHER; break;
-	}
+	cert->slot = slot_of(EVP_PKEY_get_base_id(cert->key));
 	if (cert->slot == TLS_SLOT_RSA && bits < RSA_MIN_BITS) {
 		conf_error(d, v->loc, v->span, NULL,
 			   "the RSA key of certificate \"%s\" has %d bits; at least %d are needed",
@@ -350,6 +355,71 @@ void tls_cert_drop(struct tls_cert *cert)
 	cert->leaf = NULL;
 	cert->chain = NULL;
 	cert->key = NULL;
+}
+
+/* A file with a key is secret; its certificate is not. */
+static void open_cert(const struct conf *c, const struct conf_val *v, const struct tls_cert *cert)
+{
+	BIO *b = BIO_new(BIO_s_mem());
+	char *text;
+	long n;
+
+	if (b && PEM_write_bio(b, PEM_STRING_X509, "", (const unsigned char *)cert->der.p,
+			       (long)cert->der.n) > 0) {
+		n = BIO_get_mem_data(b, &text);
+		if (n > 0)
+			conf_src_open(c->src, v->s.p, str_n(text, (size_t)n));
+	}
+	BIO_free(b);
+	ERR_clear_error();
+}
+
+/* The first certificate (DER, from the pool); .p NULL: there is none. */
+static struct str first_cert(struct str pem, struct pool *p)
+{
+	BIO *b = BIO_new_mem_buf(pem.p, (int)pem.n);
+	struct str found = STR_NULL;
+	char *name, *header;
+	unsigned char *der;
+	long n;
+
+	while (b && !found.p && PEM_read_bio(b, &name, &header, &der, &n) == 1) {
+		if (strcmp(name, PEM_STRING_X509) == 0 || strcmp(name, PEM_STRING_X509_OLD) == 0)
+			found = pool_str(p, str_n((const char *)der, (size_t)n));
+		OPENSSL_free(name);
+		OPENSSL_free(header);
+		OPENSSL_clear_free(der, (size_t)n);
+	}
+	ERR_clear_error();
+	BIO_free(b);
+	return found;
+}
+
+struct tls_cert *tls_cert_load_public(const struct conf *c, const struct conf_node *node,
+				      struct pool *p)
+{
+	const struct conf_val *v = &node->val[0];
+	struct tls_cert *cert = pool_zalloc(p, sizeof(*cert));
+	struct str pem;
+	bool ok;
+
+	if (!cert || conf_src_read(c->src, v->s.p, false, &pem) < 0)
+		return NULL;
+	cert->file = pool_strndup(p, v->s.p, v->s.n);
+	cert->der = first_cert(pem, p);
+	if (!cert->file || !cert->der.p)
+		return NULL;
+	ok = tls_leaf_scan((const uint8_t *)cert->der.p, cert->der.n, NULL, &cert->facts) ||
+	     (tls_cert_leaf(cert) && tls_leaf_read(cert->leaf, &cert->facts));
+	ERR_clear_error();
+	X509_free(cert->leaf);                  /* no handshake will want it */
+	cert->leaf = NULL;
+	if (!ok)
+		return NULL;
+	X509_NAME_oneline(cert->facts.subject, cert->subject, sizeof(cert->subject));
+	cert->not_after_s = cert->facts.not_after_s;
+	cert->slot = slot_of(cert->facts.kind);
+	return cert;
 }
 
 struct tls_cert *tls_cert_load(const struct conf *c, const struct conf_node *node, struct pool *p,
@@ -397,6 +467,8 @@ struct tls_cert *tls_cert_load(const struct conf *c, const struct conf_node *nod
 	}
 	if (check_leaf(cert, cv, kv, d) && check_key(cert, kv, d)) {
 		check_dates(cert, cv, d);
+		if (cv == kv)
+			open_cert(c, cv, cert);
 		X509_NAME_oneline(cert->facts.subject, cert->subject, sizeof(cert->subject));
 		return cert;
 	}

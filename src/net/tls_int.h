@@ -23,6 +23,7 @@ struct tls_leaf {
 	X509_NAME     *subject;
 	GENERAL_NAMES *san;               /* NULL: none */
 	int64_t        not_before_s, not_after_s;
+	int            kind;              /* of its key: EVP_PKEY_RSA, ... */
 };
 
 /* A certificate with its chain and key. */
@@ -59,6 +60,7 @@ struct tls_server {
 	struct tls_name  fallback;
 	struct map      *names;           /* lower case; wildcards as "*.rest" -> struct tls_name */
 	bool             refuse_unknown;
+	enum tls_verify  verify;
 	uint8_t          alpn[64];        /* wire form */
 	unsigned         alpn_n;
 	struct tls_ocsp  ocsp;
@@ -82,6 +84,9 @@ struct tls_client {
 struct tls_cert *tls_cert_load(const struct conf *c, const struct conf_node *cert, struct pool *p,
 			       struct map *seen, struct conf_diag *d);
 void tls_seen_drop(struct map *seen);
+/* Without its key and chain, from what everybody may see. NULL when that cannot be read. */
+struct tls_cert *tls_cert_load_public(const struct conf *c, const struct conf_node *cert,
+				      struct pool *p);
 void tls_cert_drop(struct tls_cert *cert);
 /* Made when a handshake first needs it, then kept; NULL without memory. Owned by cert. */
 X509 *tls_cert_leaf(struct tls_cert *cert);
@@ -100,7 +105,8 @@ const char *tls_last_error(void);
 int64_t tls_wall_of(const ASN1_TIME *t);                /* seconds since 1970; 0: unreadable */
 
 /* tls_leaf.c */
-/* Facts of a DER certificate whose key this surely is; false: ask OpenSSL, tls_leaf_read(). */
+/* Facts of a DER certificate whose key this surely is (NULL: which has an RSA or EC key); false: ask
+ * OpenSSL, tls_leaf_read(). */
 bool tls_leaf_scan(const uint8_t *der, size_t n, const EVP_PKEY *key, struct tls_leaf *leaf);
 bool tls_leaf_read(X509 *x, struct tls_leaf *leaf);
 void tls_leaf_drop(struct tls_leaf *leaf);

@@ -164,6 +164,13 @@ static bool same_key(struct der spki, const EVP_PKEY *key)
 	       same_number(key, OSSL_PKEY_PARAM_RSA_E, &numbers) && numbers.p == numbers.end;
 }
 
+static int kind_of(struct der spki)
+{
+	struct der algorithm;
+
+	return seq(&spki, false, &algorithm) ? object_of(&algorithm) : NID_undef;
+}
+
 /* The certificate --------------------------------------------------------------------------- */
 
 static bool integer_ok(struct der *d)
@@ -188,7 +195,10 @@ static bool scan_tbs(struct der d, const EVP_PKEY *key, struct tls_leaf *leaf)
 	name = name_of(issuer);
 	X509_NAME_free(name);
 	leaf->subject = name ? name_of(subject) : NULL;
-	return leaf->subject && times(validity, leaf) && same_key(spki, key) && extensions(wrap, leaf);
+	leaf->kind = kind_of(spki);
+	return leaf->subject && times(validity, leaf) &&
+	       (key ? same_key(spki, key) : leaf->kind == EVP_PKEY_RSA || leaf->kind == EVP_PKEY_EC) &&
+	       extensions(wrap, leaf);
 }
 
 bool tls_leaf_scan(const uint8_t *der, size_t n, const EVP_PKEY *key, struct tls_leaf *leaf)
@@ -208,11 +218,14 @@ bool tls_leaf_scan(const uint8_t *der, size_t n, const EVP_PKEY *key, struct tls
 
 bool tls_leaf_read(X509 *x, struct tls_leaf *leaf)
 {
+	const EVP_PKEY *key = X509_get0_pubkey(x);
+
 	*leaf = (struct tls_leaf){
 		.subject = X509_NAME_dup(X509_get_subject_name(x)),
 		.san = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL),
 		.not_before_s = tls_wall_of(X509_get0_notBefore(x)),
 		.not_after_s = tls_wall_of(X509_get0_notAfter(x)),
+		.kind = key ? EVP_PKEY_get_base_id(key) : EVP_PKEY_NONE,
 	};
 	ERR_clear_error();
 	return leaf->subject;

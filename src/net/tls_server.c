@@ -79,20 +79,6 @@ static int add_name(void *ctx, struct str name)
 	return 0;
 }
 
-const char *tls_server_pick(const struct tls_server *t, const char *sni)
-{
-	const struct tls_name *n = sni ? tls_server_find(t, sni) : NULL;
-
-	if (sni && !n && t->refuse_unknown)
-		return NULL;
-	if (!n)
-		return t->certs->file;
-	for (unsigned i = TLS_SLOTS; i-- > 0; )     /* ECDSA is what modern clients take */
-		if (n->slot[i])
-			return n->slot[i]->file;
-	return t->certs->file;
-}
-
 bool tls_server_cert(const struct tls_server *t, unsigned i, struct tls_cert_info *out)
 {
 	const struct tls_cert *cert = t->certs;
@@ -105,23 +91,78 @@ bool tls_server_cert(const struct tls_server *t, unsigned i, struct tls_cert_inf
 	return true;
 }
 
+/* Deciding ---------------------------------------------------------------------------------- */
+
+/* The certificates for a server name, NULL: the default's. False: the handshake is refused. */
+static bool choose_name(const struct tls_server *t, const char *sni, const struct tls_name **name)
+{
+	*name = sni ? tls_server_find(t, sni) : NULL;
+	return *name || !sni || !t->refuse_unknown;
+}
+
+/* in: the client's protocols in wire form. False: none in common, which is refused (RFC 7301 section 3.2). */
+static bool choose_alpn(const struct tls_server *t, const unsigned char *in, unsigned in_n,
+			const unsigned char **out, unsigned char *n)
+{
+	return SSL_select_next_proto((unsigned char **)(uintptr_t)out, n, t->alpn, t->alpn_n, in,
+				     in_n) == OPENSSL_NPN_NEGOTIATED;
+}
+
+static void refuse(struct tls_choice *out, unsigned alert, unsigned why)
+{
+	out->refused = true;
+	out->alert = alert;
+	out->why = why;
+}
+
+void tls_server_choose(const struct tls_server *t, const char *sni, const struct str *offers, unsigned n,
+		       struct tls_choice *out)
+{
+	const struct tls_name *name;
+	const unsigned char *picked;
+	unsigned char wire[256], picked_n;
+	unsigned k = 0, wire_n = 0;
+
+	*out = (struct tls_choice){ .verify = t->verify };
+	if (!choose_name(t, sni, &name)) {
+		refuse(out, SSL_AD_UNRECOGNIZED_NAME, CTR_TLS_WHY_UNKNOWN_SNI);
+		return;
+	}
+	if (!name)
+		name = &t->fallback;
+	for (unsigned i = TLS_SLOTS; i-- > 0 && k < FL_ARRAY_LEN(out->cert); )
+		if (name->slot[i])      /* ECDSA first: it is what modern clients take */
+			out->cert[k++] = name->slot[i]->file;
+	for (unsigned i = 0; i < n && offers[i].n && wire_n + 1 + offers[i].n <= sizeof(wire); i++) {
+		wire[wire_n++] = (unsigned char)offers[i].n;
+		memcpy(wire + wire_n, offers[i].p, offers[i].n);
+		wire_n += (unsigned)offers[i].n;
+	}
+	if (!t->alpn_n || !wire_n)
+		return;
+	if (!choose_alpn(t, wire, wire_n, &picked, &picked_n)) {
+		refuse(out, SSL_AD_NO_APPLICATION_PROTOCOL, CTR_TLS_WHY_NO_ALPN);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++)        /* picked lies in t->alpn or in wire, which goes */
+		if (str_eq(offers[i], str_n(picked, picked_n)))
+			out->alpn = offers[i];
+}
+
 /* Callbacks of a handshake ------------------------------------------------------------------ */
 
 static int on_servername(SSL *ssl, int *alert, void *arg)
 {
 	const struct tls_server *t = arg;
 	const char *sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-	struct tls_io *io;
+	struct tls_io *io = tls_io_of(ssl);
+	const struct tls_name *n;
 
-	if (!sni)
-		return SSL_TLSEXT_ERR_NOACK;
-	io = tls_io_of(ssl);
-	if (io)
-		io->name = tls_server_find(t, sni);
-	if (io && io->name)
-		return SSL_TLSEXT_ERR_OK;
-	if (!t->refuse_unknown)
-		return SSL_TLSEXT_ERR_NOACK;
+	if (choose_name(t, sni, &n)) {
+		if (io)
+			io->name = n;
+		return n ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
+	}
 	if (io)
 		io->why = CTR_TLS_WHY_UNKNOWN_SNI;
 	*alert = SSL_AD_UNRECOGNIZED_NAME;
@@ -164,13 +205,8 @@ static int on_cert(SSL *ssl, void *arg)
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *n, const unsigned char *in,
 		   unsigned in_n, void *arg)
 {
-	const struct tls_server *t = arg;
-
 	(void)ssl;
-	if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, n, t->alpn, t->alpn_n, in,
-				  in_n) == OPENSSL_NPN_NEGOTIATED)
-		return SSL_TLSEXT_ERR_OK;
-	return SSL_TLSEXT_ERR_ALERT_FATAL;      /* RFC 7301 section 3.2: no_application_protocol */
+	return choose_alpn(arg, in, in_n, out, n) ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 static int on_status(SSL *ssl, void *arg)
@@ -308,44 +344,65 @@ static void set_crypto(struct tls_server *t, const struct conf_node *tls, struct
 	ERR_clear_error();
 }
 
-static void set_certs(struct tls_server *t, const struct conf *c, const struct conf_node *tls,
-		      struct conf_diag *d)
+/* The default: the first certificate, and its twin of another kind for the same name. */
+static void set_fallback(struct tls_server *t)
 {
-	struct map *seen = map_new(t->pool, false);
+	struct str key;
+	void *val;
+
+	t->fallback.slot[t->certs->slot] = t->certs;
+	for (size_t it = 0; map_next(t->names, &it, &key, &val);) {
+		const struct tls_name *n = val;
+
+		if (n->slot[t->certs->slot] == t->certs) {
+			t->fallback = *n;
+			return;
+		}
+	}
+}
+
+/* All certificates with their names. d NULL: without keys. False: one cannot be had. */
+static bool load_certs(struct tls_server *t, const struct conf *c, const struct conf_node *tls,
+		       struct conf_diag *d)
+{
+	struct map *seen = d ? map_new(t->pool, false) : NULL;
 	struct tls_cert **tail = &t->certs;
-	const struct conf_val *v;
+	bool all = true;
 
 	CONF_FOREACH(node, tls, D_LTLS_CERT) {
-		struct tls_cert *cert = seen ? tls_cert_load(c, node, t->pool, seen, d) : NULL;
+		struct tls_cert *cert = !d   ? tls_cert_load_public(c, node, t->pool) :
+					seen ? tls_cert_load(c, node, t->pool, seen, d) :
+					       NULL;
 		struct naming g = { t, cert };
 
-		if (!cert)
+		if (!cert) {
+			all = false;
 			continue;
+		}
 		*tail = cert;
 		tail = &cert->next;
-		if (tls_cert_names(cert, add_name, &g) < 0)
-			conf_error(d, node->loc, node->span, NULL, "out of memory");
+		if (tls_cert_names(cert, add_name, &g) < 0) {
+			all = false;
+			if (d)
+				conf_error(d, node->loc, node->span, NULL, "out of memory");
+		}
 		tls_leaf_drop(&cert->facts);
 	}
 	if (seen)
 		tls_seen_drop(seen);
+	if (t->certs)
+		set_fallback(t);
+	return all && t->certs;
+}
+
+static void set_certs(struct tls_server *t, const struct conf *c, const struct conf_node *tls,
+		      struct conf_diag *d)
+{
+	const struct conf_val *v;
+
+	(void)load_certs(t, c, tls, d);
 	if (!t->certs)
 		return;
-	/* The default: the first certificate, and its twin of another kind for the same name. */
-	t->fallback.slot[t->certs->slot] = t->certs;
-	for (size_t it = 0;;) {
-		struct str key;
-		void *val;
-		const struct tls_name *n;
-
-		if (!map_next(t->names, &it, &key, &val))
-			break;
-		n = val;
-		if (n->slot[t->certs->slot] == t->certs) {
-			t->fallback = *n;
-			break;
-		}
-	}
 	if (!use_name(NULL, t->ctx, &t->fallback)) {
 		const struct conf_node *node = conf_child(tls, D_LTLS_CERT);
 
@@ -363,12 +420,11 @@ static void set_certs(struct tls_server *t, const struct conf *c, const struct c
 static void set_client_auth(struct tls_server *t, const struct conf *c, const struct conf_node *tls,
 			    struct conf_diag *d, struct str *ca)
 {
-	const char *word = conf_opt_word(tls, D_LTLS_CLIENT_VERIFY);
 	const struct conf_val *v = conf_opt(tls, D_LTLS_CLIENT_CA);
 	STACK_OF(X509) *all;
 	X509_STORE *store;
 
-	if (!word || strcmp(word, "off") == 0)
+	if (t->verify == TLS_VERIFY_OFF)
 		return;
 	if (!v || !v->s.n) {
 		const struct conf_node *node = conf_child(tls, D_LTLS_CLIENT_VERIFY);
@@ -390,7 +446,7 @@ static void set_client_auth(struct tls_server *t, const struct conf *c, const st
 	SSL_CTX_set_verify(
 		t->ctx,
 		SSL_VERIFY_PEER |
-			(strcmp(word, "required") == 0 ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+			(t->verify == TLS_VERIFY_REQUIRED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
 		NULL);
 	SSL_CTX_set_cert_verify_callback(t->ctx, on_chain, NULL);
 	SSL_CTX_set_verify_depth(t->ctx, CLIENT_CHAIN_MAX);
@@ -405,12 +461,19 @@ static const struct conf_node *vserver_of(const struct conf_node *tls)
 	return tls;
 }
 
-static void set_alpn(struct tls_server *t, const struct conf_node *tls)
+/* What tls_server_choose() goes by besides the certificates. */
+static void set_choices(struct tls_server *t, const struct conf_node *tls)
 {
+	const char *unknown = conf_opt_word(tls, D_LTLS_UNKNOWN_SNI);
+	const char *verify = conf_opt_word(tls, D_LTLS_CLIENT_VERIFY);
 	const struct conf_node *vs = vserver_of(tls);
 	const struct conf_node *node = conf_child(tls, D_LTLS_ALPN);
 	const char *protocol = vs ? conf_opt_word(vs, D_VS_PROTOCOL) : NULL;
 
+	t->refuse_unknown = unknown && strcmp(unknown, "refuse") == 0;
+	if (verify && strcmp(verify, "off") != 0)
+		t->verify = strcmp(verify, "required") == 0 ? TLS_VERIFY_REQUIRED :
+							      TLS_VERIFY_OPTIONAL;
 	/* A tcp vserver does not know what its clients speak: nothing is offered unless written. */
 	if (!node && protocol && strcmp(protocol, "tcp") == 0)
 		return;
@@ -423,7 +486,6 @@ static void set_alpn(struct tls_server *t, const struct conf_node *tls)
 		memcpy(t->alpn + t->alpn_n, name.p, name.n);
 		t->alpn_n += (unsigned)name.n;
 	}
-	SSL_CTX_set_alpn_select_cb(t->ctx, on_alpn, t);
 }
 
 static void set_sessions(struct tls_server *t, const struct conf *c, const struct conf_node *tls,
@@ -462,7 +524,6 @@ struct tls_server *tls_server_build(const struct conf *c, const struct conf_node
 	struct pool *p = pool_new("tls listener", 0);
 	struct tls_server *t = p ? pool_zalloc(p, sizeof(*t)) : NULL;
 	struct str ca = STR("");
-	const char *unknown;
 
 	if (t) {
 		t->pool = p;
@@ -479,17 +540,34 @@ struct tls_server *tls_server_build(const struct conf *c, const struct conf_node
 	}
 	SSL_CTX_set_options(t->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_mode(t->ctx, TLS_MODES);
-	unknown = conf_opt_word(tls, D_LTLS_UNKNOWN_SNI);
-	t->refuse_unknown = unknown && strcmp(unknown, "refuse") == 0;
+	set_choices(t, tls);
 	set_crypto(t, tls, d);
 	set_certs(t, c, tls, d);
 	set_client_auth(t, c, tls, d, &ca);
-	set_alpn(t, tls);
+	if (t->alpn_n)
+		SSL_CTX_set_alpn_select_cb(t->ctx, on_alpn, t);
 	set_sessions(t, c, tls, ca);
 	SSL_CTX_set_tlsext_servername_callback(t->ctx, on_servername);
 	SSL_CTX_set_tlsext_servername_arg(t->ctx, t);
 	SSL_CTX_set_cert_cb(t->ctx, on_cert, t);
 	if (conf_diag_errors(d) > before)
+		tls_server_free(&t);
+	return t;
+}
+
+struct tls_server *tls_server_build_public(const struct conf *c, const struct conf_node *tls)
+{
+	struct pool *p = pool_new("tls listener", 0);
+	struct tls_server *t = p ? pool_zalloc(p, sizeof(*t)) : NULL;
+
+	if (!t) {
+		pool_free(&p);
+		return NULL;
+	}
+	t->pool = p;
+	t->names = map_new(p, false);
+	set_choices(t, tls);
+	if (!t->names || !load_certs(t, c, tls, NULL))
 		tls_server_free(&t);
 	return t;
 }

@@ -670,3 +670,37 @@ def test_one_certificate_of_many_is_replaced(fairlead, origins, certs, tmp_path)
     p = f.reload(check=False)
     assert p.returncode != 0 and files[names[7]].name in p.stdout + p.stderr
     assert {n: serial(n) for n in names} == after
+
+
+# What explain says is what happens
+
+@pytest.mark.parametrize("split", [False, True])
+def test_explain_decides_as_the_handshake_does(fairlead, origins, certs, split):
+    """Control has no keys: it knows certificates from what everybody may see, in one file with the key or not."""
+    o, port = origins("o1"), fl.free_port()
+    a, b = certs.make("a.explain"), certs.make("b.explain")
+    if split:
+        a, b = (f"{certs.dir}/{n}.explain.crt {certs.dir}/{n}.explain.key" for n in "ab")
+    f = fairlead(fl.web(port, o.addr, listen=f"tls {{ cert {a}; cert {b}; unknown-sni refuse; client-verify optional; "
+                        f"client-ca {certs.ca} }}"))
+
+    def said(host, *more):
+        return f.json("explain", "request", f"GET https://{host}:{port}/", "--from", "192.0.2.1", *more)
+
+    for name in ("a.explain", "b.explain"):
+        row = said(name)
+        assert row["tls"]["certificates"] == [str(certs.dir / (name + (".crt" if split else ".pem")))]
+        assert row["tls"]["alpn"] == "http/1.1" and row["tls"]["client_verify"] == "optional"
+        assert row["service"] == "app/a1" and row["tls"]["sni"] == name
+        ctx = ssl.create_default_context(cafile=certs.ca)
+        ctx.set_alpn_protocols(["http/1.1"])
+        with socket.create_connection(("127.0.0.1", port), 10) as s, ctx.wrap_socket(s, server_hostname=name) as t:
+            assert t.getpeercert()["subjectAltName"] == (("DNS", name),) and t.selected_alpn_protocol() == "http/1.1"
+    for host, more, code, alert in (("other.explain", (), "unknown-sni", 112), ("a.explain", ("--alpn", "h9"), "no-alpn", 120),
+                                    ("a.explain", ("--sni", "x"), "unknown-sni", 112)):
+        row = said(host, *more)
+        assert row["tls"]["refused"] == code and row["tls"]["alert"] == alert
+        assert "service" not in row and "policies" not in row and str(alert) in row["result"]
+    text = f.ctl("explain", "request", f"GET https://other.explain:{port}/", "--from", "192.0.2.1").stdout
+    assert re.search(r"^result +the TLS handshake ends with alert 112", text, re.M) and "service" not in text
+    assert said("127.0.0.1")["tls"]["sni"] is None and said("127.0.0.1")["service"] == "app/a1"

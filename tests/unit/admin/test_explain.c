@@ -92,7 +92,7 @@ START_TEST(json_says_the_same)
 	ck_assert_int_eq(
 		explain("request|GET http://127.0.0.1:8080/admin|--from|203.0.113.7", true), 0);
 	HAS(out.p,
-	    "{\"listener\": \"web/127.0.0.1:8080\", \"vserver\": \"web\", \"policies\": [{\"name\": \"mark\"");
+	    "{\"listener\": \"web/127.0.0.1:8080\", \"vserver\": \"web\", \"tls\": null, \"policies\": [{\"name\": \"mark\"");
 	HAS(out.p,
 	    "{\"test\": \"ip.src in {10.0.0.0/8}\", \"result\": \"false\", \"value\": \"203.0.113.7\"}");
 	HAS(out.p,

@@ -6,6 +6,14 @@
 
 #include <openssl/ocsp.h>
 
+static const char *file_for(const struct tls_server *t, const char *sni)
+{
+	struct tls_choice c;
+
+	tls_server_choose(t, sni, NULL, 0, &c);
+	return c.cert[0];
+}
+
 START_TEST(test_names)
 {
 	struct profile p = load_ok("web", "cert @/a.pem; cert @/a-rsa.pem; cert @/b.pem; cert @/wild.pem", ca_opt);
@@ -26,7 +34,7 @@ START_TEST(test_names)
 	}
 	expect_failure(&p, &p, "nobody.example", "c", "mismatch");
 	for (size_t i = 0; i < FL_ARRAY_LEN(picks); i++)
-		ck_assert_msg(strstr(tls_server_pick(p.server, picks[i].sni), picks[i].file), "%s", picks[i].sni);
+		ck_assert_msg(strstr(file_for(p.server, picks[i].sni), picks[i].file), "%s", picks[i].sni);
 	ck_assert(tls_server_cert(p.server, 3, &info));
 	ck_assert_ptr_nonnull(strstr(info.file, "wild.pem"));
 	ck_assert_int_gt(info.not_after_s, (int64_t)(env_wall_us() / 1000000));
@@ -38,11 +46,18 @@ END_TEST
 START_TEST(test_unknown_sni_refused)
 {
 	struct profile p = load_ok("web", "cert @/a.pem; unknown-sni refuse", ca_opt);
+	const struct str h2 = STR("h2"), h1 = STR("http/1.1");
+	struct tls_choice c;
 	struct link l;
 
 	expect_failure(&p, &p, "nobody.example", "c", "unrecognized name");
 	expect_failure(&p, &p, "nobody.example", "s", "no certificate for this server name");
-	ck_assert_ptr_null(tls_server_pick(p.server, "nobody.example"));
+	tls_server_choose(p.server, "nobody.example", NULL, 0, &c);
+	ck_assert(c.refused && c.alert == 112 && c.why == CTR_TLS_WHY_UNKNOWN_SNI);
+	tls_server_choose(p.server, "a.example", &h2, 1, &c);
+	ck_assert(c.refused && c.alert == 120 && c.why == CTR_TLS_WHY_NO_ALPN);
+	tls_server_choose(p.server, NULL, &h1, 1, &c);
+	ck_assert(!c.refused && str_eq(c.alpn, h1) && c.verify == TLS_VERIFY_OFF);
 	shake(&l, &p, &p, "a.example");
 	part(&l);
 	unload(&p);
@@ -79,6 +94,10 @@ START_TEST(test_leaf)
 	ck_assert_int_eq(fast.not_after_s, slow.not_after_s);
 	ck_assert_int_eq(X509_NAME_cmp(fast.subject, slow.subject), 0);
 	ck_assert_int_eq(sk_GENERAL_NAME_num(fast.san), sk_GENERAL_NAME_num(slow.san));
+	ck_assert_int_eq(fast.kind, slow.kind);
+	tls_leaf_drop(&fast);
+	ck_assert(tls_leaf_scan(der, (size_t)n, NULL, &fast));         /* without its key */
+	ck_assert_int_eq(fast.kind, slow.kind);
 	tls_leaf_drop(&fast);
 	tls_leaf_drop(&slow);
 	ck_assert(!tls_leaf_scan(der, (size_t)n, other, &fast));
@@ -139,9 +158,9 @@ START_TEST(test_many_certificates)
 	for (int i = 0; i < N; i++) {
 		snprintf(san, sizeof(san), "/n%d.pem", i);
 		snprintf(name, sizeof(name), "N%d.example", i);
-		ck_assert_ptr_nonnull(strstr(tls_server_pick(p.server, name), san));
+		ck_assert_ptr_nonnull(strstr(file_for(p.server, name), san));
 		snprintf(name, sizeof(name), "www.n%d.example", i);
-		ck_assert_ptr_nonnull(strstr(tls_server_pick(p.server, name), san));
+		ck_assert_ptr_nonnull(strstr(file_for(p.server, name), san));
 	}
 	shake(&l, &p, &p, "n250.example");
 	part(&l);
