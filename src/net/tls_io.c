@@ -267,9 +267,9 @@ void tls_io_feed(struct tls_io *io, const void *p, size_t n)
 static int fail(struct tls_io *io, int err, unsigned why, const char *reason)
 {
 	io->failed = true;
-	io->why = why;
-	io->in_n = 0;
+	io->why = (uint8_t)why;
 	io->reason = reason;
+	io->in_n = 0;
 	return err;
 }
 

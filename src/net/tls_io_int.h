@@ -25,9 +25,9 @@ struct tls_io {
 	bool               wrote;         /* something of ours was sent: perhaps the keys are in use */
 	bool               too_long;      /* a message of the handshake is */
 	bool               failed;        /* no more calls into OpenSSL */
-	char               alpn[14];
-	unsigned           why;           /* CTR_TLS_WHY_*; a callback of ours that refuses says it */
-	const char        *reason;        /* failed: for people; static */
+	uint8_t            why;           /* CTR_TLS_WHY_*; a callback of ours that refuses says it */
+	char               alpn[13];
+	const char        *reason;        /* failed: text for it; static */
 	char              *subject;       /* OpenSSL's memory */
 };
 
