@@ -45,6 +45,20 @@ def web(fairlead, origins):
     return start
 
 
+@contextlib.contextmanager
+def listening(s, serve):
+    """Runs serve() in a thread until the end. It is woken and waited for before the socket goes: a thread that
+    sleeps in accept() would go on with whatever socket has the number next."""
+    t = threading.Thread(target=serve, daemon=True)
+    t.start()
+    try:
+        yield
+    finally:
+        s.shutdown(socket.SHUT_RDWR)
+        t.join(10)
+        s.close()
+
+
 # TLS towards services ------------------------------------------------------------------------------------
 
 @pytest.fixture
@@ -54,10 +68,9 @@ def tls_origin(certs):
     ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ctx.load_cert_chain(pem)
     s = socket.create_server(("127.0.0.1", 0))
-    over = threading.Event()
 
     def serve():
-        while not over.is_set():
+        while True:
             try:
                 c, _ = s.accept()
             except OSError:
@@ -69,10 +82,8 @@ def tls_origin(certs):
             except OSError:
                 c.close()
 
-    threading.Thread(target=serve, daemon=True).start()
-    yield s.getsockname()[1]
-    over.set()
-    s.close()
+    with listening(s, serve):
+        yield s.getsockname()[1]
 
 
 def test_tls_with_a_service_that_fails_is_said_with_its_reason(fairlead, tls_origin, certs, tmp_path):
@@ -157,9 +168,8 @@ def bad_origin():
                 c.recv(65536)
                 c.sendall(box.answer)
 
-    threading.Thread(target=serve, daemon=True).start()
-    yield box
-    s.close()
+    with listening(s, serve):
+        yield box
 
 
 @pytest.mark.parametrize("answer, reason, seen", [
