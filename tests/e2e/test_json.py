@@ -96,10 +96,11 @@ def check(path, *args):
 def test_check(site):
     code, row = check(site.dir / "bad.conf", "-t", "--json")
     assert code == 1 and row["ok"] is False and row["errors"] >= 1
-    first = row["diagnostics"][0]
+    first = next(d for d in row["diagnostics"] if d["severity"] == "error")
     assert first["file"].endswith("bad.conf") and first["line"] == 1 and first["column"] > 1
     code, row = check(site.conf, "-t", "--json")
-    assert code == 0 and row["ok"] is True and row["diagnostics"] == [] and row["warnings"] == 0
+    # what this machine lacks may be warned about
+    assert code == 0 and row["ok"] is True and row["errors"] == 0 and len(row["diagnostics"]) == row["warnings"]
 
 
 def test_explain_without_an_appliance(site):
