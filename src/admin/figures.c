@@ -232,8 +232,10 @@ static void gen_row(struct grid *g, struct str line)
 	grid_text(g, "gen");
 	grid_text(g, NULL);
 	grid_u64(g, v[3] / 1000);
-	for (int i = 0; i < 4; i++)
-		grid_text(g, NULL);
+	grid_text(g, NULL);
+	grid_u64(g, 0);          /* of restarts and lost lines it has no count */
+	grid_text(g, NULL);
+	grid_u64(g, 0);
 }
 
 static int show_procs(struct cmd *c, bool all, struct str gens)
