@@ -283,7 +283,7 @@ static int on_chain(X509_STORE_CTX *store, void *arg)
 	if (!why)
 		return X509_verify_cert(store);
 	if (io)
-		io->why = why;
+		io->why = (uint8_t)why;
 	X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
 	return 0;
 }

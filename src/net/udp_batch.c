@@ -82,7 +82,9 @@ static void read_control(struct udp_in *b, unsigned i)
 		seg = 0;
 	b->len[i] = len;
 	b->seg[i] = (uint16_t)seg;
-	b->count[i] = seg ? (uint16_t)((len + (unsigned)seg - 1) / (unsigned)seg) : 1;
+	b->count[i] = 1;
+	if (seg)
+		b->count[i] = (uint16_t)((len + (unsigned)seg - 1) / (unsigned)seg);
 	if (h->msg_flags & MSG_TRUNC)
 		b->count[i] = 0;
 	/* as the next call wants it: only what was used has changed */
