@@ -131,7 +131,7 @@ def test_a_flow_ends_with_its_answers(fairlead, server, client):
     names = [c.ask(b"%d" % i)[0] for i in range(20)]
     assert names == [names[0], names[1]] * 10 and names[0] != names[1]      # each balanced anew
     flows(f, 0)
-    assert f.stat("vserver", "u")["connections_opened"] == 20
+    f.wait_stat("vserver", "u", lambda r: r["connections_opened"] == 20)
 
 
 def test_a_client_keeps_its_socket(fairlead, server, client):
@@ -178,7 +178,7 @@ def test_all_answers_to_all_questions_are_awaited(fairlead, server, client):
     assert sorted(c.get()[2] for _ in range(6)) == [b"0", b"0", b"1", b"1", b"2", b"2"]
     assert len(s.ports()) == 1
     flows(f, 0)
-    assert f.stat("vserver", "u")["connections_opened"] == 1
+    f.wait_stat("vserver", "u", lambda r: r["connections_opened"] == 1)
 
 
 def test_what_comes_too_much_or_too_late_is_nobodys(fairlead, server, client):
@@ -345,7 +345,7 @@ def test_a_reload_keeps_flows_and_loses_nothing(fairlead, server):
     assert all(len(s) == 1 for s in talk.seen), [s for s in talk.seen if len(s) != 1]
     fl.wait_for("old workers are gone", lambda: len(f.cores("draining")) == 0)
     f.wait_stat("vserver", "u", lambda r: r["connections"] == 150)
-    assert f.stat("vserver", "u")["connections_opened"] == 150
+    f.wait_stat("vserver", "u", lambda r: r["connections_opened"] == 150)
 
 
 def test_a_reload_waits_for_answers_under_way(fairlead, server, client):
@@ -585,8 +585,7 @@ def test_trains_of_answers(fairlead, server, client):
         c.send(b"all")
         assert [c.sock.recv(65536) for _ in range(40)] == [b"%04d" % i * 250 for i in range(40)]
         flows(f, 0)
-    row = f.stat("vserver", "u")
-    assert (row["datagrams_in"], row["datagrams_out"], row["drops_send"]) == (3, 120, 0)
+    f.wait_stat("vserver", "u", lambda r: (r["datagrams_in"], r["datagrams_out"], r["drops_send"]) == (3, 120, 0))
 
 
 def test_bursts_of_mixed_sizes_stay_in_order(fairlead, server, client):
