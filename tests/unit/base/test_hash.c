@@ -135,7 +135,7 @@ START_TEST(hash64_avalanche)
 				in[bit / 8] ^= (unsigned char)(1 << bit % 8);
 				b = fl_hash64(in, sizes[s], 1);
 				for (int o = 0; o < 64; o++)
-					flips[o] += (a ^ b) >> o & 1;
+					flips[o] += (unsigned)((a ^ b) >> o & 1);
 			}
 			for (int o = 0; o < 64; o++)      /* eight standard deviations */
 				ck_assert_msg(flips[o] > 64 && flips[o] < 192,
