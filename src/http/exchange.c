@@ -359,8 +359,10 @@ static void on_end(struct h1c *m, struct http_head *trailers)
 	}
 	x->buf.ended = true;
 	x->buf.trailers = trailers;
-	if (!x->req_ended)
-		return;             /* an early answer: it still takes the request */
+	if (!x->req_ended) {        /* an early answer: it still takes the request */
+		conn_deadline(m->c, 0);
+		return;
+	}
 	x->m = NULL;
 	h1c_release(m);
 	leave_service(x);
@@ -370,10 +372,16 @@ static void on_broken(struct h1c *m, enum txn_code why, const char *reason)
 {
 	struct exchange *x = m->user;
 
-	if (why == TXN_CLIENT_ABORT)
+	if (why == TXN_CLIENT_ABORT) {
 		txn_abort(x->t, why);
-	else
+	} else if (x->buf.ended) {      /* the answer is here; what broke is the rest of the request */
+		x->m = NULL;
+		h1c_drop(m);
+		leave_service(x);
+		txn_up_credit(x->t);
+	} else {
 		try_failed(x, why, reason);
+	}
 }
 
 static void on_room_grew(struct h1c *m)
@@ -436,7 +444,8 @@ static void up_data(struct txn *t, struct str s)
 
 	x->body_used = true;
 	timer_stop(&x->wait);
-	sent(x, h1c_send_data(x->m, s));
+	if (x->m)
+		sent(x, h1c_send_data(x->m, s));
 }
 
 static void up_end(struct txn *t, const struct http_head *trailers)
@@ -449,13 +458,16 @@ static void up_end(struct txn *t, const struct http_head *trailers)
 	if (!x->head_sent)
 		return;             /* an empty body: told when the head goes out */
 	x->body_used = true;
-	sent(x, h1c_send_end(x->m, trailers));
+	if (x->m)
+		sent(x, h1c_send_end(x->m, trailers));
 }
 
 static size_t up_room(struct txn *t)
 {
 	struct exchange *x = t->up;
 
+	if (!x->m && x->buf.ended)
+		return HTTP_WRITE_MAX;      /* nobody is left to read it */
 	return x->m && x->head_sent ? h1c_room(x->m) : 0;
 }
 

@@ -133,7 +133,7 @@ void h1s_closed(struct txn *t)
 	}
 	h1s_count_bytes(s);
 	s->n_requests++;
-	if (!s->keep && s->req_ended && !t->req->keepalive)
+	if (!s->keep && s->req_ended && s->x->said_close)
 		conn_expect_no_more(s->c);
 	if (!s->keep || (!s->req_ended && !h1s_is_discardable(s))) {
 		h1s_close(s, false);

@@ -21,6 +21,7 @@ enum h1s_cut { CUT_NO, CUT_CLOSE, CUT_RESET };
 /* What only a connection with a request needs; from the first byte of a head until it is idle again. */
 struct h1x {
 	bool               http10, blocked, pump_wanted, pumping;
+	bool               said_close;  /* a good request that ends the connection: nothing follows it */
 	bool               resp_head, resp_chunked, resp_delimited, resp_ended;
 	size_t             seen;
 	struct h1_body     body;

@@ -138,6 +138,7 @@ static void begin(struct h1s *s, struct txn *t, struct http_head *h)
 	h1_body_init(&s->x->body, h);
 	s->req_ended = h->body == HB_NONE || (h->body == HB_LENGTH && h->length == 0);
 	s->x->http10 = h->minor == 0;
+	s->x->said_close = !h->keepalive;
 	s->keep = h->keepalive && (!vs->keepalive_max || s->n_requests + 1 < vs->keepalive_max);
 	if (s->x->http10 || s->req_ended)
 		h->expect_continue = false;

@@ -21,7 +21,6 @@
 
 #define LINGER_MS     5000     /* without progress */
 #define LINGER_ALL_MS 60000    /* in all, for a peer that reads slowly */
-#define LINE_MS       1000     /* a handshake that waits in line is judged again after this */
 #define LINGER_MAX    4096     /* lingering conns; the oldest goes */
 
 struct conn_mod conn_mod;
@@ -560,8 +559,9 @@ void conn_close(struct conn **cp)
 	if (c->tls && !(c->flags & CF_HANDSHAKE))
 		conn_shutdown_tls(c);
 	conn_flush(c);
-	if (is_finished(c) || (c->bytes_out + c->bytes_in == 0 && conn_pending(c) == 0 &&
-			       !(c->flags & CF_WFAIL))) {
+	/* An alert of a failed handshake is no byte of the stream, but it was sent. */
+	if (is_finished(c) || (c->bytes_in == 0 && conn_pending(c) == 0 &&
+			       !(c->flags & (CF_WFAIL | CF_SENT)))) {
 		conn_drop_fd(c);        /* close() says FIN */
 		return;
 	}

@@ -99,6 +99,7 @@ struct conn {
 #define INPUT_MAX     (80 * 1024)
 #define UPSTREAM_DEAD_MS 10000            /* unacknowledged and silent: the host has vanished */
 #define READ_BUDGET   (256 * 1024)        /* bytes of one conn in one turn (R19) */
+#define LINE_MS       1000                /* a handshake that waits in our line is judged again after this */
 #define NAGLE_FREE    500                 /* fits into one segment of any path */
 
 struct conn_mod {                         /* one per process */

@@ -84,11 +84,16 @@ static void on_slice(struct engine_job *j)
 	end = env_now_us() + m->shake_us;
 	do {
 		struct conn *c = LIST_ENTRY(m->shake.next, struct conn, job.link);
+		bool was_late = c->flags & CF_LATE;
 
 		conn_shake_leave(c);
 		m->shaking = c;
 		c->job.fn(&c->job);
 		m->shaking = NULL;
+		/* Its own answer takes a round trip, which the wait in line must not have used up. */
+		if (was_late && conn_up(c) && (c->flags & CF_HANDSHAKE) && timer_is_set(&c->timer) &&
+		    c->timer.deadline_ms < engine_now_ms(m->e) + LINE_MS)
+			engine_timer(m->e, &c->timer, LINE_MS);
 	} while (!list_empty(&m->shake) && env_now_us() < end);
 	if (list_empty(&m->shake))
 		return;

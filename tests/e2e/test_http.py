@@ -725,3 +725,35 @@ def test_a_buffered_response_that_is_cut_does_not_look_whole(fairlead, origins):
     except ConnectionResetError:
         return
     assert len(body) < BUFFERED
+
+
+def test_a_whole_answer_outlives_the_service_that_cuts_the_upload(fairlead, origins):
+    """Answered early and buffered: that the service then resets the upload takes nothing from the answer."""
+    o, port = origins("o1"), fl.free_port()
+    f = fairlead(fl.web(port, o.addr, pool="buffer-response 32m"))
+
+    def hook(conn, q):
+        conn.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: %d\r\n\r\n" % BUFFERED + pattern(BUFFERED))
+        fl.wait_for("the answer is with us", lambda: f.stat("service", "app/a1")["bytes_out"] >= BUFFERED)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        conn.sock.close()
+        return True
+    o.hook = hook
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.connect(("127.0.0.1", port))
+    s.sendall(b"POST /early HTTP/1.1\r\nHost: test\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 1000)
+    f.wait_stat("service", "app/a1", lambda r: r["requests_active"] == 0)
+    head, _, body = read_slowly(s)
+    assert head.startswith(b"HTTP/1.1 413") and body == pattern(BUFFERED)
+
+
+def test_a_refusal_is_read_by_who_is_still_sending(site):
+    """What comes behind a refused head must not turn the answer into a reset."""
+    with fl.Client(site.port) as c:
+        c.send("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+        fl.wait_for("the answer is there", lambda: c.sock.recv(1, socket.MSG_PEEK))
+        c.send("x" * 100000)
+        time.sleep(0.2)
+        assert c.response().status == 400
+        assert c.is_closed()
