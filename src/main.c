@@ -215,8 +215,10 @@ int main(int argc, char **argv)
 	sb_init_heap(&text);
 	if (a.from) {
 		rc = proc_oneliner(a.from, a.to, a.n_to, &text);
-		if (rc)
+		if (rc) {
+			sb_free(&text);
 			return rc;
+		}
 		l.text = sb_get(&text);
 		l.text_name = "<one-liner>";
 	} else if (a.demo) {

@@ -566,6 +566,7 @@ void conn_close(struct conn **cp)
 		return;
 	}
 	c->flags |= CF_SHUT;
+	c->flags &= ~CF_HANDSHAKE;      /* it failed: the FIN waits for nothing */
 	conn_flush(c);
 	begin_linger(c);
 }
