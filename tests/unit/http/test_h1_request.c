@@ -563,19 +563,41 @@ static double feed_seconds(struct str text)
 	return best;
 }
 
+/* A duration: best of three, as a neighbour on the machine may slow one of the two down. */
+static double cost_ratio(struct str one, struct str two)
+{
+	double best = 1e9;
+
+	for (int try = 0; try < 3 && best >= 2.5; try++) {
+		double first = feed_seconds(one);
+
+		best = FL_MIN(best, feed_seconds(two) / first);
+	}
+	return best;
+}
+
+/* build() has one buffer */
+static struct str keep(struct str s, char *mem)
+{
+	memcpy(mem, s.p, s.n);
+	return str_n(mem, s.n);
+}
+
 START_TEST(cost_is_linear)
 {
-	double one, two;
+	static char mem[200000];
+	struct str one;
+	double r;
 
-	one = feed_seconds(build(60000, 0, 0));
-	two = feed_seconds(build(120000, 0, 0));
-	ck_assert_msg(two / one < 2.5, "a line twice as long costs %.2f times", two / one);
-	one = feed_seconds(build(10, 1, 60000));
-	two = feed_seconds(build(10, 1, 120000));
-	ck_assert_msg(two / one < 2.5, "a field twice as long costs %.2f times", two / one);
-	one = feed_seconds(build(10, 40, 1000));
-	two = feed_seconds(build(10, 80, 1000));
-	ck_assert_msg(two / one < 2.5, "twice the fields cost %.2f times", two / one);
+	one = keep(build(60000, 0, 0), mem);
+	r = cost_ratio(one, build(120000, 0, 0));
+	ck_assert_msg(r < 2.5, "a line twice as long costs %.2f times", r);
+	one = keep(build(10, 1, 60000), mem);
+	r = cost_ratio(one, build(10, 1, 120000));
+	ck_assert_msg(r < 2.5, "a field twice as long costs %.2f times", r);
+	one = keep(build(10, 40, 1000), mem);
+	r = cost_ratio(one, build(10, 80, 1000));
+	ck_assert_msg(r < 2.5, "twice the fields cost %.2f times", r);
 }
 END_TEST
 
