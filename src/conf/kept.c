@@ -164,7 +164,8 @@ static void keep_row(struct loader *ld, const struct tbl_dir_row *row, struct st
 	}
 	warn(ld, row, n, kept, now);
 	if (!kept.n) {
-		unlink_node(n->parent, n);
+		if (n)
+			unlink_node(n->parent, n);
 		return;
 	}
 	n = make_node(ld, row, n);
