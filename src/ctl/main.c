@@ -151,14 +151,15 @@ static int patient_status(struct ctl_client *c, uint64_t wait_ms, bool as_json, 
 
 	c->quiet = true;
 	do {
+		uint64_t left_ms = now < end ? end - now : 1;
 		char line[64];
 
 		if (now >= end)
 			c->quiet = false;               /* the last try says why */
-		snprintf(line, sizeof(line), "status --wait %" PRIu64 "ms", now < end ? end - now : 1);
+		snprintf(line, sizeof(line), "status --wait %" PRIu64 "ms", left_ms);
 		code = ctl_connect(c);
 		if (code == CTL_OK)
-			code = ctl_ask(c, line, as_json, 0, out);
+			code = ctl_ask(c, line, as_json, (unsigned)FL_MIN(left_ms + ANSWER_MS, (uint64_t)UINT32_MAX), out);
 		if (code != CTL_UNREACHABLE)
 			break;
 		if (c->quiet)
