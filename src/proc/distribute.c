@@ -173,19 +173,25 @@ static struct stat_steer decide(const struct distribute *d, const struct man_lis
 	return (struct stat_steer){ .state = ST_STEER_CPU };
 }
 
-/* The group as wanted. False: the kernel refuses. */
-static bool apply(const struct distribute *d, struct spread *sp, const struct sock *s, bool by_cpu)
+/* Will it never do? Anything else (no memory, as for optmem_max) may be better a second later. */
+static bool is_for_good(int err)
+{
+	return err == -ENOPROTOOPT || err == -EPERM || err == -EINVAL;
+}
+
+/* The group as wanted. Negated errno: the kernel refuses to steer. */
+static int apply(const struct distribute *d, struct spread *sp, const struct sock *s, bool by_cpu)
 {
 	int err;
 
 	if (by_cpu ? sp->attached == d->serial : sp->attached == 0)
-		return true;
+		return 0;
 	err = by_cpu ? steer_attach(s->fd[0], &d->plan) : steer_detach(s->fd[0]);
 	/* a kernel that can neither has none */
 	sp->attached = by_cpu && !err ? d->serial : 0;
-	if (err && by_cpu)
+	if (by_cpu && is_for_good(err))
 		log_ev(EV_DISTRIBUTE, "connections cannot be steered by CPU: %s; all listeners: kernel", fl_err_text(err));
-	return !err || !by_cpu;
+	return by_cpu ? err : 0;
 }
 
 static void say(const struct man_listen *l, const struct spread *sp)
@@ -222,12 +228,14 @@ static void update_one(struct distribute *d, unsigned listen)
 	struct sock *s = sock_of(d->m, listen);
 	struct spread *sp = s && s->fd[0] >= 0 ? spread_of(d->m, s) : NULL;
 	struct stat_steer now;
+	int err;
 
 	if (!sp)
 		return;
 	now = decide(d, l, s, &sp->guard);
-	if (!apply(d, sp, s, now.state == ST_STEER_CPU)) {
-		d->unable = true;
+	err = apply(d, sp, s, now.state == ST_STEER_CPU);
+	if (err) {
+		d->unable |= is_for_good(err);
 		now.state = ST_STEER_UNABLE;
 	}
 	show(d->m, l, sp, now);
