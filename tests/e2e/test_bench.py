@@ -128,6 +128,17 @@ def test_a_verdict_is_a_ratio_of_medians(every):
     assert line == "GOAL perf.x.haproxy 399 400 pass"
 
 
+def test_a_run_with_errors_fails_and_a_noisy_one_says_nothing(every):
+    def line(ours, theirs, **kw):
+        return every.goal_line(every.judge(goal(every, **kw), {("x", "plain"): {"fairlead": ours, "haproxy": theirs}}, {}))
+    ours, theirs = {"cpu_us": 5, "noise": 0.1, "errors": 0}, {"cpu_us": 10, "noise": 0.1, "errors": 0}
+    assert line([ours], [theirs]) == "GOAL perf.x.haproxy 0.50 0.75 pass"
+    assert line([ours, {**ours, "errors": 2}], [theirs]) == "GOAL perf.x.haproxy 0.50 0.75 fail (2 errors)"
+    assert line([ours], [{**theirs, "errors": 2}]).endswith("pass")
+    for noisy in (([{**ours, "noise": 0.3}], [theirs]), ([ours], [{**theirs, "noise": 0.3}])):
+        assert line(*noisy) == "GOAL perf.x.haproxy - 0.75 missing (noise)"
+
+
 def test_what_was_not_measured_is_missing(every):
     line = every.goal_line(every.judge(goal(every), {}, {"x": "no role udp"}))
     assert line == "GOAL perf.x.haproxy - 0.75 missing (no role udp)"
