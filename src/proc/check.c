@@ -27,7 +27,7 @@ static bool load(const struct launch *l, enum gen_checks checks, bool json, stru
 	if (!out->d)
 		return false;
 	out->lc = gen_load(l, -1, NULL, checks, out->d, &out->src, &out->conf);
-	if (out->lc && checks == GEN_START)
+	if (out->lc && checks == GEN_TEST)
 		names_check(out->lc, out->d);
 	sb_init_heap(&text);
 	conf_diag_print(out->d, &text, false);
@@ -75,7 +75,7 @@ int proc_check(const struct launch *l, bool json)
 {
 	const char *name = l->file ? l->file : l->text_name;
 	struct loaded c;
-	bool ok = load(l, GEN_START, json, &c);
+	bool ok = load(l, GEN_TEST, json, &c);
 
 	if (json) {
 		print_json(l, &c, ok);

@@ -47,7 +47,7 @@ static void check_refused(void *ctx, const struct conf *c, struct conf_diag *d)
 
 	lb_check_tls(c, d);
 	if (*checks != GEN_TREE)
-		machine_check(c, *checks == GEN_START, d);
+		machine_check(c, *checks, d);
 }
 
 struct lb_config *gen_load(const struct launch *l, int image_fd, const char *kept, enum gen_checks checks,
@@ -76,7 +76,7 @@ struct lb_config *gen_load(const struct launch *l, int image_fd, const char *kep
 		return NULL;
 	lc = lb_build(*conf, true, d);
 	if (checks != GEN_TREE) {
-		machine_check(*conf, checks == GEN_START, d);
+		machine_check(*conf, checks, d);
 		machine_check_rows(lc, d);
 	}
 	if (lc && conf_diag_errors(d) > errors)
@@ -160,7 +160,7 @@ static bool load_and_report(struct gen *g, struct conf_diag *d)
 {
 	struct msg m = { .type = MSG_LOADED, .generation = g->start->generation };
 	int fds[4] = { -1, -1, -1, -1 };
-	enum gen_checks checks = g->start->again ? GEN_TREE : g->start->seg ? GEN_MACHINE : GEN_START;
+	enum gen_checks checks = g->start->again ? GEN_TREE : g->start->seg || g->start->taking_over ? GEN_MACHINE : GEN_START;
 	struct conf_diag *said = conf_diag_new();        /* machine_check has told of the account */
 	struct sb text;
 

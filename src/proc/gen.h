@@ -17,6 +17,7 @@
 
 #include "conf/conf.h"
 #include "lb/lb.h"
+#include "proc/machine.h"
 #include "proc/msg.h"
 #include "proc/sandbox.h"
 #include "stat/stat.h"
@@ -30,6 +31,7 @@ struct gen_start {
 	struct stat_seg *seg;                /* NULL: only look (scout): report and end */
 	uint32_t         generation;
 	bool             again;              /* in place of one that ended: all was checked */
+	bool             taking_over;        /* scout of one that finds its sockets made: no checks of a start */
 	unsigned         cores;
 	int              chan_fd;
 	int              adopt_fd;           /* listening; -1 none */
@@ -55,11 +57,6 @@ struct gen {
 
 /* Reads a configuration as gen, -t, explain and the one-liners do: same loader, same build. Returns
  * NULL with messages in d. kept: what only a restart changes (conf_src_keep), or NULL. The three are freed by gen_unload in any case. */
-enum gen_checks {
-	GEN_TREE,            /* of the configuration alone */
-	GEN_MACHINE,         /* and whether it fits this machine (machine.h) */
-	GEN_START,           /* and what only a start makes anew */
-};
 struct lb_config *gen_load(const struct launch *l, int image_fd, const char *kept,
 			   enum gen_checks checks, struct conf_diag *d, struct conf_src **src,
 			   struct conf **conf);

@@ -8,13 +8,16 @@
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/env.h"
 #include "base/err.h"
 #include "proc/tickets.h"
+#include "stat/reason.h"
 
 /* The first value of an option that is written and good; NULL. */
 static const struct conf_val *value(const struct conf_node *n)
@@ -61,15 +64,24 @@ static void folder_of(const char *path, char *dir, size_t n)
 		snprintf(dir, n, "%.*s", (int)FL_MAX(slash - path, 1), path);
 }
 
-/* A folder that bears our name is nobody else's: what a service manager or an older fairlead left open is closed.
- * Any other (a home, /run itself) is for its owner to decide about. */
-static bool close_folder(const char *dir, bool make)
+/* One of the places that are taken when nothing is configured is nobody else's: what a service manager or an older
+ * fairlead left open is closed. Any other (a home, /etc/fairlead) is for its owner to decide about. */
+static bool is_default_folder(const char *dir)
 {
-	const char *name = strrchr(dir, '/');
+	const char *xdg = getenv("XDG_RUNTIME_DIR"), *tmp = getenv("TMPDIR");
+	char name[108];
 
-	if (strncmp(name ? name + 1 : dir, "fairlead", 8) != 0)
-		return false;
-	return !make || env_chmod(dir, 0700) == 0;
+	if (strcmp(dir, FL_RUNDIR) == 0)
+		return true;
+	if (xdg && *xdg && snprintf(name, sizeof(name), "%s/fairlead", xdg) < (int)sizeof(name) && strcmp(dir, name) == 0)
+		return true;
+	return snprintf(name, sizeof(name), "%s/fairlead-%u", tmp && *tmp ? tmp : "/tmp", (unsigned)geteuid()) <
+	       (int)sizeof(name) && strcmp(dir, name) == 0;
+}
+
+static int may_write(const char *dir)
+{
+	return faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : -errno;
 }
 
 int machine_socket_folder(const char *path, bool make, const char **why)
@@ -91,7 +103,7 @@ int machine_socket_folder(const char *path, bool make, const char **why)
 	if (err == -ENOENT && !make) {
 		folder_of(dir, above, sizeof(above));
 		err = env_stat(above, &st);
-		return err < 0 ? err : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+		return err < 0 ? err : S_ISDIR(st.st_mode) ? may_write(above) : -ENOTDIR;
 	}
 	if (err < 0)
 		return err;
@@ -100,10 +112,14 @@ int machine_socket_folder(const char *path, bool make, const char **why)
 	*why = "its folder is not ours, or others may write to it";
 	if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & (S_IWGRP | S_IWOTH)))
 		return -EPERM;
-	*why = "its folder is open to others; give it one of its own, with mode 0700";
-	if ((st.st_mode & S_IRWXO) && !close_folder(dir, make))
-		return -EPERM;
 	*why = NULL;
+	if (!make) {
+		err = may_write(dir);
+		if (err)
+			return err;
+	}
+	if ((st.st_mode & S_IRWXO) && !(is_default_folder(dir) && (!make || env_chmod(dir, 0700) == 0)))
+		*why = "its folder is open to others; give it one of its own, with mode 0700";
 	return 0;
 }
 
@@ -115,15 +131,20 @@ static void check_socket(const struct conf_val *v, struct conf_diag *d)
 	if (err)
 		conf_error(d, v->loc, v->span, NULL, "[E0503] control socket \"%s\": %s", v->s.p,
 			   err == -EPERM && why ? why : fl_err_text(err));
+	else if (why)
+		conf_warn(d, v->loc, v->span, NULL, "[W0503] control socket \"%s\": %s", v->s.p, why);
 }
 
-/* Opened as streams.c does, but not made. */
+/* Opened as streams.c does, but not made. A FIFO is not opened: its reader would see us come and go, and end. */
 static int try_log(const char *path)
 {
-	int fd = env_open(path, O_WRONLY | O_APPEND | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0);
 	char dir[4096];
 	struct stat st;
+	int fd;
 
+	if (env_stat(path, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+		return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 ? 0 : -errno;
+	fd = env_open(path, O_WRONLY | O_APPEND | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0);
 	if (fd >= 0)
 		env_close(fd);
 	if (fd != -ENOENT)
@@ -134,7 +155,7 @@ static int try_log(const char *path)
 		return fd;
 	if (!S_ISDIR(st.st_mode))
 		return -ENOTDIR;
-	return faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : -errno;
+	return may_write(dir);
 }
 
 static void check_log(const struct conf_node *n, struct conf_diag *d)
@@ -164,17 +185,29 @@ static void check_ticket_keys(const struct conf *c, const struct conf_val *v, st
 
 /* Limits ---------------------------------------------------------------------------------- */
 
-/* A worker takes a descriptor for each client at least; the master raises the soft limit to the hard one. */
-static void check_connections(const struct conf_val *v, struct conf_diag *d)
+/* A worker takes a descriptor for each client at least; the master raises the soft limit to the hard one. refuse: it is
+ * our limit, and no part of the appliance can have as many. */
+static void check_connections(const struct conf_val *v, bool refuse, struct conf_diag *d)
 {
+	static const char hint[] = "raise it (LimitNOFILE= of the unit, ulimit -Hn), or write a smaller number";
 	struct rlimit r;
 
 	if (!v || getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_max == RLIM_INFINITY || v->i <= 0 ||
 	    (uint64_t)v->i <= r.rlim_max)
 		return;
-	conf_error(d, v->loc, v->span, "raise it (LimitNOFILE= of the unit, ulimit -Hn), or write a smaller number",
-		   "[E0504] \"max-connections\" is %lld, and a process may have %llu descriptors", (long long)v->i,
-		   (unsigned long long)r.rlim_max);
+	if (refuse)
+		conf_error(d, v->loc, v->span, hint, "[E0504] \"max-connections\" is %lld, and a process may have %llu descriptors",
+			   (long long)v->i, (unsigned long long)r.rlim_max);
+	else
+		conf_warn(d, v->loc, v->span, hint, "[W0504] \"max-connections\" is %lld, and a process may have %llu descriptors",
+			  (long long)v->i, (unsigned long long)r.rlim_max);
+}
+
+unsigned machine_cpus(void)
+{
+	cpu_set_t may;
+
+	return sched_getaffinity(0, sizeof(may), &may) == 0 ? (unsigned)FL_MAX(CPU_COUNT(&may), 1) : 1;
 }
 
 static void count_one(void *ctx, enum tbl_kind kind, const char *name, uint32_t *row)
@@ -197,12 +230,13 @@ void machine_check_rows(struct lb_config *lc, struct conf_diag *d)
 		return;
 	n = conf_child(lc->conf->root, D_MAX_OBJECTS);
 	top.file = lc->conf->main_file;
-	have = FL_MAX(lc->workers, 1u);     /* workers have rows, too */
+	/* as master.c makes cores, and reload.c gives out rows */
+	have = FL_MAX(lc->workers, machine_cpus()) + REFUSED__COUNT;
 	lb_each_object(lc, count_one, &have);
 	if (have > lc->max_objects)
 		conf_error(d, n ? n->val[0].loc : top, n ? n->val[0].span : 1, NULL,
 			   "[E0504] max-objects %llu is less than the %llu vservers, pools, services, listeners, "
-			   "policies and workers that there are", (unsigned long long)lc->max_objects,
+			   "policies, workers and reasons that there are", (unsigned long long)lc->max_objects,
 			   (unsigned long long)have);
 }
 
@@ -259,7 +293,7 @@ static void check_address(const struct conf_val *v, struct conf_diag *d)
 static void check_vserver(const struct conf_node *vs, bool at_start, struct conf_diag *d)
 {
 	check_log(conf_child(vs, D_ACCESS_LOG), d);
-	check_connections(value(conf_child(vs, D_VS_MAX_CONNECTIONS)), d);
+	check_connections(value(conf_child(vs, D_VS_MAX_CONNECTIONS)), false, d);
 	CONF_FOREACH(l, vs, D_VS_LISTEN) {
 		check_congestion(conf_child(l, D_POOL_CONGESTION), d);
 		if (at_start && l->n_val)
@@ -267,8 +301,9 @@ static void check_vserver(const struct conf_node *vs, bool at_start, struct conf
 	}
 }
 
-void machine_check(const struct conf *c, bool at_start, struct conf_diag *d)
+void machine_check(const struct conf *c, enum gen_checks checks, struct conf_diag *d)
 {
+	bool at_start = checks == GEN_START || checks == GEN_TEST;
 	const struct conf_node *root = c->root, *admin = conf_child(root, D_ADMIN);
 	struct ids ids;
 
@@ -276,7 +311,7 @@ void machine_check(const struct conf *c, bool at_start, struct conf_diag *d)
 	check_log(conf_child(root, D_LOG_ERROR), d);
 	check_log(conf_child(root, D_ACCESS_LOG), d);
 	check_ticket_keys(c, value(conf_child(root, D_TICKET_KEYS)), d);
-	check_connections(value(conf_child(root, D_MAX_CONNECTIONS)), d);
+	check_connections(value(conf_child(root, D_MAX_CONNECTIONS)), checks != GEN_TEST, d);
 	if (at_start) {
 		check_socket(value(conf_child(admin, D_ADMIN_SOCKET)), d);
 		check_address(value(conf_child(admin, D_ADMIN_HTTP)), d);

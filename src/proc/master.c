@@ -13,7 +13,6 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +29,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "proc/gen.h"
+#include "proc/machine.h"
 
 #define SHORT_GRACE_MS 2000
 #define KILL_MS        1000      /* from EXIT to SIGKILL */
@@ -268,8 +268,8 @@ char *master_read_fd(int fd, size_t *n)
 	return p;
 }
 
-/* Loads the configuration in a child. NULL: the diagnostics have been printed. *image: what it read. */
-static struct manifest *scout(struct master *m, int *image)
+/* Loads the configuration in a child. NULL: *why has the diagnostics, unless it is NULL itself. *image: what it read. */
+static struct manifest *scout(struct master *m, bool taking_over, int *image, char **why)
 {
 	static struct msg_in in;
 	struct manifest *man = NULL;
@@ -284,7 +284,7 @@ static struct manifest *scout(struct master *m, int *image)
 	if (pid == 0) {
 		struct gen_start s = {
 			.launch = m->launch, .image_fd = -1, .chan_fd = fd[1], .adopt_fd = -1,
-			.wake_control = -1, .wake_logd = -1, .cores = 1,
+			.wake_control = -1, .wake_logd = -1, .cores = 1, .taking_over = taking_over,
 		};
 
 		gen_main(&s);
@@ -295,29 +295,20 @@ static struct manifest *scout(struct master *m, int *image)
 		r = msg_recv(fd[0], &in);
 	if (r == 1) {
 		/* warnings are logged with the first generation */
-		text = in.m.arg ? NULL : master_read_fd(in.fd[0], &n);
-		if (text && n)
-			fputs(text, stderr);
-		env_free(text);
+		if (!in.m.arg && why)
+			*why = master_read_fd(in.fd[0], &n);
 		text = in.m.arg ? master_read_fd(in.fd[1], &n) : NULL;
 		man = text ? manifest_read(str_n(text, n)) : NULL;
 		env_free(text);
 		*image = msg_take_fd(&in, 2);
 		msg_in_done(&in);
-	} else {
+	} else if (why) {
 		fprintf(stderr, "fairlead: the configuration could not be loaded: its process ended\n");
 	}
 	env_close(fd[0]);
 	if (pid > 0)
 		(void)waitpid(pid, NULL, 0);
 	return man;
-}
-
-static unsigned cpus(void)
-{
-	cpu_set_t may;
-
-	return sched_getaffinity(0, sizeof(may), &may) == 0 ? (unsigned)FL_MAX(CPU_COUNT(&may), 1) : 1;
 }
 
 int master_new_segment(struct master *m)
@@ -331,6 +322,31 @@ int master_new_segment(struct master *m)
 	if (!m->seg)
 		fprintf(stderr, "fairlead: the shared segment cannot be made: %s\n", fl_err_text(err));
 	return err;
+}
+
+/* What only a start makes anew stood in the way. Is there somebody to take over from, who has it already? */
+static struct manifest *adopt_instead(struct master *m, int *image)
+{
+	struct manifest *man = scout(m, true, image, NULL);
+
+	if (man && socks_adopt(m, man->admin_socket) == 1)
+		return man;
+	manifest_free(&man);
+	return NULL;
+}
+
+/* The configuration, or NULL: what was wrong with it is on stderr. Then only one that runs already can go on. */
+static struct manifest *look_first(struct master *m, int *image)
+{
+	char *why = NULL;
+	struct manifest *man = scout(m, m->cur != NULL, image, &why);
+
+	if (why)
+		fputs(why, stderr);
+	if (!man && !m->cur && why)
+		man = adopt_instead(m, image);
+	env_free(why);
+	return man;
 }
 
 static int make_engine(struct master *m)
@@ -372,7 +388,7 @@ static int prepare(struct master *m, const struct manifest *man)
 	if (!m->seg) {
 		m->drain_generations = man->drain_generations;
 		m->max_objects = (uint32_t)man->max_objects;
-		m->cores = FL_MAX(man->workers, cpus());
+		m->cores = FL_MAX(man->workers, machine_cpus());
 		err = socks_control(m, man->admin_socket);
 	}
 	if (m->cur)                      /* taken over: what runs, runs on */
@@ -405,7 +421,7 @@ static void run(struct master *m, const struct manifest *man, int image)
 	stat_heartbeat(m->seg, env_now_us() / 1000);
 	log_set_level((enum log_level)man->error_level);
 	log_set_sink(to_ring, m);
-	log_ev(EV_START, "fairlead %s, %u workers, %s", PACKAGE_VERSION, man->workers ? man->workers : cpus(), man->file);
+	log_ev(EV_START, "fairlead %s, %u workers, %s", PACKAGE_VERSION, man->workers ? man->workers : machine_cpus(), man->file);
 	if (m->cur)
 		log_ev(EV_START, "took over %u workers of generation %u", generation_live(m->cur), m->cur->num);
 	engine_timer(m->engine, &m->tick, 1);
@@ -447,7 +463,7 @@ int proc_run(const struct launch *l)
 	hash_seed(seed[0], seed[1]);
 	if (make_engine(&m) != 0 || state_inherit(&m) < 0)
 		return 1;
-	man = scout(&m, &image);
+	man = look_first(&m, &image);
 	if (!man && !m.cur)
 		return 1;
 	if (prepare(&m, man ? man : m.cur->man) != 0) {

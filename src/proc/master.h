@@ -190,6 +190,7 @@ void socks_unwind(struct master *m);     /* a reload failed: closes what it alon
 void socks_shut(struct master *m);     /* no new handshakes where nothing listens from now on */
 void socks_sweep(struct master *m);     /* closes what no generation listens on */
 int  socks_control(struct master *m, const char *configured);     /* message on stderr; negative */
+int  socks_adopt(struct master *m, const char *configured);     /* makes nothing; 1 adopted, 0 nobody is there, negative */
 int  socks_http(struct master *m, const struct addr *a);     /* opens what is new, changes nothing */
 void socks_http_commit(struct master *m, const struct addr *a);
 void socks_http_forget(struct master *m);     /* the reload failed */

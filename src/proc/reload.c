@@ -13,7 +13,6 @@
 #include "proc/master.h"
 
 #include <inttypes.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +21,7 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "proc/machine.h"
 #include "stat/reason.h"
 
 #define LOAD_MS   60000
@@ -223,13 +223,6 @@ static int assign_rows(struct generation *g)
 	return err;
 }
 
-static unsigned cpus(void)
-{
-	cpu_set_t may;
-
-	return sched_getaffinity(0, sizeof(may), &may) == 0 ? (unsigned)FL_MAX(CPU_COUNT(&may), 1) : 1;
-}
-
 /* Values that only a restart applies are gen's to keep (conf_src_keep); slots are ours. */
 static void limit_workers(struct generation *g, struct sb *notes)
 {
@@ -376,7 +369,7 @@ void reload_loaded(struct generation *g, struct msg_in *in)
 	g->image_public = msg_take_fd(in, 3);
 	sb_init(&b, why, sizeof(why));
 	if (g->man) {
-		g->n_workers = g->man->workers ? g->man->workers : cpus();
+		g->n_workers = g->man->workers ? g->man->workers : machine_cpus();
 		take_notes(g, diag ? diag : "");
 	}
 	env_free(diag);

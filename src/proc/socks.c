@@ -334,7 +334,7 @@ static bool default_path(unsigned i, char *out, size_t n)
 	}
 }
 
-static int choose_path(struct master *m, const char *configured, const char **why)
+static int choose_path(struct master *m, const char *configured, bool make, const char **why)
 {
 	int err = -ENOENT;
 
@@ -342,36 +342,56 @@ static int choose_path(struct master *m, const char *configured, const char **wh
 		if (strlen(configured) + 8 > sizeof(m->ctl_path))
 			return -ENAMETOOLONG;
 		snprintf(m->ctl_path, sizeof(m->ctl_path), "%s", configured);
-		return machine_socket_folder(m->ctl_path, true, why);
+		return machine_socket_folder(m->ctl_path, make, why);
 	}
 	for (unsigned i = 0; i < 4; i++) {
 		if (!default_path(i, m->ctl_path, sizeof(m->ctl_path) - 8))
 			continue;
-		err = machine_socket_folder(m->ctl_path, true, why);
+		err = machine_socket_folder(m->ctl_path, make, why);
 		if (!err || i == 0)
 			return err;
-		fprintf(stderr, "fairlead: control socket %s: %s\n", m->ctl_path,
-			*why ? *why : fl_err_text(err));
+		if (make)
+			fprintf(stderr, "fairlead: control socket %s: %s\n", m->ctl_path,
+				*why ? *why : fl_err_text(err));
 	}
 	return err;
+}
+
+static void name_adopt(struct master *m)
+{
+	const char *slash = strrchr(m->ctl_path, '/');
+
+	if (slash && strcmp(slash, "/ctl.sock") == 0)
+		snprintf(m->adopt_path, sizeof(m->adopt_path), "%.*s/adopt.sock", (int)(slash - m->ctl_path), m->ctl_path);
+	else
+		snprintf(m->adopt_path, sizeof(m->adopt_path), "%.100s.adopt", m->ctl_path);
+}
+
+int socks_adopt(struct master *m, const char *configured)
+{
+	const char *why = NULL;
+	int err = choose_path(m, configured, false, &why);
+
+	if (err)
+		return err;
+	name_adopt(m);
+	return state_take(m, m->adopt_path);
 }
 
 /* Two sockets side by side: what people use, and what a new master uses when this one died. */
 int socks_control(struct master *m, const char *configured)
 {
-	const char *slash, *why = NULL;
-	int err = choose_path(m, configured, &why);
+	const char *why = NULL;
+	int err = choose_path(m, configured, true, &why);
 
 	if (err) {
 		fprintf(stderr, "fairlead: control socket %s: %s\n", m->ctl_path,
 			why ? why : fl_err_text(err));
 		return err;
 	}
-	slash = strrchr(m->ctl_path, '/');
-	if (slash && strcmp(slash, "/ctl.sock") == 0)
-		snprintf(m->adopt_path, sizeof(m->adopt_path), "%.*s/adopt.sock", (int)(slash - m->ctl_path), m->ctl_path);
-	else
-		snprintf(m->adopt_path, sizeof(m->adopt_path), "%.100s.adopt", m->ctl_path);
+	if (why)
+		fprintf(stderr, "fairlead: control socket %s: warning: %s\n", m->ctl_path, why);
+	name_adopt(m);
 	err = state_take(m, m->adopt_path);
 	if (err)
 		return err < 0 ? err : 0;

@@ -268,6 +268,22 @@ def test_usr2_replaces_the_program(appliance, backend, load):
     assert a.ask("reload")[0] == 0
 
 
+def test_an_address_that_moved_away_does_not_stop_an_adoption(appliance, backend):
+    """What only a start makes anew is there already."""
+    port, o = fl.free_port(), backend()
+    good = fl.web(port, o.addr, workers=2)
+    a = appliance(good)
+    a.write(good + "vserver gone { listen 203.0.113.77:81; default use app }\n")
+    workers = {p.pid for p in a.serving()}
+    master_dies(a)
+    a.start()
+    assert workers == {p.pid for p in a.serving()}
+    assert fl.get(port, "/one").status == 200
+    assert "not on this machine" in a.output()
+    a.write(good)
+    assert a.ask("reload")[0] == 0
+
+
 def test_a_refused_file_does_not_stop_the_logs_of_the_adopted(appliance, backend):
     port, o = fl.free_port(), backend()
     a = appliance(fl.web(port, o.addr, workers=2, top="access-log @DIR@/access.log combined"))
@@ -370,19 +386,22 @@ def test_a_file_in_the_place_of_the_socket_stays(tmp_path):
 
 
 def test_folder_of_the_socket_is_closed_to_others(tmp_path, fairlead):
-    """A folder of its own name is closed, any other is refused: it may be somebody's home."""
+    """A default place is closed; any other is its owner's: refused when others may write, else a warning."""
     (tmp_path / "run").mkdir()
-    os.chmod(tmp_path / "run", 0o755)
+    os.chmod(tmp_path / "run", 0o777)
     p = run(tmp_path, fl.web(fl.free_port(), "127.0.0.1:1", workers=1))
-    assert p.returncode == 1 and "open to others" in p.stderr and "0700" in p.stderr, p.stderr
-    assert (tmp_path / "run").stat().st_mode & 0o777 == 0o755
-    own = tmp_path / "fairlead-x"
-    own.mkdir()
-    os.chmod(own, 0o755)
-    a = fairlead(f"admin {{ socket {own}/ctl.sock }}\n" + fl.web(fl.free_port(), "127.0.0.1:1", workers=1), wait=False)
-    a.socket = str(own / "ctl.sock")
-    fl.wait_for("it runs", a.is_ready, 20)
-    assert own.stat().st_mode & 0o777 == 0o700
+    assert p.returncode == 1 and "others may write" in p.stderr, p.stderr
+    for name, mode in (("fairlead-x", 0o755), ("fairlead", 0o700)):
+        own = tmp_path / name
+        own.mkdir()
+        os.chmod(own, 0o755)
+        a = fairlead(f"admin {{ socket {own}/ctl.sock }}\n" + fl.web(fl.free_port(), "127.0.0.1:1", workers=1), wait=False,
+                     env={"XDG_RUNTIME_DIR": str(tmp_path)})
+        a.socket = str(own / "ctl.sock")
+        fl.wait_for("it runs", a.is_ready, 20)
+        assert own.stat().st_mode & 0o777 == mode
+        assert (own / "ctl.sock").stat().st_mode & 0o777 == 0o600
+        assert ("open to others" in a.output()) == (mode == 0o755)
 
 
 def test_exit_codes(tmp_path):
