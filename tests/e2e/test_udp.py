@@ -447,7 +447,7 @@ def test_fewer_and_more_workers(fairlead, server):
         f.reload(udp.conf(port, addr, workers=workers))
         talk.wait(120)
     talk.stop()
-    # clients change workers here, so one that was on its way may come upon a flow that has just moved (007, Limits)
+    # Clients change workers here (007, Limits). One datagram of 257 was lost once, on a sanitizer build; not explained yet.
     assert len(talk.lost) <= 2, talk.lost
 
 
