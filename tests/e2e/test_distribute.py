@@ -225,8 +225,7 @@ def test_workers_fewer_and_more_under_load(appliance, backend, load):
         a.reload(config(2))
         assert steering(a) == "cpu"
         time.sleep(0.3)
-    report = x.stop()
-    chaoslib.assert_no_failure(report, 500 / fl.SLOW)
+    report = chaoslib.stop_without_failure(x, a, 500 / fl.SLOW)
     assert got_by(a, port, CPUS[1], 40).get(1, 0) == 40
 
 

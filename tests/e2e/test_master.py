@@ -82,8 +82,7 @@ def test_a_new_master_adopts_under_load(appliance, backend, load, capfd):
         code, text = a.ask("reload")
         assert code == 0, text
         fl.wait_for("the old ones are gone", lambda: only_ours(a), 15)
-    report = x.stop()
-    chaoslib.assert_no_failure(report, 300)
+    report = chaoslib.stop_without_failure(x, a, 300)
     with capfd.disabled():
         print()
         assert chaoslib.goal("G6-adopted", min(times), 500)
@@ -99,8 +98,7 @@ def test_admin_state_and_tickets_survive_the_master(appliance, backend, load, ce
     master_dies(a)
     a.start()
     time.sleep(0.5)
-    report = x.stop()
-    chaoslib.assert_no_failure(report, 20)
+    report = chaoslib.stop_without_failure(x, a, 20)
     tls = report["tls"]
     assert tls["resumed"] > 20 and tls["resumed"] / (tls["resumed"] + tls["refused"]) > 0.99, tls
     assert a.service("app/a2")["state"] == "MAINT"
@@ -264,7 +262,7 @@ def test_usr2_replaces_the_program(appliance, backend, load):
         assert a.total("vserver", "requests") >= before
         fl.wait_for("the old ones are gone", lambda: only_ours(a), 15)
         assert a.proc.poll() is None, "the master's pid changed"
-    chaoslib.assert_no_failure(x.stop(), 200)
+    chaoslib.stop_without_failure(x, a, 200)
     assert a.ask("reload")[0] == 0
 
 

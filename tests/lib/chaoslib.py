@@ -121,6 +121,14 @@ def assert_no_failure(report, at_least=1):
     assert report["ok"] >= at_least, f"only {report['ok']} requests"
 
 
+def stop_without_failure(load, appliance, at_least):
+    """Ends `load` once it had its share, however quick the deeds in between were; its report."""
+    fl.wait_for(f"{at_least} requests and some", lambda: appliance.total("vserver", "requests") > at_least + 100, 30)
+    report = load.stop()
+    assert_no_failure(report, at_least)
+    return report
+
+
 # The appliance -----------------------------------------------------------------------------
 
 class Ctl:
