@@ -53,7 +53,8 @@ class Liar:
     def __init__(self):
         self.sock = socket.create_server(("127.0.0.1", 0))
         self.port = self.sock.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
 
     def serve(self):
         before = "0" * 16
@@ -69,6 +70,8 @@ class Liar:
                 before = re.search(r"X-Load-Id: (\S+)", head)[1]
 
     def close(self):
+        self.sock.shutdown(socket.SHUT_RDWR)    # wakes accept(); close alone leaves it listening, for tests to come
+        self.thread.join()
         self.sock.close()
 
 
