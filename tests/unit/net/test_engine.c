@@ -123,6 +123,74 @@ START_TEST(test_idle_engine_sleeps)
 }
 END_TEST
 
+/* An event in each turn, until it is told to stop. */
+struct mill {
+	struct engine_fd f;
+	int      peer;
+	bool     stop;
+	unsigned turned;
+};
+static void on_mill(struct engine_fd *f, unsigned events)
+{
+	struct mill *m = FL_CONTAINER_OF(f, struct mill, f);
+	char ch;
+
+	if (!(events & ENGINE_READ) || read(f->fd, &ch, 1) != 1)
+		return;
+	m->turned++;
+	if (!m->stop)
+		ck_assert_int_eq(write(m->peer, "x", 1), 1);
+}
+static void on_late(struct timer *t) { (void)t; note('L'); }
+
+START_TEST(test_under_load_everything_else_has_its_turn)
+{
+	struct mill m = { .f = { .fn = on_mill } };
+	uint64_t turns, busy, longest, after;
+	unsigned ticks = 0;
+	struct timer t;
+	int fd[2], got = 0;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	m.f.fd = fd[0];
+	m.peer = fd[1];
+	ck_assert_int_eq(engine_add_reader(E, &m.f), 0);
+	ck_assert_int_eq(write(m.peer, "x", 1), 1);
+	engine_max_sleep_ms(E, 60000);
+	RUN(m.turned > 1000);
+	order_n = 0;
+	order[0] = '\0';
+	timer_init(&t, on_late);
+	engine_timer(E, &t, 30);
+	ck_assert_int_eq(engine_tick(E, 1000, tick, &ticks), 0);
+	ck_assert_int_eq(engine_signal(E, SIGUSR2, on_signal, &got), 0);
+	raise(SIGUSR2);
+	RUN(got == SIGUSR2);
+	RUN(ticks > 5 && strchr(order, 'L'));
+	engine_job_init(&again, on_again);
+	again_left = 3;
+	engine_defer(E, &again);
+	RUN(again_left == 0);
+	ck_assert_int_eq(engine_tick(E, 0, NULL, NULL), 0);
+	m.stop = true;
+	engine_timer(E, &t, 300);         /* and when it is over it sleeps */
+	order_n = 0;
+	order[0] = '\0';
+	engine_load(E, &turns, &busy, &longest);
+	RUN(strchr(order, 'L'));
+	engine_load(E, &after, &busy, &longest);
+	ck_assert_uint_le(after - turns, 12);
+	after = m.turned;
+	m.stop = false;
+	ck_assert_int_eq(write(m.peer, "x", 1), 1);
+	RUN(m.turned > after + 1000);     /* woken by libev again */
+	engine_del(E, &m.f);
+	close(fd[0]);
+	close(fd[1]);
+	engine_max_sleep_ms(E, 1);
+}
+END_TEST
+
 static unsigned watched;
 static void on_watch(struct engine_watch *w, unsigned events)
 {
@@ -225,6 +293,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, unit_start, unit_end);
 	tcase_set_timeout(t, 60);
+	tcase_add_test(t, test_under_load_everything_else_has_its_turn);
 	tcase_add_test(t, test_order_of_a_turn);
 	tcase_add_test(t, test_job_that_requeues_leaves_turns_between);
 	tcase_add_test(t, test_tick_starts_and_stops);
