@@ -241,8 +241,9 @@ def test_reloads_and_kills_under_load(appliance, backend, load):
             a.reload(conf)
             continue
         victim = a.serving()[i % 2]
-        kills.append(victim.kill())
+        t = victim.kill()
         a.wait_serving(2, [victim.pid])
+        kills.append((t, time.monotonic()))
     report = x.stop()
     assert report["new"]["refused"] == 0
     assert chaoslib.unattributed(report["failures"], kills, slack=0.1) == []

@@ -432,8 +432,10 @@ ABRUPT = {"rst", "eof", "cut", "tls"}
 
 def unattributed(failures, kills, slack=0.3):
     """Failures that no kill explains. A request on a worker that was killed at t was begun before t and broke at t;
-    slack is for a client and a machine that are late."""
+    slack is for a client and a machine that are late. A kill may be (t, when the victim was seen to be gone): a
+    process takes its time to end, and what it had accepted breaks at the end of that."""
     slack *= fl.SLOW
+    spans = [k if isinstance(k, tuple) else (k, k) for k in kills]
     return [f for f in failures
             if f["class"] not in ABRUPT or
-            not any(f["begun"] <= t + slack and t - 0.005 <= f["at"] <= t + slack for t in kills)]
+            not any(f["begun"] <= t1 + slack and t0 - 0.005 <= f["at"] <= t1 + slack for t0, t1 in spans)]
