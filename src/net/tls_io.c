@@ -123,7 +123,8 @@ struct str tls_io_output(void)
 static void run(struct tls_io *io)
 {
 	running = io;
-	ERR_clear_error();
+	if (ERR_peek_error())            /* clearing an empty queue costs ten times the look */
+		ERR_clear_error();
 }
 
 struct tls_io *tls_io_of(const SSL *ssl)
@@ -262,6 +263,7 @@ void tls_io_feed(struct tls_io *io, const void *p, size_t n)
 	ASSERT(io->in_n == 0);
 	io->in = p;
 	io->in_n = n;
+	io->used_up = false;
 }
 
 static int fail(struct tls_io *io, int err, unsigned why, const char *reason)
@@ -487,13 +489,19 @@ ssize_t tls_io_read(struct tls_io *io, void *p, size_t n)
 
 	if (io->failed)
 		return FL_ETLS_;
+	if (io->used_up)
+		return FL_EAGAIN_;
 	run(io);
 	r = SSL_read(io->ssl, p, (int)FL_MIN(n, (size_t)INT32_MAX));
 	if (io->updates > UPDATES_A_SECOND) {
 		tls_io_close_notify(io);        /* the only alert that OpenSSL lets us send here */
 		return fail_for(io, FL_ETLS_, CTR_TLS_WHY_KEY_UPDATES);
 	}
-	return r > 0 ? r : result(io, r);
+	if (r <= 0)
+		return result(io, r);
+	/* To be told so by another SSL_read costs its read buffer, made and given back. */
+	io->used_up = io->in_n == 0 && !SSL_has_pending(io->ssl);
+	return r;
 }
 
 int tls_io_write(struct tls_io *io, const void *p, size_t n)

@@ -25,6 +25,7 @@ struct tls_io {
 	bool               wrote;         /* something of ours was sent: perhaps the keys are in use */
 	bool               too_long;      /* a message of the handshake is */
 	bool               failed;        /* no more calls into OpenSSL */
+	bool               used_up;       /* nothing fed is left to read */
 	uint8_t            why;           /* CTR_TLS_WHY_*; a callback of ours that refuses says it */
 	char               alpn[13];
 	const char        *reason;        /* failed: text for it; static */
