@@ -498,10 +498,11 @@ static void commit(struct generation *g)
 	g->phase = PHASE_CURRENT;
 	if (old)
 		m->n_reloads++;
+	/* first of all: the board is the new ones' from here on, and each worker asks whether it is one */
+	stat_obj_commit(m->seg, g->num, old ? FL_MIN(oldest_live(m), old->num) : oldest_live(m));
 	for (unsigned c = 0; c < g->n_workers; c++)
 		if (g->worker[c])
 			send_go(g->worker[c], old);
-	stat_obj_commit(m->seg, g->num, old ? FL_MIN(oldest_live(m), old->num) : oldest_live(m));
 	supervise_board(m);
 	if (old)
 		retire_all(m, old);

@@ -134,6 +134,10 @@ void worker_apply_board(struct worker *w)
 	apply_prober(w);
 	if (!w->serving || w->retired)
 		return;
+	/* The board speaks of the newest generation's workers. Who was told that a core has none by now, and not yet that it
+	 * has an heir itself, would begin flows that another worker has already. */
+	if (stat_newest_generation(w->seg) != w->start->generation)
+		return;
 	for (unsigned core = 0; core < w->cores; core++) {
 		bool on = stat_serving_core(w->seg, core) == w->start->core;
 

@@ -294,3 +294,8 @@ void stat_obj_commit(struct stat_seg *s, uint32_t generation, uint32_t oldest_li
 	FP("stat.commit.gen");
 	s->reuse_known = false;
 }
+
+uint32_t stat_newest_generation(const struct stat_seg *s)
+{
+	return ld32_acq(&view_dir(s)->newest_gen);
+}

@@ -73,6 +73,8 @@ int  stat_obj_assign(struct stat_seg *s, enum tbl_kind kind, struct str name, ui
  * generation uses keep their figures until they are needed for others (least recently used
  * first). */
 void stat_obj_commit(struct stat_seg *s, uint32_t generation, uint32_t oldest_live_generation);
+/* The newest generation that was committed: any older one is retired, or will be told so in a moment. */
+uint32_t stat_newest_generation(const struct stat_seg *s);
 /* Any process. STAT_NO_ROW when unknown. */
 uint32_t stat_obj_find(const struct stat_seg *s, enum tbl_kind kind, struct str name);
 /* Row -> kind and name; false when the row is free. `current`: used by the newest committed
