@@ -5,6 +5,7 @@ libfairlead_a_SOURCES += \
 	src/stat/fold.c \
 	src/stat/health.c \
 	src/stat/latch.c src/stat/latch.h \
+	src/stat/mail.c src/stat/mail.h \
 	src/stat/object.c \
 	src/stat/reason.c src/stat/reason.h \
 	src/stat/ring.c \

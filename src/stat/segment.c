@@ -64,6 +64,9 @@ bool seg_dims_make(struct seg_dims *d, uint32_t max_objects, uint32_t cores, uin
 	d->slot.dns = area(&at, m, LATCH_SIZE(sizeof(struct stat_dns)));
 	d->slot.cursor = area(&at, d->n_slots, sizeof(uint64_t));
 	d->slot.log = area(&at, SEG_LOG_RING, 1);
+	d->slot.mailhead = area(&at, d->n_slots, sizeof(uint64_t));
+	d->slot.mailseen = area(&at, d->n_slots, sizeof(uint64_t));
+	d->slot.mail = area(&at, d->n_slots, SEG_MAIL_RING * sizeof(struct seg_letter));
 	d->slot.size = at;
 
 	at = page_up(sizeof(struct seg_totals));
@@ -134,6 +137,8 @@ static void dump_sizes(struct sb *out)
 		{ "log-record", sizeof(struct seg_log_rec) },
 		{ "log-ring", SEG_LOG_RING },
 		{ "row", SEG_ROW_WORDS * sizeof(uint64_t) },
+		{ "letter", sizeof(struct seg_letter) },
+		{ "mail-ring", SEG_MAIL_RING },
 	};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(rows); i++)
@@ -161,6 +166,9 @@ static void dump_offsets(struct sb *out)
 	OFF(slot, dns);
 	OFF(slot, cursor);
 	OFF(slot, log);
+	OFF(slot, mailhead);
+	OFF(slot, mailseen);
+	OFF(slot, mail);
 	OFF(totals, folded);
 	OFF(totals, used);
 	OFF(totals, row);

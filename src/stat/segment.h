@@ -40,6 +40,9 @@
  *	dns      [M] latch record of struct stat_dns
  *	cursor   [N] u64: logd only, how far it has read the ring of slot k
  *	log      1 MiB: records of 8-byte multiples, none runs over the end; see struct seg_log_rec
+ *	mailhead [N] u64: letters written to the process of slot k (mail.h)
+ *	mailseen [N] u64: letters read of those that slot k wrote to this process
+ *	mail     [N] 2 KiB: 64 letters to slot k, the n-th at n % 64
  *
  * totals
  *	64   cycle u64, at ms u64
@@ -72,6 +75,7 @@
 #define SEG_EXTRA_SLOTS 3u                                /* control, logd, master */
 #define SEG_INDEX_DEAD  UINT32_MAX
 #define SEG_NO_SLOT24   0xffffffu
+#define SEG_MAIL_RING   64u                               /* letters */
 
 enum seg_file { SEG_DIR = 1, SEG_TOTALS, SEG_SLOT };
 
@@ -136,7 +140,15 @@ struct seg_log_rec {
 	uint64_t wall_us;                 /* then the text */
 };
 
+/* crc: CRC-32C of what is before it */
+struct seg_letter {
+	uint32_t type, row;
+	uint64_t a, b;
+	uint32_t pad, crc;
+};
+
 _Static_assert(sizeof(struct seg_head) == 64, "header");
+_Static_assert(sizeof(struct seg_letter) == 32, "letter");
 _Static_assert(sizeof(struct seg_proc) == 64, "proc entry");
 _Static_assert(sizeof(struct seg_obj) == 256, "object");
 _Static_assert(sizeof(struct seg_total_row) == 1088, "total row");
@@ -157,7 +169,8 @@ struct seg_dims {
 		size_t proc, core, object, index, admin, size;
 	} dir;
 	struct {
-		size_t used, row, dirty, hstate, health, dns, cursor, log, size;
+		size_t used, row, dirty, hstate, health, dns, cursor, log;
+		size_t mailhead, mailseen, mail, size;
 	} slot;
 	struct {
 		size_t folded, used, row, size;

@@ -50,6 +50,9 @@ struct stat_seg {
 	bool      log_batch; /* logd: cursors follow only in stat_log_written() */
 	uint64_t *log_next; /* logd: read up to here, [n_slots]; the cursor follows */
 	char             *log_buf;
+
+	uint32_t          mail_at;          /* whose letters come next */
+	uint64_t          mail_torn;
 };
 #define SEG_VIEW_MAGIC 0x73746174u
 

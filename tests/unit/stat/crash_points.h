@@ -24,6 +24,7 @@ static void stage_worker(struct stat_seg *s, void *arg)
 	static char line[8000];
 	struct stat_health h = { .state = ST_HEALTH_UP };
 	struct stat_dns d = { .n = 1 };
+	struct mail m = { .type = MAIL_NEWS };
 
 	(void)arg;
 	stat_heartbeat(s, 5);
@@ -37,6 +38,11 @@ static void stage_worker(struct stat_seg *s, void *arg)
 			stat_inc(r, i);
 	}
 	stat_flush(s, 1);
+	while (mail_next(s, &m))
+		CHILD(m.type == MAIL_NEWS);
+	for (int i = 0; i < 3; i++)
+		CHILD(mail_put(s, !stat_own_slot(s), &m) == 0);
+	CHILD(mail_torn(s) == 0);
 	for (uint32_t row = 0; row < 3; row++) {
 		h.state = stat_health_state(s, row) == ST_HEALTH_UP ? ST_HEALTH_DOWN : ST_HEALTH_UP;
 		stat_health_set(s, row, &h);

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 
 #include "seg_test.h"
+#include "stat/mail.h"
 
 #define ROWS 20u
 
