@@ -25,7 +25,7 @@ struct monitor_env {
 	struct lb_config *lc;               /* attached */
 	struct stat_seg  *seg;
 	struct stat_row  *proc;
-	/* raw ICMP sockets opened before privileges went; -1: ping ends with SOCKERR (not judged) */
+	/* raw ICMP sockets of this core, opened before privileges went; -1: ping ends with SOCKERR (not judged) */
 	int               ping4_fd, ping6_fd;
 };
 struct monitor;
@@ -35,7 +35,9 @@ struct monitor *monitor_new(const struct monitor_env *env);
  * repeat. */
 void monitor_run(struct monitor *m, bool on, uint32_t from_slot);
 void monitor_free(struct monitor **m);
-/* Before privileges are dropped: opens the two ICMP sockets; -1 each when not allowed. */
+/* Does any pool use a monitor of type ping? */
+bool monitor_has_ping(const struct lb_config *lc);
+/* Before privileges are dropped: opens the two ICMP sockets of one core; -1 each when not allowed. */
 void monitor_open_ping(int *ping4_fd, int *ping6_fd);
 /* Probes sent so far; tests. */
 uint64_t monitor_probes(const struct monitor *m);

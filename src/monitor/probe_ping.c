@@ -2,7 +2,7 @@
 /*
  * probe_ping.c - ICMP and ICMPv6 echo (RFC 792, RFC 4443) over raw sockets opened before privileges went
  *
- * The sockets are shared by all workers through inheritance; only the prober reads. A reply is matched by
+ * Each core has its own, as a reply comes once to each socket; workers of a core inherit them. A reply is matched by
  * identifier (this process), sequence and a random token in the payload, so another ping on the machine
  * or a forged reply does not count.
  */
@@ -32,7 +32,7 @@ struct echo {                    /* both families: type, code, checksum, identif
 	uint64_t token;
 };
 
-/* One prober per process; the sockets are the process's as well. */
+/* One monitor engine per process; the sockets are the process's as well. */
 static struct {
 	bool                on;
 	struct list         waiting;
@@ -198,6 +198,15 @@ struct probe *probe_ping_start(const struct probe_args *a)
 	/* A send error (unreachable, no buffer) is the same as silence: the deadline tells. */
 	(void)env_sendto(fd, &e, sizeof(e), MSG_DONTWAIT, &to.sa, addr_len(&to));
 	return &g->base;
+}
+
+bool monitor_has_ping(const struct lb_config *lc)
+{
+	for (unsigned i = 0; i < lc->n_pools; i++)
+		for (unsigned k = 0; k < lc->pools[i].n_monitors; k++)
+			if (lc->pools[i].monitors[k]->type == LB_MON_PING)
+				return true;
+	return false;
 }
 
 void monitor_open_ping(int *ping4_fd, int *ping6_fd)

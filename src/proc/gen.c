@@ -332,7 +332,13 @@ static bool make_room(struct gen *g)
 	g->lc->log_ids = env_calloc(g->lc->n_logs + 1, sizeof(uint32_t));
 	for (size_t i = 0; g->listen_fd && i < n; i++)
 		g->listen_fd[i] = -1;
-	return g->listen_fd && g->lc->log_ids;
+	g->ping_fd = env_malloc(g->start->cores * sizeof(g->ping_fd[0]));
+	for (unsigned c = 0; g->ping_fd && c < g->start->cores; c++) {
+		g->ping_fd[c][0] = g->ping_fd[c][1] = -1;
+		if (monitor_has_ping(g->lc))
+			monitor_open_ping(&g->ping_fd[c][0], &g->ping_fd[c][1]);
+	}
+	return g->listen_fd && g->lc->log_ids && g->ping_fd;
 }
 
 void gen_main(const struct gen_start *s)
@@ -347,7 +353,7 @@ void gen_main(const struct gen_start *s)
 	snprintf(name, sizeof(name), "fl-gen %u", s->generation % 1000000);
 	sandbox_child(name);
 	log_set_who("gen");
-	g = (struct gen){ .start = s, .chan_fd = s->chan_fd, .ping4_fd = -1, .ping6_fd = -1 };
+	g = (struct gen){ .start = s, .chan_fd = s->chan_fd };
 	keep = env_malloc(sizeof(int) * (size_t)(n_seg + 8));
 	if (!keep)
 		_exit(1);
@@ -366,6 +372,5 @@ void gen_main(const struct gen_start *s)
 	if (!good || !s->seg || !make_room(&g))
 		_exit(good ? 0 : 1);
 	conf_diag_free(&d);
-	monitor_open_ping(&g.ping4_fd, &g.ping6_fd);
 	serve(&g);
 }

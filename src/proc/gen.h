@@ -48,7 +48,7 @@ struct gen {
 	struct lb_config  *lc;
 	struct ids         ids;
 	int               *listen_fd;        /* [n_listens][cores], -1: none */
-	int                ping4_fd, ping6_fd;
+	int              (*ping_fd)[2];      /* [cores]: IPv4, IPv6; -1: none. Each worker reads its own, as replies come once to each */
 	struct gen_keep   *keep;
 	unsigned           n_keep, cap_keep;
 	bool               orphan;

@@ -281,8 +281,8 @@ static void close_others(struct worker *w)
 	if (!keep)
 		_exit(3);
 	keep[n++] = w->start->chan_fd;
-	keep[n++] = g->ping4_fd;
-	keep[n++] = g->ping6_fd;
+	keep[n++] = g->ping_fd[w->start->core][0];
+	keep[n++] = g->ping_fd[w->start->core][1];
 	keep[n++] = g->start->wake_control;
 	keep[n++] = g->start->wake_logd;
 	for (size_t i = 0; i < n_listen; i++)
@@ -314,7 +314,7 @@ static int start_rooms(struct worker *w)
 	const struct gen *g = w->start->gen;
 	struct monitor_env me = {
 		.engine = w->engine, .lc = w->lc, .seg = w->seg, .proc = w->proc,
-		.ping4_fd = g->ping4_fd, .ping6_fd = g->ping6_fd,
+		.ping4_fd = g->ping_fd[w->start->core][0], .ping6_fd = g->ping_fd[w->start->core][1],
 	};
 	int err = conn_init(w->engine);
 
