@@ -90,7 +90,7 @@ _fairleadctl() {
 	"diff config" | "fmt") mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	esac
 	case $kind in
-	vserver | pool | service | monitor | listener | policy) mapfile -t COMPREPLY < <(compgen -W "$(_fairleadctl_names "$kind")" -- "$cur") ;;
+	vserver | pool | service | monitor | listener | policy | owner) mapfile -t COMPREPLY < <(compgen -W "$(_fairleadctl_names "$kind")" -- "$cur") ;;
 	esac
 }
 

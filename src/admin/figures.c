@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * figures.c - counters and processes as the segment has them: stat KIND, show core, show
- * process, show owner
+ * figures.c - counters and processes as the segment has them: stat KIND, show core, show process
  *
  * Which numbers there are, what they are called and what they mean comes from tbl/counters.def.
  */
@@ -283,33 +282,4 @@ int verb_SHOW_PROCESS(struct cmd *c)
 	c->asking = true;
 	ask_post(a);
 	return CMD_LATER;
-}
-
-int verb_SHOW_OWNER(struct cmd *c)
-{
-	static const struct { const char *mission, *text; } missions[] = {
-		{ "probe", "monitors of every service" }, { "resolve", "names of services" },
-	};
-	uint32_t slot = stat_prober_slot(c->v->seg);
-	struct stat_proc p;
-	bool have = slot != STAT_NO_SLOT && stat_proc_get(c->v->seg, slot, &p);
-	struct grid g;
-
-	grid_init(&g);
-	grid_col(&g, "mission", GRID_TEXT);
-	grid_col(&g, "core", GRID_NUM);
-	grid_col(&g, "pid", GRID_NUM);
-	grid_col(&g, "text", GRID_TEXT);
-	for (size_t i = 0; i < FL_ARRAY_LEN(missions); i++) {
-		grid_text(&g, missions[i].mission);
-		if (have) {
-			grid_u64(&g, p.core);
-			grid_u64(&g, p.pid);
-		} else {
-			grid_text(&g, NULL);
-			grid_text(&g, NULL);
-		}
-		grid_text(&g, missions[i].text);
-	}
-	return cmd_grid(c, &g, 0);
 }

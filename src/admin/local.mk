@@ -12,6 +12,7 @@ libfairlead_a_SOURCES += \
 	src/admin/grid.c \
 	src/admin/metrics.c \
 	src/admin/out.c \
+	src/admin/owner.c \
 	src/admin/page.c \
 	src/admin/show.c \
 	src/admin/status.c \

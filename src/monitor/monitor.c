@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * monitor.c - the prober: schedules checks, takes results, publishes health
+ * monitor.c - schedules the checks of the services that this worker owns, takes results, publishes health
  *
  * Checks run at a fixed rate (the next start is the last one plus the interval, not plus the answer), so the origin sees
- * exactly one probe per interval whatever the latency. Starts are spread: a new service is looked at within a
- * moment, a known one somewhere in its interval. While none of a service's checks has ever passed the first
- * few are repeated sooner (judge.h).
+ * exactly one probe per interval whatever the latency. A new service is looked at within a moment; one that had another
+ * owner when that one would have. While none of a service's checks has ever passed the first few are repeated
+ * sooner (judge.h).
  */
 #include "config.h"
 
@@ -16,6 +16,7 @@
 #include "monitor/judge.h"
 
 #define FIRST_SPREAD_MS 100      /* services never probed before start within this and 1 ms a service */
+#define RESOLVED_MS     20       /* two ticks of the wheel: the end of this turn gives the service its address */
 
 static void check_due(struct timer *timer);
 
@@ -44,33 +45,25 @@ static void schedule_next(struct check *c)
 	engine_timer(e, &c->timer, c->due_ms - now);
 }
 
-static unsigned count_usable(const struct monitor *m, const struct lb_pool *p)
+/* By the figures of lb_refresh(); the candidate of the pool's row says it, so one core does. */
+void monitor_pools(struct monitor *m)
 {
-	unsigned usable = 0;
+	for (unsigned i = 0; i < m->env.lc->n_pools; i++) {
+		const struct lb_pool *p = &m->env.lc->pools[i];
+		bool down = p->n_usable == 0;
 
-	for (unsigned i = 0; i < p->n_services; i++) {
-		const struct lb_service *s = &p->services[i];
-
-		usable += s->weight && lb_service_state(m->env.lc, s, NULL, NULL) == ST_SVC_UP;
+		if (down == m->pool_down[i])
+			continue;
+		m->pool_down[i] = down;
+		if (!m->running || stat_owner_candidate(m->env.seg, p->row) != stat_own_slot(m->env.seg))
+			continue;
+		if (down)
+			log_ev(EV_POOL_DOWN, "pool %s: no service can take traffic%s; see `fairleadctl show service`", p->name,
+			       p->n_backups ? ", its backups are used" : "");
+		else
+			log_ev(EV_POOL_UP, "pool %s: %u of %u services can take traffic", p->name, p->n_usable,
+			       p->n_services);
 	}
-	return usable;
-}
-
-/* Says once when the last usable service of a pool goes and when one is back. */
-static void tell_pool(struct target *t)
-{
-	struct lb_pool *p = t->s->pool;
-	bool *down = &t->m->pool_down[p - t->m->env.lc->pools];
-	unsigned usable = count_usable(t->m, p);
-
-	if ((usable == 0) == *down)
-		return;
-	*down = usable == 0;
-	if (*down)
-		log_ev(EV_POOL_DOWN, "pool %s: no service can take traffic%s; see `fairleadctl show service`", p->name,
-		       p->n_backups ? ", its backups are used" : "");
-	else
-		log_ev(EV_POOL_UP, "pool %s: %u of %u services can take traffic", p->name, usable, p->n_services);
 }
 
 void monitor_publish(struct target *t, uint32_t state, const char *reason)
@@ -86,14 +79,17 @@ void monitor_publish(struct target *t, uint32_t state, const char *reason)
 		sb_init(&sb, t->health.reason, sizeof(t->health.reason));
 		sb_c(&sb, reason);
 	}
-	stat_health_set(m->env.seg, t->s->row, &t->health);
+	if (!stat_health_set(m->env.seg, t->s->row, &t->health)) {
+		monitor_target_lost(t);
+		return;
+	}
 	if (state == was)
 		return;
+	monitor_tell(t, MAIL_NEWS);
 	if (was == ST_HEALTH_UP && state == ST_HEALTH_DOWN)
 		stat_inc(t->s->stat, CTR_SERVICE_DOWNS);
 	log_ev(state == ST_HEALTH_UP ? EV_SERVICE_UP : EV_SERVICE_STATE, "service %s: %s -> %s: %s", t->s->full_name,
 	       tbl_state_name("HEALTH", (int)was), tbl_state_name("HEALTH", (int)state), reason);
-	tell_pool(t);
 }
 
 static void check_done(void *ctx, const struct probe_result *r)
@@ -135,6 +131,8 @@ static void check_due(struct timer *timer)
 	struct monitor *m = t->m;
 	struct probe_args a = { .env = &m->env, .mon = c->mon, .service = t->s, .done = check_done, .ctx = c };
 
+	if (!monitor_target_mine(t))
+		return;
 	schedule_next(c);
 	if (c->probe || t->s->state == ST_SVC_MAINT || !lb_service_addr(t->s, &a.to))
 		return;
@@ -163,7 +161,7 @@ void monitor_target_resolved(struct target *t)
 {
 	for (unsigned i = 0; i < t->n_checks; i++)
 		if (check_record(&t->checks[i])->probes == 0)
-			schedule(&t->checks[i], 0);
+			schedule(&t->checks[i], RESOLVED_MS);
 }
 
 /* What an earlier prober knew of this service's monitors, by name; a monitor that is new starts unknown. */
@@ -190,48 +188,53 @@ static void import_records(struct target *t)
 	t->health.state = judge_service(t->health.mon, t->n_checks);
 }
 
-static void target_start(struct target *t, unsigned n_targets)
+/* When the owner before would have started it. What is overdue, as when nobody was there for a while, is spread. */
+static uint64_t first_ms(struct check *c)
 {
-	import_records(t);
-	stat_health_set(t->m->env.seg, t->s->row, &t->health);
-	for (unsigned i = 0; i < t->n_checks; i++) {
-		struct check *c = &t->checks[i];
-		uint64_t spread = check_record(c)->probes ? c->mon->every_us / 1000 : FIRST_SPREAD_MS + n_targets;
+	const struct stat_mon *rec = check_record(c);
+	uint64_t every = FL_MAX(c->mon->every_us / 1000, 1u), now = env_wall_us(), ran;
+	uint64_t spread = env_random_u64() % FL_MIN(every, FIRST_SPREAD_MS + (uint64_t)c->t->m->n_targets);
 
-		schedule(c, env_random_u64() % FL_MAX(FL_MIN(spread, c->mon->every_us / 1000), 1u));
-	}
+	if (rec->probes == 0 || rec->last_us == 0)
+		return spread;
+	ran = now > rec->last_us ? (now - rec->last_us + rec->latency_us) / 1000 : 0;
+	if (ran >= every)
+		return spread;
+	return judge_early(rec) ? FL_MIN(every - ran, (uint64_t)JUDGE_EARLY_MS) : every - ran;
 }
 
-static void target_stop(struct target *t)
+void monitor_target_start(struct target *t)
+{
+	import_records(t);
+	(void)stat_health_set(t->m->env.seg, t->s->row, &t->health);
+	for (unsigned i = 0; i < t->n_checks; i++)
+		schedule(&t->checks[i], first_ms(&t->checks[i]));
+}
+
+void monitor_target_stop(struct target *t)
 {
 	for (unsigned i = 0; i < t->n_checks; i++) {
 		timer_stop(&t->checks[i].timer);
-		probe_cancel(&t->checks[i].probe);
+		if (t->checks[i].probe)
+			probe_cancel(&t->checks[i].probe);
 	}
 }
 
-void monitor_run(struct monitor *m, bool on, uint32_t from_slot)
+void monitor_run(struct monitor *m, bool on)
 {
 	if (on == m->running)
 		return;
 	m->running = on;
 	if (!on) {
-		monitor_resolve_stop(m);
-		for (unsigned i = 0; i < m->n_targets; i++)
-			target_stop(&m->targets[i]);
-		probe_ping_listen(&m->env, false);
+		monitor_own_stop(m);
+		resolver_free(&m->resolver);
+		(void)probe_ping_listen(&m->env, false);
 		return;
 	}
-	if (from_slot != STAT_NO_SLOT && from_slot != stat_own_slot(m->env.seg))
-		stat_health_import(m->env.seg, from_slot);
-	lb_refresh(m->env.lc);
-	probe_ping_listen(&m->env, true);
 	for (unsigned i = 0; i < m->env.lc->n_pools; i++)
-		m->pool_down[i] = count_usable(m, &m->env.lc->pools[i]) == 0;
-	for (unsigned i = 0; i < m->n_targets; i++)
-		target_start(&m->targets[i], m->n_targets);
-	if (monitor_resolve_start(m) < 0)
-		log_ev(EV_RESOLVE, "resolver: cannot start; services with names keep their last addresses");
+		m->pool_down[i] = m->env.lc->pools[i].n_usable == 0;
+	(void)probe_ping_listen(&m->env, true);
+	monitor_look(m);
 }
 
 static bool target_init(struct monitor *m, struct target *t, struct lb_service *s)
@@ -250,6 +253,7 @@ static bool target_init(struct monitor *m, struct target *t, struct lb_service *
 		t->checks[i].idx = i;
 		timer_init(&t->checks[i].timer, check_due);
 	}
+	monitor_resolve_init(t);
 	return true;
 }
 
@@ -261,6 +265,7 @@ struct monitor *monitor_new(const struct monitor_env *env)
 	if (!m)
 		return NULL;
 	m->env = *env;
+	monitor_own_init(m);
 	for (unsigned i = 0; i < env->lc->n_pools; i++)
 		n += env->lc->pools[i].n_services;
 	m->targets = env_calloc(n ? n : 1, sizeof(*m->targets));
@@ -288,7 +293,7 @@ void monitor_free(struct monitor **mp)
 	*mp = NULL;
 	if (!m)
 		return;
-	monitor_run(m, false, STAT_NO_SLOT);
+	monitor_run(m, false);
 	for (unsigned i = 0; i < m->n_targets; i++)
 		env_free(m->targets[i].checks);
 	env_free(m->targets);

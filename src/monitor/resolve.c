@@ -10,6 +10,7 @@
 #include "base/log.h"
 
 #define RESOLVE_SPREAD_MS 50
+#define TTL_MAX_MS        86400000u
 
 static void answered(void *ctx, const struct resolver_answer *a)
 {
@@ -17,6 +18,7 @@ static void answered(void *ctx, const struct resolver_answer *a)
 	struct monitor *m = t->m;
 	struct stat_dns d, old;
 	bool known = stat_dns_get(m->env.seg, t->s->row, &old), had = known && old.n > 0;
+	bool is_news = !known || a->status != 0 || a->n != old.n || memcmp(a->addr, old.addr, a->n * sizeof(old.addr[0])) != 0;
 	struct sb sb;
 
 	t->resolving = false;
@@ -32,7 +34,12 @@ static void answered(void *ctx, const struct resolver_answer *a)
 	d.expires_us = env_wall_us() + (uint64_t)a->ttl_s * 1000000;
 	sb_init(&sb, d.text, sizeof(d.text));
 	sb_c(&sb, a->text);
-	stat_dns_set(m->env.seg, t->s->row, &d);
+	if (!stat_dns_set(m->env.seg, t->s->row, &d)) {
+		monitor_target_lost(t);
+		return;
+	}
+	if (is_news)
+		monitor_tell(t, MAIL_NEWS);
 	/* a name that stays away is asked for every few seconds: the first time says it all */
 	if (a->status != 0 && (!known || old.status != d.status || strcmp(old.text, d.text) != 0))
 		log_ev_key(EV_RESOLVE, str_c(t->s->full_name), "service %s: %s does not resolve: %s%s", t->s->full_name,
@@ -40,10 +47,8 @@ static void answered(void *ctx, const struct resolver_answer *a)
 	else if (a->status == 0 && (!had || old.status != 0))
 		log_ev(EV_RESOLVED, "service %s: %s resolved: %s", t->s->full_name, t->s->host, a->text);
 	engine_timer(m->env.engine, &t->resolve_timer, (uint64_t)a->ttl_s * 1000);
-	if (!had && a->status == 0) {
-		lb_refresh(m->env.lc);
+	if (!had && a->status == 0)
 		monitor_target_resolved(t);
-	}
 }
 
 static void ask(struct timer *timer)
@@ -51,7 +56,7 @@ static void ask(struct timer *timer)
 	struct target *t = FL_CONTAINER_OF(timer, struct target, resolve_timer);
 	struct monitor *m = t->m;
 
-	if (t->resolving)
+	if (t->resolving || !monitor_target_mine(t))
 		return;
 	stat_inc(m->env.proc, CTR_PROC_RESOLVES);
 	t->resolving = resolver_query(m->resolver, t->s->host, answered, t) == 0;
@@ -59,31 +64,42 @@ static void ask(struct timer *timer)
 		engine_timer(m->env.engine, &t->resolve_timer, 1000 + env_random_u64() % 1000);
 }
 
-int monitor_resolve_start(struct monitor *m)
+/* A new generation may have another name for the service, or other name servers: it asks at once. */
+static uint64_t first_ms(const struct target *t, uint32_t why)
 {
-	int err = 0;
+	uint64_t spread = env_random_u64() % RESOLVE_SPREAD_MS, now = env_wall_us();
+	struct stat_dns d;
 
-	for (unsigned i = 0; i < m->n_targets; i++) {
-		struct target *t = &m->targets[i];
-
-		if (!t->s->host)
-			continue;
-		if (!m->resolver)
-			m->resolver = resolver_new(m->env.engine, m->env.lc->resolvers, m->env.lc->n_resolvers, &err);
-		if (!m->resolver)
-			return err;
-		timer_init(&t->resolve_timer, ask);
-		engine_timer(m->env.engine, &t->resolve_timer, env_random_u64() % RESOLVE_SPREAD_MS);
-	}
-	return 0;
+	if (why == ST_OWNER_FIRST || why == ST_OWNER_RELOAD || !stat_dns_get(t->m->env.seg, t->s->row, &d) ||
+	    d.expires_us <= now)
+		return spread;
+	return FL_MIN((d.expires_us - now) / 1000, (uint64_t)TTL_MAX_MS) + spread;
 }
 
-void monitor_resolve_stop(struct monitor *m)
+void monitor_resolve_init(struct target *t)
 {
-	for (unsigned i = 0; i < m->n_targets; i++) {
-		if (m->targets[i].s->host && m->resolver)
-			timer_stop(&m->targets[i].resolve_timer);
-		m->targets[i].resolving = false;
-	}
-	resolver_free(&m->resolver);
+	timer_init(&t->resolve_timer, ask);
+}
+
+void monitor_resolve_start(struct target *t, uint32_t why)
+{
+	struct monitor *m = t->m;
+	int err;
+
+	if (!t->s->host)
+		return;
+	if (!m->resolver)
+		m->resolver = resolver_new(m->env.engine, m->env.lc->resolvers, m->env.lc->n_resolvers, &err);
+	if (m->resolver)
+		engine_timer(m->env.engine, &t->resolve_timer, first_ms(t, why));
+	else
+		log_ev_key(EV_RESOLVE, STR("resolver"), "resolver: cannot start; services with names keep their last addresses");
+}
+
+void monitor_resolve_stop(struct target *t)
+{
+	timer_stop(&t->resolve_timer);
+	if (t->resolving && t->m->resolver)
+		resolver_cancel(t->m->resolver, t);
+	t->resolving = false;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * target.h - the prober's own records (monitor/ only)
+ * target.h - what a worker knows of the services that it may own (monitor/ only)
  */
 #ifndef FL_MONITOR_TARGET_H
 #define FL_MONITOR_TARGET_H
 
 #include "monitor/probe.h"
 #include "net/resolver.h"
+#include "stat/owner.h"
 
 struct target;
 
@@ -28,20 +29,39 @@ struct target {
 	struct stat_health health;
 	struct timer       resolve_timer;
 	bool               resolving;         /* a query is under way */
+	uint32_t           epoch;             /* of our claim; 0: not ours */
 };
 struct monitor {
 	struct monitor_env env;
 	bool               running;
 	struct target     *targets;
 	unsigned           n_targets;
-	bool              *pool_down;         /* by pool: was told to be down */
+	bool              *pool_down;         /* by pool: nothing was usable when it was last looked at */
 	struct resolver   *resolver;
 	uint64_t           probes;
+	/* the look that is under way */
+	struct engine_job  look;
+	unsigned           look_at;           /* target that comes next */
+	bool               look_again;        /* from the start, when it is through */
+	unsigned           n_owned, n_orphans;
 };
 
-/* Starts asking for the addresses of named services; stops. */
-int  monitor_resolve_start(struct monitor *m);
-void monitor_resolve_stop(struct monitor *m);
+/* own.c */
+void monitor_own_init(struct monitor *m);
+/* Is it still ours? If not, everything about it is stopped. */
+bool monitor_target_mine(struct target *t);
+/* What we wanted to write about it was refused: another owns it. */
+void monitor_target_lost(struct target *t);
+void monitor_tell(const struct target *t, enum mail_type type);
+void monitor_own_stop(struct monitor *m);
+/* monitor.c: begins with what the owner before knew; ends */
+void monitor_target_start(struct target *t);
+void monitor_target_stop(struct target *t);
+
+/* resolve.c: asks for the addresses of a named service; how it became ours says whether at once */
+void monitor_resolve_init(struct target *t);
+void monitor_resolve_start(struct target *t, uint32_t why);
+void monitor_resolve_stop(struct target *t);
 /* The service has an address now: its checks start at once. */
 void monitor_target_resolved(struct target *t);
 /* Writes the target's record and tells people when the service's state changed. */

@@ -68,6 +68,9 @@ void cert_watch_init(struct cert_watch *w, struct engine *e, const struct lb_con
 
 void cert_watch_run(struct cert_watch *w, bool on)
 {
+	if (on == w->on)
+		return;
+	w->on = on;
 	timer_stop(&w->timer);
 	if (on)
 		on_timer(&w->timer);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * certs.h - watches how long the certificates of the listeners are still good (worker, the prober only)
+ * certs.h - watches how long the certificates of the listeners are still good (one worker does it for all)
  *
  * A certificate that expires goes on being served: whoever decided not to renew it had a reason, and a
  * listener without one helps nobody. It is said in time instead: an event `cert-expiry` when the watch
@@ -18,9 +18,10 @@ struct cert_watch {
 	struct timer            timer;
 	int64_t                 said_s;      /* wall: when the last look was that told all */
 	int64_t                 looked_s;    /* wall: last look */
+	bool                    on;
 };
 void cert_watch_init(struct cert_watch *w, struct engine *e, const struct lb_config *lc);
-/* Starts with a look, or stops. */
+/* Starts with a look, or stops. Safe to repeat. */
 void cert_watch_run(struct cert_watch *w, bool on);
 
 #endif

@@ -36,6 +36,8 @@ struct gen_start {
 	int              chan_fd;
 	int              adopt_fd;           /* listening; -1 none */
 	int              wake_control, wake_logd;    /* eventfds */
+	const int       *mail_fd;            /* [n_mail]: eventfds by worker slot (post.h); NULL for a scout */
+	unsigned         n_mail;
 };
 /* In the forked child. */
 FL_NORETURN void gen_main(const struct gen_start *s);

@@ -18,6 +18,7 @@ libfairlead_a_SOURCES += \
 	src/proc/msg.c src/proc/msg.h \
 	src/proc/names.c src/proc/names.h \
 	src/proc/notify.c \
+	src/proc/post.c src/proc/post.h \
 	src/proc/reload.c \
 	src/proc/sandbox.c src/proc/sandbox.h \
 	src/proc/socks.c \

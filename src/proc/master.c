@@ -367,10 +367,41 @@ static int make_engine(struct master *m)
 	return err;
 }
 
+int master_mail_room(struct master *m)
+{
+	unsigned n = stat_worker_slots(m->seg);
+
+	if (m->mail_fd)
+		return 0;
+	m->mail_fd = env_malloc(n * sizeof(int));
+	if (!m->mail_fd)
+		return FL_ENOMEM_;
+	m->n_mail = n;
+	for (unsigned i = 0; i < n; i++)
+		m->mail_fd[i] = -1;
+	return 0;
+}
+
+/* What was not taken over. */
+static int make_mail_fds(struct master *m)
+{
+	int err = master_mail_room(m);
+
+	for (unsigned i = 0; !err && i < m->n_mail; i++) {
+		if (m->mail_fd[i] < 0)
+			m->mail_fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (m->mail_fd[i] < 0)
+			err = -errno;
+	}
+	return err;
+}
+
 static int make_wakers(struct master *m)
 {
-	if (m->wake_control >= 0)
-		return 0;
+	int err = make_mail_fds(m);
+
+	if (err || m->wake_control >= 0)
+		return err;
 	m->wake_control = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	m->wake_logd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return m->wake_control < 0 || m->wake_logd < 0 ? -EMFILE : 0;

@@ -117,6 +117,8 @@ struct master {
 	struct addr    http_addr;
 	char           ctl_path[108], adopt_path[108];
 	int            wake_control, wake_logd;
+	int           *mail_fd;              /* [n_mail]: eventfds by worker slot, for the letters of workers */
+	unsigned       n_mail;
 	struct ids     ids;
 	struct tickets tickets;
 
@@ -147,6 +149,7 @@ void master_stop(struct master *m, uint64_t grace_ms);
 void master_die(struct master *m, int code);                 /* ends the loop now */
 char *master_read_fd(int fd, size_t *n);     /* whole file, NUL behind it; env_free; NULL: cannot */
 int  master_new_segment(struct master *m);     /* m->cores, m->drain_generations, m->max_objects */
+int  master_mail_room(struct master *m);     /* room for the eventfds of m->seg's worker slots, -1 each */
 
 /* generation.c */
 /* image taken; -1: from the source */
@@ -176,7 +179,8 @@ int  proc_open_chan(struct proc *p, int fd);
 void proc_kill(struct proc *p, int signo);
 void proc_free(struct proc *p);
 void supervise_tick(struct master *m);
-void supervise_board(struct master *m);                      /* who serves which core, who probes */
+void supervise_board(struct master *m);                      /* who serves which core, who is there */
+void supervise_live(struct master *m);                       /* the second half of it, for who is woken anyway */
 void supervise_kick(struct master *m);
 void supervise_second(struct master *m);
 

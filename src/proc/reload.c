@@ -500,6 +500,8 @@ static void commit(struct generation *g)
 		m->n_reloads++;
 	/* first of all: the board is the new ones' from here on, and each worker asks whether it is one */
 	stat_obj_commit(m->seg, g->num, old ? FL_MIN(oldest_live(m), old->num) : oldest_live(m));
+	/* all of them before the first one looks: it would take what is another's */
+	supervise_live(m);
 	for (unsigned c = 0; c < g->n_workers; c++)
 		if (g->worker[c])
 			send_go(g->worker[c], old);

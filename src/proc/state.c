@@ -10,7 +10,7 @@
  *	+image GEN  +public GEN  +manifest GEN                        of the current generation
  *	+worker SLOT CORE GEN PID STATE                               our end of its channel
  *	+gen GEN PID   +control PID   +logd PID                       likewise
- *	+ctl PATH  +adopt PATH  +wake-control  +wake-logd  +tickets MADE-MS  -stream ID PATH
+ *	+ctl PATH  +adopt PATH  +wake-control  +wake-logd  +mail SLOT  +tickets MADE-MS  -stream ID PATH
  *
  * Two uses: the current gen keeps a copy of all (MSG_KEEP) for the day this process dies, and hands it to the
  * next master through adopt.sock; and a binary upgrade passes it to its own next image through exec. Either way the new
@@ -98,6 +98,10 @@ static void each_socket(struct master *m, line_fn *fn, void *ctx)
 	fn(ctx, line, m->adopt_fd);
 	fn(ctx, "+wake-control", m->wake_control);
 	fn(ctx, "+wake-logd", m->wake_logd);
+	for (unsigned i = 0; i < m->n_mail; i++) {
+		snprintf(line, sizeof(line), "+mail %u", i);
+		fn(ctx, line, m->mail_fd[i]);
+	}
 }
 
 /* Workers of before write to the ids that they were given. */

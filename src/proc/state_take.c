@@ -124,6 +124,15 @@ static void take_segment(struct master *m, struct taken *t)
 		log_ev(EV_SEGMENT, "the segment of before is not taken (%s); a new one begins at zero", fl_err_text(err));
 }
 
+/* Behind the segment; those of another segment's workers are theirs. */
+static void take_mail(struct master *m, struct entry *e)
+{
+	unsigned slot;
+
+	if (master_mail_room(m) == 0 && read_numbers(e, &slot, 1, NULL) && slot < m->n_mail && m->mail_fd[slot] < 0)
+		m->mail_fd[slot] = entry_fd(e);
+}
+
 static void take_socket(struct master *m, struct entry *e, bool udp)
 {
 	struct man_listen l = { .udp = udp };
@@ -320,6 +329,8 @@ static bool build(struct master *m, struct taken *t)
 			take_shared(m, e);
 		else if (strncmp(e->line, "-stream ", 8) == 0)
 			take_stream(m, e);
+		else if (strncmp(e->line, "+mail ", 6) == 0 && !foreign)
+			take_mail(m, e);
 		else if (strncmp(e->line, "+worker ", 8) == 0)
 			take_worker(m, e, foreign);
 		else if (strncmp(e->line, "+gen ", 5) == 0)

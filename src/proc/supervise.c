@@ -257,6 +257,15 @@ static struct proc *live_worker(const struct generation *g, unsigned core)
 	return p && p->state == ST_PROC_RUNNING ? p : NULL;
 }
 
+void supervise_live(struct master *m)
+{
+	for (unsigned c = 0; c < m->cores; c++) {
+		const struct proc *p = live_worker(m->cur, c);
+
+		stat_set_live_slot(m->seg, c, p && !p->foreign ? p->slot : STAT_NO_SLOT);
+	}
+}
+
 void supervise_board(struct master *m)
 {
 	uint64_t before = stat_board_epoch(m->seg);
@@ -277,8 +286,7 @@ void supervise_board(struct master *m)
 		else if (c < m->cur->n_workers)          /* a core that is to have none lost none */
 			log_ev(EV_ADOPT, "core %u: its listeners are served by worker@%u", c, by);
 	}
-	if (lowest && stat_prober_slot(m->seg) != lowest->slot)
-		stat_set_prober_slot(m->seg, lowest->slot);
+	supervise_live(m);
 	if (stat_board_epoch(m->seg) != before)
 		supervise_kick(m);
 	distribute_update(m);

@@ -18,6 +18,7 @@
 #include "net/tls.h"
 #include "net/tls_mem.h"
 #include "proc/tickets.h"
+#include "stat/owner.h"
 #include "stat/reason.h"
 
 #define LOG_KICK_MS    50
@@ -116,22 +117,29 @@ static void log_access(void *ctx, int stream, const char *line, size_t n)
 
 /* The board ------------------------------------------------------------------------------- */
 
-static void apply_prober(struct worker *w)
+static uint32_t first_live(const struct worker *w)
 {
-	uint32_t slot = stat_prober_slot(w->seg);
-	bool on = slot == w->start->slot && w->serving && !w->retired;
+	uint32_t slot = STAT_NO_SLOT;
 
-	if (on == w->prober)
-		return;
-	w->prober = on;
-	monitor_run(w->monitor, on, on ? stat_prober_source(w->seg) : STAT_NO_SLOT);
-	cert_watch_run(&w->certs, on);
+	for (uint32_t core = 0; core < stat_cores(w->seg) && slot == STAT_NO_SLOT; core++)
+		slot = stat_live_slot(w->seg, core);
+	return slot;
+}
+
+/* Certificates are no objects of the segment: the first core watches them. */
+static void apply_owners(struct worker *w)
+{
+	bool on = w->serving && !w->retired;
+
+	monitor_run(w->monitor, on);
+	monitor_look(w->monitor);
+	cert_watch_run(&w->certs, on && first_live(w) == w->start->slot);
 }
 
 void worker_apply_board(struct worker *w)
 {
 	w->seen_board = stat_board_epoch(w->seg);
-	apply_prober(w);
+	apply_owners(w);
 	if (!w->serving || w->retired)
 		return;
 	/* The board speaks of the newest generation's workers. Who was told that a core has none by now, and not yet that it
@@ -155,6 +163,11 @@ static void on_turn(struct engine_hook *h)
 	if (lb_refresh(w->lc)) {
 		http_services_changed();
 		udp_vs_services_changed();
+		monitor_pools(w->monitor);
+	}
+	if (stat_owner_changes(w->seg) != w->seen_owners) {
+		w->seen_owners = stat_owner_changes(w->seg);
+		monitor_look(w->monitor);
 	}
 	if (stat_board_epoch(w->seg) != w->seen_board)
 		worker_apply_board(w);
@@ -168,6 +181,35 @@ static void on_beat(struct timer *t)
 	struct worker *w = FL_CONTAINER_OF(t, struct worker, beat);
 
 	engine_timer(w->engine, t, w->beat_ms);
+}
+
+/* Letters --------------------------------------------------------------------------------- */
+
+/* The turn that a letter makes is what was wanted: lb_refresh() finds what is new, whether the letter is there or lost.
+ * It is read to see that only who owns a thing speaks of it. */
+static void on_letter(void *ctx, const struct mail *m)
+{
+	struct worker *w = ctx;
+
+	if (m->row == STAT_NO_ROW)
+		return;
+	switch (stat_owner_word(w->seg, m->row, m->from, m->epoch)) {
+	case OWNER_WORD_GOOD:
+		break;
+	case OWNER_WORD_STALE:
+		stat_inc(w->proc, CTR_PROC_OWNER_STALE);
+		break;
+	case OWNER_WORD_FOREIGN:
+		stat_inc(w->proc, CTR_PROC_OWNER_FOREIGN);
+		break;
+	}
+}
+
+static void tell(void *ctx, const struct mail *m)
+{
+	struct worker *w = ctx;
+
+	post_tell(&w->post, m);
 }
 
 /* Serving --------------------------------------------------------------------------------- */
@@ -275,7 +317,7 @@ static void close_others(struct worker *w)
 {
 	const struct gen *g = w->start->gen;
 	size_t n_listen = (size_t)w->lc->n_listens * w->cores;
-	int *keep = env_malloc((n_listen + 8) * sizeof(int));
+	int *keep = env_malloc((n_listen + g->start->n_mail + 8) * sizeof(int));
 	unsigned n = 0;
 
 	if (!keep)
@@ -285,6 +327,8 @@ static void close_others(struct worker *w)
 	keep[n++] = g->ping_fd[w->start->core][1];
 	keep[n++] = g->start->wake_control;
 	keep[n++] = g->start->wake_logd;
+	for (unsigned i = 0; i < g->start->n_mail; i++)
+		keep[n++] = g->start->mail_fd[i];
 	for (size_t i = 0; i < n_listen; i++)
 		keep[n++] = g->listen_fd[i];
 	sandbox_close_others(keep, n);
@@ -313,7 +357,7 @@ static int start_rooms(struct worker *w)
 {
 	const struct gen *g = w->start->gen;
 	struct monitor_env me = {
-		.engine = w->engine, .lc = w->lc, .seg = w->seg, .proc = w->proc,
+		.engine = w->engine, .lc = w->lc, .seg = w->seg, .proc = w->proc, .tell = tell, .ctx = w,
 		.ping4_fd = g->ping_fd[w->start->core][0], .ping6_fd = g->ping_fd[w->start->core][1],
 	};
 	int err = conn_init(w->engine);
@@ -326,6 +370,11 @@ static int start_rooms(struct worker *w)
 		err = udp_vs_init(&w->http, g->listen_fd, w->cores);
 	if (err)
 		return err;
+	err = post_open(&w->post, w->engine, w->seg, w->proc, g->start->mail_fd, g->start->n_mail);
+	if (err)
+		return err;
+	post_on(&w->post, MAIL_CLAIM, on_letter, w);
+	post_on(&w->post, MAIL_NEWS, on_letter, w);
 	cert_watch_init(&w->certs, w->engine, w->lc);
 	w->monitor = monitor_new(&me);
 	return w->monitor ? make_listeners(w) : FL_ENOMEM_;

@@ -10,6 +10,7 @@
 #include "monitor/monitor.h"
 #include "net/listener.h"
 #include "proc/certs.h"
+#include "proc/post.h"
 #include "proc/worker.h"
 
 struct worker {
@@ -20,6 +21,7 @@ struct worker {
 	struct stat_row   *proc;
 	struct http_worker http;
 	struct monitor    *monitor;
+	struct post        post;
 	struct cert_watch  certs;
 	struct listener   *listens;          /* [lc->n_listens] */
 	unsigned           cores;
@@ -27,10 +29,10 @@ struct worker {
 	struct engine_hook flush, turn;
 	struct timer       beat;
 	uint64_t           beat_ms;
-	uint64_t           seen_board;
+	uint64_t           seen_board, seen_owners;
 	uint64_t           last_turns, last_busy;
 	uint64_t           log_kicked_ms, control_kicked_ms;
-	bool               ticking, serving, prober;
+	bool               ticking, serving;
 	/* draining */
 	bool               retired, stopped;
 	bool               heir;             /* there is, or was, a successor on our core */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * board.c - what the master says to all: process entries, serving cores, prober, admin states
+ * board.c - what the master says to all: process entries, serving and live cores, admin states
  *
  * Single words are read as they are; records go through the latch. The board epoch moves after the
  * word that it announces, so who looks at the words after the epoch changed sees them.
@@ -103,7 +103,7 @@ void stat_proc_set(struct stat_seg *s, uint32_t slot, uint32_t state, uint32_t p
 	FP("stat.proc.state");
 }
 
-/* Who serves, who probes ------------------------------------------------------------------- */
+/* Who serves, who is there ----------------------------------------------------------------- */
 
 uint32_t stat_serving_core(const struct stat_seg *s, uint32_t core)
 {
@@ -126,6 +126,27 @@ void stat_set_serving_core(struct stat_seg *s, uint32_t core, uint32_t by)
 		return;
 	st32_rel(&c->serving, by);
 	FP("stat.board.serving");
+	view_board_bump(s);
+}
+
+uint32_t stat_live_slot(const struct stat_seg *s, uint32_t core)
+{
+	const uint32_t *live = (const void *)(s->dir + s->dim.dir.live);
+	uint32_t v = core < s->dim.cores ? ld32_acq(&live[core]) : 0;
+
+	return v && v <= s->dim.n_workers ? v - 1 : STAT_NO_SLOT;
+}
+
+void stat_set_live_slot(struct stat_seg *s, uint32_t core, uint32_t slot)
+{
+	uint32_t *live = (uint32_t *)(void *)(s->dir_rw + s->dim.dir.live);
+
+	ASSERT(view_dir_rw(s) && core < s->dim.cores &&
+	       (slot == STAT_NO_SLOT || slot < s->dim.n_workers));
+	if (stat_live_slot(s, core) == slot)
+		return;
+	st32_rel(&live[core], slot == STAT_NO_SLOT ? 0 : slot + 1);
+	FP("stat.board.live");
 	view_board_bump(s);
 }
 

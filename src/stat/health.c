@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * health.c - health and DNS answers: the prober writes them into its slot, everybody reads
+ * health.c - health and DNS answers: the owner of a row writes them into its slot, everybody reads
  *
- * The master names the prober with a term, which grows at each change. A new prober takes over the
- * records of the one before and then stores the term in its own slot; until then everybody reads
- * the predecessor's, dead or not, so a change of prober is not a moment without health.
+ * Whose records of a row count is owner.c's to say: those of the newest claim, whether its process lives or not. A new
+ * owner copies them before it claims, so a change of owner is not a moment without health.
  *
  * hstate holds one word per row: the state, whether records exist, and whose they are; a row whose
  * word is of another object is UNKNOWN and its records are not touched.
  */
 #include "config.h"
 
+#include "stat/owner.h"
 #include "stat/view.h"
 
 #include "base/env.h"
@@ -18,66 +18,6 @@
 #define HW_HEALTH 0x40u
 #define HW_DNS    0x80u
 #define HW_STATE  0x3fu
-
-/* The prober word ------------------------------------------------------------------------- */
-
-static uint32_t prober_now(uint64_t w) { return (uint32_t)(w & SEG_NO_SLOT24); }
-static uint32_t prober_prev(uint64_t w) { return (uint32_t)(w >> 24 & SEG_NO_SLOT24); }
-static uint64_t prober_term(uint64_t w) { return w >> 48; }
-
-static uint32_t slot_or_none(const struct stat_seg *s, uint32_t slot)
-{
-	return slot < s->dim.n_slots ? slot : STAT_NO_SLOT;
-}
-
-/* Whose records are valid now. */
-static uint32_t source_slot(const struct stat_seg *s, uint64_t w)
-{
-	uint32_t now = slot_or_none(s, prober_now(w)), prev = slot_or_none(s, prober_prev(w));
-
-	if (now == STAT_NO_SLOT)
-		return prev;
-	if (prev == STAT_NO_SLOT || ld64_acq(&view_slot(s, now)->health_term) == prober_term(w))
-		return now;
-	return prev;
-}
-
-uint32_t stat_prober_slot(const struct stat_seg *s)
-{
-	return slot_or_none(s, prober_now(ld64_acq(&view_dir(s)->prober)));
-}
-
-uint32_t stat_prober_source(const struct stat_seg *s)
-{
-	return source_slot(s, ld64_acq(&view_dir(s)->prober));
-}
-
-void stat_set_prober_slot(struct stat_seg *s, uint32_t slot)
-{
-	struct seg_dir *d = view_dir_rw(s);
-	uint64_t w = d->prober, term = (prober_term(w) + 1) & 0xffff;
-	uint32_t prev = source_slot(s, w);
-
-	ASSERT(slot == STAT_NO_SLOT || slot < s->dim.n_slots);
-	if (stat_prober_slot(s) == slot)
-		return;
-	w = (term ? term : 1) << 48 | (uint64_t)(prev & SEG_NO_SLOT24) << 24 |
-	    (slot & SEG_NO_SLOT24);
-	st64_rel(&d->prober, w);
-	FP("stat.board.prober");
-	view_board_bump(s);
-}
-
-uint64_t stat_health_epoch(const struct stat_seg *s)
-{
-	uint64_t w = ld64_acq(&view_dir(s)->prober);
-	uint32_t k = source_slot(s, w);
-
-	if (k == STAT_NO_SLOT)
-		return prober_term(w) << 48;
-	return prober_term(w) << 48 ^ (uint64_t)(k + 1) << 36 ^
-	       ld64_acq(&view_slot(s, k)->health_epoch);
-}
 
 /* Records --------------------------------------------------------------------------------- */
 
@@ -147,12 +87,13 @@ static bool dns_read(const struct stat_seg *s, uint32_t k, uint32_t row, struct 
 bool stat_health_get(const struct stat_seg *s, uint32_t row, struct stat_health *out)
 {
 	memset(out, 0, sizeof(*out));
-	return health_read(s, stat_prober_source(s), row, out);
+	return health_read(s, view_owner_slot(s, row, view_tag(s, row)), row, out);
 }
 
 uint32_t stat_health_state(const struct stat_seg *s, uint32_t row)
 {
-	uint32_t v = hword(s, stat_prober_source(s), row, view_tag(s, row));
+	uint64_t tag = view_tag(s, row);
+	uint32_t v = tag ? hword(s, view_owner_slot(s, row, tag), row, tag) : 0;
 
 	return v & HW_HEALTH ? state_ok(v & HW_STATE) : ST_HEALTH_UNKNOWN;
 }
@@ -160,7 +101,7 @@ uint32_t stat_health_state(const struct stat_seg *s, uint32_t row)
 bool stat_dns_get(const struct stat_seg *s, uint32_t row, struct stat_dns *out)
 {
 	memset(out, 0, sizeof(*out));
-	return dns_read(s, stat_prober_source(s), row, out);
+	return dns_read(s, view_owner_slot(s, row, view_tag(s, row)), row, out);
 }
 
 /* Writing --------------------------------------------------------------------------------- */
@@ -173,86 +114,68 @@ static void hword_set(struct stat_seg *s, uint32_t row, uint32_t v)
 	FP("stat.health.word");
 }
 
+static uint32_t hword_make(uint64_t tag, uint32_t flags)
+{
+	return (seg_tag_incarnation(tag) & 0xffffff) << 8 | flags;
+}
+
 static void epoch_bump(struct seg_slot *sl)
 {
 	st64_rel(&sl->health_epoch, sl->health_epoch + 1);
 	FP("stat.health.epoch");
 }
 
-/* The record first, then the word that says it is there. */
-static void health_put(struct stat_seg *s, uint32_t row, uint64_t tag, const struct stat_health *h)
+static void health_write(struct stat_seg *s, uint32_t row, uint64_t tag, const struct stat_health *h)
 {
-	uint32_t old = hword(s, s->own_slot, row, tag);
-
-	latch_write((void *)(uintptr_t)(s->own + ((const char *)health_rec(s, s->own_slot, row) -
-		    s->slot[s->own_slot])), tag, h, sizeof(*h));
-	hword_set(s, row, (seg_tag_incarnation(tag) & 0xffffff) << 8 | (old & HW_DNS) | HW_HEALTH |
-		  (h->state & HW_STATE));
+	latch_write(s->own + s->dim.slot.health + (size_t)row * LATCH_SIZE(sizeof(*h)), tag, h, sizeof(*h));
 }
 
-static void dns_put(struct stat_seg *s, uint32_t row, uint64_t tag, const struct stat_dns *d)
+static void dns_write(struct stat_seg *s, uint32_t row, uint64_t tag, const struct stat_dns *d)
 {
-	uint32_t old = hword(s, s->own_slot, row, tag);
-
-	latch_write((void *)(uintptr_t)(s->own + ((const char *)dns_rec(s, s->own_slot, row) -
-		    s->slot[s->own_slot])), tag, d, sizeof(*d));
-	hword_set(s, row,
-		  (seg_tag_incarnation(tag) & 0xffffff) << 8 | (old & (HW_HEALTH | HW_STATE)) |
-			  HW_DNS);
+	latch_write(s->own + s->dim.slot.dns + (size_t)row * LATCH_SIZE(sizeof(*d)), tag, d, sizeof(*d));
 }
 
-void stat_health_import(struct stat_seg *s, uint32_t from_slot)
+void view_health_import(struct stat_seg *s, uint32_t row, uint64_t tag, uint32_t from)
 {
-	struct seg_slot *sl = view_own(s);
-	uint64_t w = ld64_acq(&view_dir(s)->prober);
 	struct stat_health h;
 	struct stat_dns d;
-	uint32_t rows = stat_obj_max(s);
+	uint32_t flags = 0;
 
-	if (!sl)
+	if (from == s->own_slot)
 		return;
-	for (uint32_t row = 0; row < rows && from_slot != s->own_slot; row++) {
-		uint64_t tag = view_tag(s, row);
-
-		if (hword(s, s->own_slot, row, tag))
-			hword_set(s, row, 0);
-		if (!hword(s, slot_or_none(s, from_slot), row, tag))
-			continue;
-		if (dns_read(s, from_slot, row, &d))
-			dns_put(s, row, tag, &d);
-		if (health_read(s, from_slot, row, &h))
-			health_put(s, row, tag, &h);
+	if (dns_read(s, from, row, &d)) {
+		dns_write(s, row, tag, &d);
+		flags |= HW_DNS;
 	}
-	epoch_bump(sl);
-	if (prober_now(w) == s->own_slot)
-		st64_rel(&sl->health_term, prober_term(w));
-	FP("stat.health.term");
+	if (health_read(s, from, row, &h)) {
+		health_write(s, row, tag, &h);
+		flags |= HW_HEALTH | (h.state & HW_STATE);
+	}
+	hword_set(s, row, flags ? hword_make(tag, flags) : 0);
 }
 
-/* A prober that did not import yet does so now; nobody else's records become visible by writing. */
-static bool may_write(struct stat_seg *s)
+/* May this process write about the row? */
+static bool is_own(const struct stat_seg *s, uint32_t row, uint64_t tag)
 {
-	uint64_t w = ld64_acq(&view_dir(s)->prober);
-	struct seg_slot *sl = view_own(s);
+	struct stat_owner o;
 
-	if (!sl)
-		return false;
-	if (prober_now(w) == s->own_slot && sl->health_term != prober_term(w))
-		stat_health_import(s, source_slot(s, w));
-	return true;
+	return tag && view_own(s) && stat_owner_get(s, row, &o) && o.slot == s->own_slot;
 }
 
-void stat_health_set(struct stat_seg *s, uint32_t row, const struct stat_health *h)
+/* The record first, then the word that says it is there. */
+bool stat_health_set(struct stat_seg *s, uint32_t row, const struct stat_health *h)
 {
 	uint64_t tag = view_tag(s, row);
 	uint32_t old;
 
-	if (!tag || !may_write(s))
-		return;
+	if (!is_own(s, row, tag))
+		return false;
 	old = hword(s, s->own_slot, row, tag);
-	health_put(s, row, tag, h);
+	health_write(s, row, tag, h);
+	hword_set(s, row, hword_make(tag, (old & HW_DNS) | HW_HEALTH | (h->state & HW_STATE)));
 	if (!(old & HW_HEALTH) || (old & HW_STATE) != (h->state & HW_STATE))
 		epoch_bump(view_own(s));
+	return true;
 }
 
 static bool dns_same(const struct stat_dns *a, const struct stat_dns *b)
@@ -265,16 +188,18 @@ static bool dns_same(const struct stat_dns *a, const struct stat_dns *b)
 	return true;
 }
 
-void stat_dns_set(struct stat_seg *s, uint32_t row, const struct stat_dns *d)
+bool stat_dns_set(struct stat_seg *s, uint32_t row, const struct stat_dns *d)
 {
 	uint64_t tag = view_tag(s, row);
 	struct stat_dns old;
 	bool same;
 
-	if (!tag || d->n > STAT_DNS_MAX || !may_write(s))
-		return;
+	if (d->n > STAT_DNS_MAX || !is_own(s, row, tag))
+		return false;
 	same = dns_read(s, s->own_slot, row, &old) && dns_same(&old, d);
-	dns_put(s, row, tag, d);
+	dns_write(s, row, tag, d);
+	hword_set(s, row, hword_make(tag, (hword(s, s->own_slot, row, tag) & (HW_HEALTH | HW_STATE)) | HW_DNS));
 	if (!same)
 		epoch_bump(view_own(s));
+	return true;
 }

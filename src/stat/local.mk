@@ -7,6 +7,7 @@ libfairlead_a_SOURCES += \
 	src/stat/latch.c src/stat/latch.h \
 	src/stat/mail.c src/stat/mail.h \
 	src/stat/object.c \
+	src/stat/owner.c src/stat/owner.h \
 	src/stat/reason.c src/stat/reason.h \
 	src/stat/ring.c \
 	src/stat/segment.c src/stat/segment.h \

@@ -14,6 +14,7 @@
 
 enum mail_type {
 	MAIL_NONE,
+	MAIL_CLAIM,                  /* row (STAT_NO_ROW: several), epoch: I am the owner now (owner.h) */
 	MAIL_NEWS,                   /* row, epoch: its health or its addresses changed */
 	MAIL__COUNT
 };

@@ -53,6 +53,7 @@ bool seg_dims_make(struct seg_dims *d, uint32_t max_objects, uint32_t cores, uin
 	d->dir.object = area(&at, m, sizeof(struct seg_obj));
 	d->dir.index = area(&at, d->index_n, sizeof(uint32_t));
 	d->dir.admin = area(&at, m, LATCH_SIZE(sizeof(struct stat_admin)));
+	d->dir.live = area(&at, cores, sizeof(uint32_t));
 	d->dir.size = at;
 
 	at = page_up(sizeof(struct seg_slot));
@@ -64,6 +65,7 @@ bool seg_dims_make(struct seg_dims *d, uint32_t max_objects, uint32_t cores, uin
 	d->slot.dns = area(&at, m, LATCH_SIZE(sizeof(struct stat_dns)));
 	d->slot.cursor = area(&at, d->n_slots, sizeof(uint64_t));
 	d->slot.log = area(&at, SEG_LOG_RING, 1);
+	d->slot.claim = area(&at, m, sizeof(struct seg_claim));
 	d->slot.mailhead = area(&at, d->n_slots, sizeof(uint64_t));
 	d->slot.mailseen = area(&at, d->n_slots, sizeof(uint64_t));
 	d->slot.mail = area(&at, d->n_slots, SEG_MAIL_RING * sizeof(struct seg_letter));
@@ -137,6 +139,7 @@ static void dump_sizes(struct sb *out)
 		{ "log-record", sizeof(struct seg_log_rec) },
 		{ "log-ring", SEG_LOG_RING },
 		{ "row", SEG_ROW_WORDS * sizeof(uint64_t) },
+		{ "claim", sizeof(struct seg_claim) },
 		{ "letter", sizeof(struct seg_letter) },
 		{ "mail-ring", SEG_MAIL_RING },
 	};
@@ -158,6 +161,7 @@ static void dump_offsets(struct sb *out)
 	OFF(dir, object);
 	OFF(dir, index);
 	OFF(dir, admin);
+	OFF(dir, live);
 	OFF(slot, used);
 	OFF(slot, row);
 	OFF(slot, dirty);
@@ -166,6 +170,7 @@ static void dump_offsets(struct sb *out)
 	OFF(slot, dns);
 	OFF(slot, cursor);
 	OFF(slot, log);
+	OFF(slot, claim);
 	OFF(slot, mailhead);
 	OFF(slot, mailseen);
 	OFF(slot, mail);
@@ -175,15 +180,14 @@ static void dump_offsets(struct sb *out)
 #undef OFF
 #define FIELD(s, f) sb_fmt(out, "field\t" #s "." #f "\t%zu\n", offsetof(struct s, f))
 	FIELD(seg_dir, board_epoch);
-	FIELD(seg_dir, prober);
 	FIELD(seg_dir, rows_high);
 	FIELD(seg_dir, conf);
 	FIELD(seg_obj, admin_inc);
 	FIELD(seg_obj, name);
 	FIELD(seg_slot, epoch);
-	FIELD(seg_slot, health_term);
-	FIELD(seg_slot, heartbeat_ms);
+	FIELD(seg_slot, claims);
 	FIELD(seg_slot, health_epoch);
+	FIELD(seg_slot, heartbeat_ms);
 	FIELD(seg_slot, dirty_head);
 	FIELD(seg_slot, log_head);
 	FIELD(stat_health, mon);

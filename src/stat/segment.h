@@ -16,7 +16,7 @@
  *	     size u64, set u64 (random, the same in all files of one segment), 64 bytes in all
  *
  * dir
- *	64   board epoch u64, started (wall us) u64, prober u64 (term:16 previous:24 now:24),
+ *	64   board epoch u64, started (wall us) u64, 0 u64,
  *	     newest generation u32, oldest live generation u32, rows ever used u32, 0 u32
  *	128  configuration state: latch record (latch.h)
  *	proc     [N] 64 bytes: state, pid, core, generation, restarts u32, 0 u32, started ms u64
@@ -27,10 +27,12 @@
  *	         state:8 a:16 b:16 incarnation:24), 0 u64
  *	index    [2^k >= 2M] u32: row + 1, 0 empty, ~0 deleted; linear probing from the hash
  *	admin    [M] latch record of struct stat_admin
+ *	live     [C] u32: slot + 1 of the core's worker that may own things, 0: none (owner.h)
  *
  * slot
- *	64   pid u32, role u32, core u32, generation u32, epoch u64, claimed ms u64, health term u64
- *	128  heartbeat ms u64, flush cycle u64, flush ms u64, health epoch u64
+ *	64   pid u32, role u32, core u32, generation u32, epoch u64, claimed ms u64,
+ *	     claims made u64, health epoch u64
+ *	128  heartbeat ms u64, flush cycle u64, flush ms u64
  *	192  dirty ring head u64, log ring head u64, log lines dropped u64, log records torn u64
  *	used     [M/64] u64: bit r is set before row r first holds a count
  *	row      [M] 64 words of u64: tag of the object counted, ms of the last flush, 62 counters
@@ -40,6 +42,7 @@
  *	dns      [M] latch record of struct stat_dns
  *	cursor   [N] u64: logd only, how far it has read the ring of slot k
  *	log      1 MiB: records of 8-byte multiples, none runs over the end; see struct seg_log_rec
+ *	claim    [M] 16 bytes: incarnation:24 epoch:32 check:8 (0: none), wall us:56 ST_OWNER_*:8
  *	mailhead [N] u64: letters written to the process of slot k (mail.h)
  *	mailseen [N] u64: letters read of those that slot k wrote to this process
  *	mail     [N] 2 KiB: 64 letters to slot k, the n-th at n % 64
@@ -74,7 +77,6 @@
 #define SEG_ROW_CTR     2
 #define SEG_EXTRA_SLOTS 3u                                /* control, logd, master */
 #define SEG_INDEX_DEAD  UINT32_MAX
-#define SEG_NO_SLOT24   0xffffffu
 #define SEG_MAIL_RING   64u                               /* letters */
 
 enum seg_file { SEG_DIR = 1, SEG_TOTALS, SEG_SLOT };
@@ -88,7 +90,7 @@ struct seg_head {
 
 struct seg_dir {
 	struct seg_head head;
-	uint64_t        board_epoch, started_us, prober;
+	uint64_t        board_epoch, started_us, pad0;
 	uint32_t        newest_gen, oldest_gen, rows_high, pad;
 	uint64_t        pad2[3];
 	uint64_t        conf[LATCH_SIZE(sizeof(struct stat_conf_state)) / 8];
@@ -115,8 +117,9 @@ struct seg_obj {
 struct seg_slot {
 	struct seg_head head;
 	uint32_t        pid, role, core, generation;
-	uint64_t        epoch, claimed_ms, health_term, pad[3];
-	uint64_t        heartbeat_ms, flush_cycle, flush_ms, health_epoch, pad2[4];
+	/* the last two are read by all in each turn: not in the line of the heartbeat */
+	uint64_t        epoch, claimed_ms, claims, health_epoch, pad[2];
+	uint64_t        heartbeat_ms, flush_cycle, flush_ms, pad2[5];
 	uint64_t        dirty_head, log_head, log_dropped, log_torn, pad3[4];
 };
 
@@ -140,6 +143,9 @@ struct seg_log_rec {
 	uint64_t wall_us;                 /* then the text */
 };
 
+struct seg_claim {
+	uint64_t word, since;
+};
 /* crc: CRC-32C of what is before it */
 struct seg_letter {
 	uint32_t type, row;
@@ -149,6 +155,7 @@ struct seg_letter {
 
 _Static_assert(sizeof(struct seg_head) == 64, "header");
 _Static_assert(sizeof(struct seg_letter) == 32, "letter");
+_Static_assert(offsetof(struct seg_slot, heartbeat_ms) == 128, "slot");
 _Static_assert(sizeof(struct seg_proc) == 64, "proc entry");
 _Static_assert(sizeof(struct seg_obj) == 256, "object");
 _Static_assert(sizeof(struct seg_total_row) == 1088, "total row");
@@ -166,11 +173,11 @@ struct seg_dims {
 	uint32_t n_workers, n_slots;      /* slots for workers; all slots */
 	uint32_t dirty_n, index_n;        /* powers of two */
 	struct {
-		size_t proc, core, object, index, admin, size;
+		size_t proc, core, object, index, admin, live, size;
 	} dir;
 	struct {
 		size_t used, row, dirty, hstate, health, dns, cursor, log;
-		size_t mailhead, mailseen, mail, size;
+		size_t claim, mailhead, mailseen, mail, size;
 	} slot;
 	struct {
 		size_t folded, used, row, size;

@@ -183,13 +183,10 @@ void stat_proc_set(struct stat_seg *s, uint32_t slot, uint32_t state, uint32_t p
  * worker is dead, hung or backing off. Workers look when stat_board_epoch changed. */
 uint32_t stat_serving_core(const struct stat_seg *s, uint32_t core);
 void     stat_set_serving_core(struct stat_seg *s, uint32_t core, uint32_t by);
-/* The slot whose worker probes and resolves for all (lowest live core), STAT_NO_SLOT when none. */
-uint32_t stat_prober_slot(const struct stat_seg *s);
-void     stat_set_prober_slot(struct stat_seg *s, uint32_t slot);
-/* Whose health and DNS records are valid now: the prober's, or its predecessor's until it has
- * imported them
- * (what a new prober hands to stat_health_import). */
-uint32_t stat_prober_source(const struct stat_seg *s);
+/* The slot of a core's worker that may own things (owner.h): it runs and is of the newest generation.
+ * STAT_NO_SLOT while there is none. */
+uint32_t stat_live_slot(const struct stat_seg *s, uint32_t core);
+void     stat_set_live_slot(struct stat_seg *s, uint32_t core, uint32_t slot);
 /* How the connections of a listener find their worker; row of the listener. Says nothing to workers, so
  * the board epoch does not change. */
 struct stat_steer {
@@ -200,7 +197,7 @@ void stat_steer_set(struct stat_seg *s, uint32_t row, const struct stat_steer *v
 void stat_steer_get(const struct stat_seg *s, uint32_t row, struct stat_steer *out);
 /* "cpu", "kernel (queues 1 < workers 4)", "kernel (guard: core 0 took 93 %)" */
 void stat_steer_text(const struct stat_steer *v, struct sb *out);
-/* Changes whenever serving cores, prober or admin states change. */
+/* Changes whenever serving cores, live slots or admin states change. */
 uint64_t stat_board_epoch(const struct stat_seg *s);
 
 struct stat_admin {                   /* an operator's word about a service; row of the service */
@@ -225,7 +222,7 @@ void stat_conf_set(struct stat_seg *s, const struct stat_conf_state *c);
 bool stat_conf_get(const struct stat_seg *s, struct stat_conf_state *out);
 uint64_t stat_started_us(const struct stat_seg *s);       /* wall time of the appliance's start */
 
-/* ---------- health and DNS: written by the prober into its own slot ---------- */
+/* ---------- health and DNS: each row's owner writes them into its own slot (owner.h) ---------- */
 #define STAT_MON_MAX 6
 struct stat_health {
 	uint32_t state;                           /* ST_HEALTH_* */
@@ -250,20 +247,18 @@ struct stat_dns {
 	struct ip addr[STAT_DNS_MAX];
 	char      text[80];
 };
-void stat_health_set(struct stat_seg *s, uint32_t row, const struct stat_health *h);  /* own slot */
-/* prober's slot */
+/* False, and nothing written: the row is not this process's (any more). */
+bool stat_health_set(struct stat_seg *s, uint32_t row, const struct stat_health *h);
+/* What the owner says, or the last one said; false: nobody ever did. Workers read by the owners that they knew at
+ * their last stat_health_epoch(). */
 bool stat_health_get(const struct stat_seg *s, uint32_t row, struct stat_health *out);
 /* The state alone, cheap enough for a refresh loop over all services. */
 uint32_t stat_health_state(const struct stat_seg *s, uint32_t row);
-/* A new prober starts from what its predecessor's slot says (records of `from_slot`, STAT_NO_SLOT:
- * none; its own: kept). Until then everybody goes on with the predecessor's; the first
- * stat_health_set() or stat_dns_set() of a new prober does it by itself. */
-void stat_health_import(struct stat_seg *s, uint32_t from_slot);
-void stat_dns_set(struct stat_seg *s, uint32_t row, const struct stat_dns *d);
+bool stat_dns_set(struct stat_seg *s, uint32_t row, const struct stat_dns *d);
 bool stat_dns_get(const struct stat_seg *s, uint32_t row, struct stat_dns *out);
-/* Changes whenever health or DNS answers change (or the prober does): the signal to refresh
- * caches. */
-uint64_t stat_health_epoch(const struct stat_seg *s);
+/* Changes whenever health or DNS answers change (or owners do): the signal to refresh caches. Costs a
+ * worker one load per live core. */
+uint64_t stat_health_epoch(struct stat_seg *s);
 
 /* ---------- log rings: this process -> logd ---------- */
 /* Queues one line for logd; `stream` 0 = events, else an access log number of the generation. Never

@@ -109,6 +109,7 @@ void stat_free(struct stat_seg *s)
 	unmap_rw(s);
 	view_fold_free(s);
 	view_rows_free(s);
+	view_owners_free(s);
 	close_fds(s);
 	for (uint32_t k = 0; s->slot && k < s->dim.n_slots; k++)
 		if (s->slot[k])
@@ -329,7 +330,6 @@ struct stat_seg *stat_create(const struct stat_params *p, int *err)
 	for (uint32_t i = 0; i < d.cores; i++)
 		st32(&core[i].serving, i);
 	view_dir_rw(s)->started_us = env_wall_us();
-	view_dir_rw(s)->prober = UINT64_C(1) << 48 | (uint64_t)SEG_NO_SLOT24 << 24 | SEG_NO_SLOT24;
 	return s;
 }
 
@@ -441,6 +441,7 @@ int stat_become(struct stat_seg *s, enum stat_role role, uint32_t slot, uint32_t
 	unmap_rw(s);
 	view_fold_free(s);
 	view_rows_free(s);
+	view_owners_free(s);
 	s->row = env_calloc(s->dim.max_objects, sizeof(struct stat_row *));
 	if (!s->row)
 		return -ENOMEM;

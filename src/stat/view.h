@@ -14,6 +14,7 @@
 #include "stat/segment.h"
 
 struct fold;                            /* the consolidator's private state, fold.c */
+struct owners;                          /* a worker's private picture of who owns what, owner.c */
 
 struct stat_seg {
 	uint32_t          magic;
@@ -51,6 +52,7 @@ struct stat_seg {
 	uint64_t *log_next; /* logd: read up to here, [n_slots]; the cursor follows */
 	char             *log_buf;
 
+	struct owners    *owners;           /* worker; NULL until the first look */
 	uint32_t          mail_at;          /* whose letters come next */
 	uint64_t          mail_torn;
 };
@@ -84,6 +86,10 @@ static inline const uint64_t *view_slot_row(const struct stat_seg *s, uint32_t k
 static inline const uint64_t *view_slot_used(const struct stat_seg *s, uint32_t k)
 {
 	return (const void *)(s->slot[k] + s->dim.slot.used);
+}
+static inline const struct seg_claim *view_claim(const struct stat_seg *s, uint32_t k, uint32_t row)
+{
+	return (const struct seg_claim *)(const void *)(s->slot[k] + s->dim.slot.claim) + row;
 }
 static inline const struct seg_total_row *view_total(const struct stat_seg *s, uint32_t row)
 {
@@ -125,6 +131,14 @@ void view_board_bump(struct stat_seg *s);
 bool view_slot_live(const struct stat_seg *s, uint32_t k);
 /* Is the index in dir complete? A new master mends what the old one left half done (object.c). */
 void view_index_mend(struct stat_seg *s);
+/* Whose records of a row are valid: the slot of the newest claim, whether its process lives or not;
+ * STAT_NO_SLOT: nobody's. A worker: as of its last stat_health_epoch(). */
+uint32_t view_owner_slot(const struct stat_seg *s, uint32_t row, uint64_t tag);
+/* Makes the own records of a row a copy of those of slot `from` (STAT_NO_SLOT: none). Nobody reads them
+ * before the claim. */
+void view_health_import(struct stat_seg *s, uint32_t row, uint64_t tag, uint32_t from);
+void view_owners_look(struct stat_seg *s);
+void view_owners_free(struct stat_seg *s);
 void view_fold_free(struct stat_seg *s);
 void view_rows_free(struct stat_seg *s);
 

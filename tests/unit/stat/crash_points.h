@@ -25,6 +25,7 @@ static void stage_worker(struct stat_seg *s, void *arg)
 	struct stat_health h = { .state = ST_HEALTH_UP };
 	struct stat_dns d = { .n = 1 };
 	struct mail m = { .type = MAIL_NEWS };
+	uint32_t why;
 
 	(void)arg;
 	stat_heartbeat(s, 5);
@@ -42,13 +43,18 @@ static void stage_worker(struct stat_seg *s, void *arg)
 		CHILD(m.type == MAIL_NEWS);
 	for (int i = 0; i < 3; i++)
 		CHILD(mail_put(s, !stat_own_slot(s), &m) == 0);
-	CHILD(mail_torn(s) == 0);
 	for (uint32_t row = 0; row < 3; row++) {
+		struct stat_health was;
+		bool had = stat_health_get(s, row, &was);
+
+		CHILD(stat_owner_take(s, row, &why) != 0);
+		CHILD(stat_health_get(s, row, &h) == had && (!had || h.state == was.state));
 		h.state = stat_health_state(s, row) == ST_HEALTH_UP ? ST_HEALTH_DOWN : ST_HEALTH_UP;
-		stat_health_set(s, row, &h);
+		CHILD(stat_health_set(s, row, &h));
 		d.status = h.state;
-		stat_dns_set(s, row, &d);
+		CHILD(stat_dns_set(s, row, &d));
 	}
+	CHILD(mail_torn(s) == 0);
 	memset(line, 'l', sizeof(line));
 	for (int i = 0; i < 45; i++)                     /* a third of the ring */
 		CHILD(stat_log_put(s, 0, 1, 1, 1, line, sizeof(line) - (size_t)i));
@@ -109,7 +115,7 @@ static void stage_master(struct stat_seg *s, uint32_t gen)
 	stat_admin_set(s, 1, &a);
 	stat_steer_set(s, 1, &steer);
 	stat_set_serving_core(s, 1, stat_serving_core(s, 1) ? 0 : 1);
-	stat_set_prober_slot(s, stat_prober_slot(s) == 0 ? 1 : 0);
+	stat_set_live_slot(s, 0, stat_live_slot(s, 0) == 0 ? 1 : 0);
 }
 
 /* stage GENERATION FD... */
@@ -233,6 +239,11 @@ static void point_check(struct stat_seg *s, const char *armed, uint32_t gen, uin
 	int st;
 
 	read_everything(s);
+	for (uint32_t row = 0; row < 3; row++)           /* no moment without health */
+		ck_assert_msg(stat_health_get(s, row, &(struct stat_health){ 0 }) &&
+				      stat_dns_get(s, row, &(struct stat_dns){ 0 }) &&
+				      stat_health_state(s, row) != ST_HEALTH_UNKNOWN,
+			      "after %s: row %u has no health", armed, row);
 	for (uint32_t row = 0; row < ROWS; row++)
 		was[row] = stat_total(s, row, CTR_SERVICE_REQ_TOT);
 	st = stage(s, gen, NULL);

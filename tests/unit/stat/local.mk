@@ -6,6 +6,7 @@ check_PROGRAMS += \
 	tests/unit/stat/test_crash \
 	tests/unit/stat/test_mail \
 	tests/unit/stat/test_object \
+	tests/unit/stat/test_owner \
 	tests/unit/stat/test_ring
 
 tests_unit_stat_test_board_SOURCES = tests/unit/stat/test_board.c tests/unit/stat/seg_test.h
@@ -19,5 +20,7 @@ tests_unit_stat_test_mail_SOURCES = tests/unit/stat/test_mail.c tests/unit/stat/
 tests_unit_stat_test_mail_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_stat_test_object_SOURCES = tests/unit/stat/test_object.c tests/unit/stat/seg_test.h
 tests_unit_stat_test_object_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+tests_unit_stat_test_owner_SOURCES = tests/unit/stat/test_owner.c tests/unit/stat/seg_test.h
+tests_unit_stat_test_owner_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_stat_test_ring_SOURCES = tests/unit/stat/test_ring.c tests/unit/stat/seg_test.h
 tests_unit_stat_test_ring_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)

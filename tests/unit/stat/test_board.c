@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_board.c - process entries, serving cores, prober, admin states, health and DNS
+ * test_board.c - process entries, serving and live cores, admin states, health and DNS
  */
 #include "config.h"
 
 #include "stat/stat.h"
 
 #include "seg_test.h"
+#include "stat/owner.h"
 
 START_TEST(test_proc_entries)
 {
@@ -79,12 +80,16 @@ START_TEST(test_board_words)
 	e = stat_board_epoch(s);
 	stat_set_serving_core(s, 2, 0);
 	ck_assert_uint_eq(stat_board_epoch(s), e);       /* no change, no word */
-	ck_assert_uint_eq(stat_prober_slot(s), STAT_NO_SLOT);
-	stat_set_prober_slot(s, 4);
-	ck_assert_uint_eq(stat_prober_slot(s), 4);
+	ck_assert_uint_eq(stat_live_slot(s, 2), STAT_NO_SLOT);
+	stat_set_live_slot(s, 2, 4);
+	ck_assert_uint_eq(stat_live_slot(s, 2), 4);
+	ck_assert_uint_eq(stat_live_slot(s, 99), STAT_NO_SLOT);
 	ck_assert_uint_ne(stat_board_epoch(s), e);
-	stat_set_prober_slot(s, STAT_NO_SLOT);
-	ck_assert_uint_eq(stat_prober_slot(s), STAT_NO_SLOT);
+	e = stat_board_epoch(s);
+	stat_set_live_slot(s, 2, 4);
+	ck_assert_uint_eq(stat_board_epoch(s), e);
+	stat_set_live_slot(s, 2, STAT_NO_SLOT);
+	ck_assert_uint_eq(stat_live_slot(s, 2), STAT_NO_SLOT);
 	stat_free(s);
 }
 END_TEST
@@ -168,10 +173,14 @@ static void probe_first(struct stat_seg *s, void *arg)
 	struct stat_dns d = { .n = 1,
 			      .resolved_us = 3,
 			      .addr = { { .family = AF_INET, .b = { 127, 0, 0, 1 } } } };
+	uint32_t why;
 	uint64_t e;
 
 	(void)arg;
-	stat_health_set(s, 0, &h);
+	CHILD(!stat_health_set(s, 0, &h) && !stat_dns_set(s, 0, &d));    /* not ours */
+	CHILD(stat_owner_take(s, 0, &why) == 1 && stat_owner_take(s, 1, &why) == 1);
+	CHILD(stat_owner_take(s, 50, &why) == 0);
+	CHILD(stat_health_set(s, 0, &h));
 	e = stat_health_epoch(s);
 	stat_health_set(s, 0, &h);
 	CHILD(stat_health_epoch(s) == e);                /* the same state is no news */
@@ -186,21 +195,22 @@ static void probe_first(struct stat_seg *s, void *arg)
 	stat_dns_set(s, 1, &d);
 	CHILD(stat_health_epoch(s) == e);
 	d.n = STAT_DNS_MAX + 1;
-	stat_dns_set(s, 1, &d);
-	stat_health_set(s, 50, &h);                      /* no such row: nothing */
-	stat_health_set(s, 5000, &h);
+	CHILD(!stat_dns_set(s, 1, &d));
+	CHILD(!stat_health_set(s, 50, &h) && !stat_health_set(s, 5000, &h));     /* no such row */
 }
 
 static void probe_second(struct stat_seg *s, void *arg)
 {
 	struct stat_health h = health(ST_HEALTH_UP, "second");
+	uint32_t why;
 
-	if (arg)
-		stat_health_import(s, stat_prober_source(s));
-	stat_health_set(s, 0, &h);
+	(void)arg;
+	CHILD(!stat_health_set(s, 0, &h));
+	CHILD(stat_owner_take(s, 0, &why) && stat_owner_take(s, 1, &why));
+	CHILD(stat_health_set(s, 0, &h));
 }
 
-static void second_prober(bool imports)
+START_TEST(test_health_of_owners)
 {
 	struct stat_seg *s = seg_make(64, 2, 1);
 	struct stat_health h;
@@ -210,7 +220,7 @@ static void second_prober(bool imports)
 	seg_row(s, SV, "p/a", 1);
 	seg_row(s, SV, "p/b", 1);
 	seg_row(s, SV, "p/c", 1);
-	stat_set_prober_slot(s, 0);
+	stat_set_live_slot(s, 0, 0);
 	ck_assert_uint_eq(stat_health_state(s, 0), ST_HEALTH_UNKNOWN);
 	ck_assert(!stat_health_get(s, 0, &h));
 	seg_run(s, STAT_WORKER, 0, probe_first, NULL);
@@ -224,39 +234,35 @@ static void second_prober(bool imports)
 	ck_assert_uint_eq(d.resolved_us, 99);
 	ck_assert(!stat_dns_get(s, 0, &d));
 
-	/* a new prober that has not spoken yet: the old one's word stands, although it is dead */
+	/* the owner is gone and another core lives: the old one's word stands until that one takes over */
 	e = stat_health_epoch(s);
-	stat_set_prober_slot(s, 3);
+	stat_set_live_slot(s, 0, STAT_NO_SLOT);
+	stat_set_live_slot(s, 1, 3);
 	ck_assert_uint_ne(stat_health_epoch(s), e);
-	ck_assert_uint_eq(stat_prober_source(s), 0);
 	ck_assert_uint_eq(stat_health_state(s, 0), ST_HEALTH_DOWN);
-	seg_run(s, STAT_WORKER, 3, probe_second, imports ? s : NULL);
-	ck_assert_uint_eq(stat_prober_source(s), 3);
+	e = stat_health_epoch(s);
+	seg_run(s, STAT_WORKER, 3, probe_second, NULL);
+	ck_assert_uint_ne(stat_health_epoch(s), e);
 	ck_assert(stat_health_get(s, 0, &h));
 	ck_assert_str_eq(h.reason, "second");
 	ck_assert_str_eq(h.mon[0].name, "http");
-	ck_assert(stat_health_get(s, 1, &h));            /* imported */
+	ck_assert(stat_health_get(s, 1, &h));            /* taken along */
 	ck_assert_str_eq(h.reason, "first");
 	ck_assert(stat_dns_get(s, 1, &d));
-	/* the slot's next owner goes on with what it finds */
+	/* the slot's next process goes on with what it finds */
 	seg_run(s, STAT_WORKER, 3, beat, NULL);
 	ck_assert_uint_eq(stat_health_state(s, 0), ST_HEALTH_UP);
-	/* no prober at all: the last known */
-	stat_set_prober_slot(s, STAT_NO_SLOT);
+	/* nobody lives: the last known */
+	stat_set_live_slot(s, 1, STAT_NO_SLOT);
 	ck_assert_uint_eq(stat_health_state(s, 0), ST_HEALTH_UP);
 	/* and back to the first slot, whose old records are not taken for new */
-	stat_set_prober_slot(s, 0);
+	stat_set_live_slot(s, 0, 0);
 	ck_assert_uint_eq(stat_health_state(s, 0), ST_HEALTH_UP);
 	seg_run(s, STAT_WORKER, 0, probe_second, NULL);
-	ck_assert_uint_eq(stat_prober_source(s), 0);
 	ck_assert(stat_health_get(s, 0, &h));
 	ck_assert_str_eq(h.reason, "second");
 	stat_free(s);
 }
-
-START_TEST(test_health_import) { second_prober(true); }
-END_TEST
-START_TEST(test_health_import_by_itself) { second_prober(false); }
 END_TEST
 
 START_TEST(test_health_of_reused_row)
@@ -268,7 +274,7 @@ START_TEST(test_health_of_reused_row)
 	seg_row(s, SV, "p/a", 1);
 	seg_row(s, SV, "p/b", 1);
 	stat_obj_commit(s, 1, 1);
-	stat_set_prober_slot(s, 0);
+	stat_set_live_slot(s, 0, 0);
 	seg_run(s, STAT_WORKER, 0, probe_first, NULL);
 	stat_obj_commit(s, 2, 2);
 	seg_row(s, SV, "p/x", 3);
@@ -283,4 +289,4 @@ START_TEST(test_health_of_reused_row)
 END_TEST
 
 SEG_MAIN("stat/board", test_proc_entries, test_heartbeat, test_board_words, test_steering,
-	 test_admin_states, test_health_import, test_health_import_by_itself, test_health_of_reused_row)
+	 test_admin_states, test_health_of_owners, test_health_of_reused_row)

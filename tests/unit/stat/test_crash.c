@@ -2,7 +2,7 @@
 /*
  * test_crash.c - processes killed at any instant, and a segment with flipped bits
  *
- * Random part: two workers, one of them prober, and the consolidator are killed thousands of times
+ * Random part: two workers that take services from each other, and the consolidator, are killed thousands of times
  * while readers check that nothing is torn, nothing goes backward and nobody is stuck. Builds with
  * failpoints add the exhaustive part: one kill after every single store to shared memory, each
  * followed by a check and by successors that must find nothing to complain about (ROBUSTNESS F2,
@@ -16,6 +16,7 @@
 
 #include "seg_test.h"
 #include "stat/mail.h"
+#include "stat/owner.h"
 
 #define ROWS 20u
 
@@ -53,11 +54,46 @@ static void control_fn(struct stat_seg *s, void *arg)
 	}
 }
 
+static void check_health(struct stat_seg *s, uint32_t row, bool *seen)
+{
+	struct stat_health h;
+
+	if (!stat_health_get(s, row, &h)) {
+		CHILD(!*seen);                           /* once there, always there */
+		return;
+	}
+	*seen = true;
+	CHILD(h.since_us == strtoull(h.reason, NULL, 10));
+	CHILD(h.state == 1 + (uint32_t)(h.since_us % 2));
+}
+
+/* Each of the two takes all rows in turn, and writes what it owns. What it reads by its own picture of the owners must be
+ * as whole as what a reader sees. */
+static void probe(struct stat_seg *s, uint64_t i, bool *seen)
+{
+	struct mail m = { .type = MAIL_NEWS, .row = (uint32_t)(i % ROWS) };
+	uint32_t row = (uint32_t)(i % ROWS), why;
+	struct stat_health h = { 0 };
+
+	if (i % 7 == stat_own_slot(s))
+		CHILD(stat_owner_take(s, row, &why) != 0);
+	h.state = 1 + (uint32_t)(i % 2);
+	h.since_us = i;
+	snprintf(h.reason, sizeof(h.reason), "%llu", (unsigned long long)i);
+	(void)stat_health_set(s, row, &h);
+	(void)mail_put(s, !stat_own_slot(s), &m);
+	while (mail_next(s, &m))
+		CHILD(m.row < ROWS && m.type == MAIL_NEWS);
+	CHILD(mail_torn(s) == 0);
+	(void)stat_health_epoch(s);
+	check_health(s, row, &seen[row]);
+}
+
 static void worker_fn(struct stat_seg *s, void *arg)
 {
 	volatile struct truth *t = arg;
 	uint32_t slot = stat_own_slot(s);
-	struct stat_health h = { 0 };
+	bool seen[ROWS] = { false };
 
 	for (uint64_t i = 0; !t->stop; i++) {
 		t->started[slot] += ROWS;
@@ -70,26 +106,8 @@ static void worker_fn(struct stat_seg *s, void *arg)
 		}
 		stat_flush(s, 1);
 		t->done[slot] += ROWS;
-		if (slot != 0)
-			continue;
-		h.state = 1 + (uint32_t)(i % 2);
-		h.since_us = i;
-		snprintf(h.reason, sizeof(h.reason), "%llu", (unsigned long long)i);
-		stat_health_set(s, (uint32_t)(i % ROWS), &h);
+		probe(s, i, seen);
 	}
-}
-
-static void check_health(const struct stat_seg *s, uint32_t row, bool *seen)
-{
-	struct stat_health h;
-
-	if (!stat_health_get(s, row, &h)) {
-		CHILD(!*seen);                           /* once there, always there */
-		return;
-	}
-	*seen = true;
-	CHILD(h.since_us == strtoull(h.reason, NULL, 10));
-	CHILD(h.state == 1 + (uint32_t)(h.since_us % 2));
 }
 
 static void reader_fn(struct stat_seg *s, void *arg)
@@ -146,7 +164,8 @@ START_TEST(test_random_kills)
 
 	ck_assert_uint_eq(stat_slot_of(s, STAT_CONTROL), 4);
 	rows_make(s);
-	stat_set_prober_slot(s, 0);
+	stat_set_live_slot(s, 0, 0);
+	stat_set_live_slot(s, 1, 1);
 	rd = seg_spawn(s, STAT_READER, STAT_NO_SLOT, reader_fn, t);
 	for (size_t i = 0; i < FL_ARRAY_LEN(victims); i++) {
 		uint32_t k = victims[i];
@@ -196,13 +215,21 @@ static void fill_worker(struct stat_seg *s, void *arg)
 {
 	struct stat_health h = { .state = ST_HEALTH_UP, .n_mon = 2 };
 	struct stat_dns d = { .n = 2 };
+	struct mail m = { .type = MAIL_CLAIM };
+	uint32_t why;
 
 	(void)arg;
 	for (uint32_t row = 0; row < ROWS; row++) {
 		stat_inc(stat_row_get(s, SV, row), CTR_SERVICE_REQ_TOT);
+		stat_owner_take(s, row, &why);
 		stat_health_set(s, row, &h);
 		stat_dns_set(s, row, &d);
+		stat_health_epoch(s);
+		stat_health_get(s, row, &h);
+		mail_put(s, (stat_own_slot(s) + 1) % 4, &m);
 	}
+	while (mail_next(s, &m))
+		CHILD(m.type == MAIL_CLAIM && m.from < stat_n_slots(s));
 	stat_flush(s, 1);
 	for (uint32_t i = 0; i < 100; i++)
 		stat_log_put(s, 0, 1, i, 1, "some line", 9);
@@ -216,6 +243,7 @@ static void read_everything(struct stat_seg *s)
 	struct stat_admin a;
 	struct stat_conf_state c;
 	struct stat_proc p;
+	struct stat_owner o;
 	enum tbl_kind kind;
 	struct str name;
 	bool current;
@@ -243,7 +271,15 @@ static void read_everything(struct stat_seg *s)
 		if (stat_proc_get(s, k, &p))
 			CHILD(p.state <= ST_PROC_DEAD);
 	CHILD(stat_obj_max(s) <= 64);
-	CHILD(stat_prober_slot(s) < stat_n_slots(s) || stat_prober_slot(s) == STAT_NO_SLOT);
+	for (uint32_t core = 0; core < 3; core++)
+		CHILD(stat_live_slot(s, core) < stat_worker_slots(s) || stat_live_slot(s, core) == STAT_NO_SLOT);
+	for (uint32_t row = 0; row < 70; row++) {
+		uint32_t slot = stat_owner_candidate(s, row);
+
+		CHILD(slot < stat_worker_slots(s) || slot == STAT_NO_SLOT);
+		if (stat_owner_get(s, row, &o))
+			CHILD(o.slot < stat_worker_slots(s) && o.core < 2 && o.why <= ST_OWNER_MOVED);
+	}
 	CHILD(stat_serving_core(s, 1) < 2);
 	stat_conf_get(s, &c);
 	stat_cycle(s, &cycle, &at);
@@ -268,7 +304,8 @@ static void flip(struct stat_seg *s, char *const *map)
 			       s->dim.dir.core,
 			       s->dim.dir.object,
 			       s->dim.dir.index,
-			       s->dim.dir.admin };
+			       s->dim.dir.admin,
+			       s->dim.dir.live };
 	const size_t tot[] = { 0, s->dim.totals.folded, s->dim.totals.used, s->dim.totals.row };
 	const size_t slt[] = { 0,
 			       s->dim.slot.used,
@@ -278,10 +315,16 @@ static void flip(struct stat_seg *s, char *const *map)
 			       s->dim.slot.health,
 			       s->dim.slot.dns,
 			       s->dim.slot.cursor,
-			       s->dim.slot.log };
+			       s->dim.slot.log,
+			       s->dim.slot.claim,
+			       s->dim.slot.mailhead,
+			       s->dim.slot.mailseen,
+			       s->dim.slot.mail };
 	uint64_t r = env_random_u64();
 	unsigned i = (unsigned)(r % s->n_fd);
-	size_t off = i == 0 ? dir[(r >> 8) % 6] : i == 1 ? tot[(r >> 8) % 4] : slt[(r >> 8) % 9];
+	size_t off = i == 0   ? dir[(r >> 8) % FL_ARRAY_LEN(dir)]
+		     : i == 1 ? tot[(r >> 8) % FL_ARRAY_LEN(tot)]
+			      : slt[(r >> 8) % FL_ARRAY_LEN(slt)];
 
 	map[i][off + (r >> 16) % 4096] ^= (char)(1 << (r >> 40) % 8);
 }
@@ -294,7 +337,8 @@ START_TEST(test_flipped_bits)
 	char *map[16];
 
 	rows_make(s);
-	stat_set_prober_slot(s, 0);
+	stat_set_live_slot(s, 0, 0);
+	stat_set_live_slot(s, 1, 3);
 	stat_admin_set(s, 3, &a);
 	for (unsigned i = 0; i < s->n_fd; i++) {
 		map[i] = mmap(NULL,

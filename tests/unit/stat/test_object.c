@@ -149,7 +149,7 @@ START_TEST(test_adopt_finds_everything)
 	stat_conf_set(s, &c);
 	stat_admin_set(s, row, &a);
 	stat_set_serving_core(s, 1, 0);
-	stat_set_prober_slot(s, 2);
+	stat_set_live_slot(s, 1, 2);
 	stat_proc_set(s, 2, ST_PROC_RUNNING, 4242, 1, 7);
 	/* killed between table and index: the new master mends it */
 	index = (void *)(s->dir_rw + s->dim.dir.index);
@@ -171,7 +171,7 @@ START_TEST(test_adopt_finds_everything)
 	ck_assert_uint_eq(a2.state, ST_ADMIN_MAINT);
 	ck_assert_str_eq(a2.reason, "disk");
 	ck_assert_uint_eq(stat_serving_core(n, 1), 0);
-	ck_assert_uint_eq(stat_prober_slot(n), 2);
+	ck_assert_uint_eq(stat_live_slot(n, 1), 2);
 	ck_assert_uint_eq(stat_started_us(n), started);
 	ck_assert_uint_eq(stat_cores(n), 2);
 	seg_row(n, SV, "p/c", 8);
