@@ -17,7 +17,7 @@
 bool judge_result(struct stat_mon *m, bool ok, unsigned rise, unsigned fall);
 /* After a result: must the next probe come JUDGE_EARLY_MS from now, if that is sooner than the
  * interval? While none has passed: the service and we may be starting at the same time. A number of
- * probes, so that neither a change of prober nor a service that stays away prolongs it. */
+ * probes, so that neither a change of owner nor a service that stays away prolongs it. */
 bool judge_early(const struct stat_mon *m);
 /* State of a service from its monitors: DOWN when any is DOWN, UNKNOWN while any is, else UP. */
 uint32_t judge_service(const struct stat_mon *mon, unsigned n);

@@ -164,7 +164,7 @@ void monitor_target_resolved(struct target *t)
 			schedule(&t->checks[i], RESOLVED_MS);
 }
 
-/* What an earlier prober knew of this service's monitors, by name; a monitor that is new starts unknown. */
+/* What the owner before knew of this service's monitors, by name; a monitor that is new starts unknown. */
 static void import_records(struct target *t)
 {
 	struct stat_health old;

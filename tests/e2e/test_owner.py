@@ -212,6 +212,33 @@ def test_all_cores_see_a_change_at_once(probed):
     assert total(f, "mail_dropped") == 0 and total(f, "owner_foreign") == 0
 
 
+def test_pool_events_are_told_once(probed):
+    """By one core, whichever cores own the services; also when an operator takes the last one out."""
+    f, ps, _ = probed(4, monitor(200, 150, 1, 1))
+
+    def told(word, n):
+        fl.wait_for(f"{n} x {word}", lambda: f.output().count(word) >= n)
+        time.sleep(0.5)
+        assert f.output().count(word) == n
+
+    down, up = "pool app: no service can take traffic", "services can take traffic"
+    for turn in (1, 2):
+        for p in ps:
+            p.status = 500
+        told(down, turn)
+        for p in ps:
+            p.status = 200
+        told(up, turn)
+    victim = owners(f)["app/a1"]["pid"]
+    os.kill(victim, signal.SIGKILL)
+    fl.wait_for("a new worker", lambda: len(f.workers()) == 2 and victim not in f.workers(), 20)
+    settled(f)
+    for i in range(1, 5):
+        f.ctl("disable", "service", f"app/a{i}")
+    told(down, 3)
+    assert f.output().count(up) == 2
+
+
 def test_a_thousand_services_are_spread(fairlead, origins):
     o, port = origins("o"), fl.free_port()
     n = 1000
