@@ -24,6 +24,7 @@
 #define LOG_KICK_MS    50
 #define CONTROL_KICK_MS 20
 #define ALONE_MS       10000
+#define LOOK_MS        10        /* a look at the words of all cores without a letter: one may have been lost */
 
 /* Figures and logs ------------------------------------------------------------------------ */
 
@@ -155,11 +156,11 @@ void worker_apply_board(struct worker *w)
 	}
 }
 
-static void on_turn(struct engine_hook *h)
+/* What owners have found out, and who they are. */
+static void look(struct worker *w, uint64_t now_ms)
 {
-	struct worker *w = FL_CONTAINER_OF(h, struct worker, turn);
-
-	stat_heartbeat(w->seg, env_now_us() / 1000);
+	w->news = false;
+	w->looked_ms = now_ms;
 	if (lb_refresh(w->lc)) {
 		http_services_changed();
 		udp_vs_services_changed();
@@ -169,7 +170,18 @@ static void on_turn(struct engine_hook *h)
 		w->seen_owners = stat_owner_changes(w->seg);
 		monitor_look(w->monitor);
 	}
-	if (stat_board_epoch(w->seg) != w->seen_board)
+}
+
+static void on_turn(struct engine_hook *h)
+{
+	struct worker *w = FL_CONTAINER_OF(h, struct worker, turn);
+	bool board = stat_board_epoch(w->seg) != w->seen_board;
+	uint64_t now_ms = env_now_us() / 1000;
+
+	stat_heartbeat(w->seg, now_ms);
+	if (board || w->news || now_ms - w->looked_ms >= LOOK_MS)
+		look(w, now_ms);
+	if (board)
 		worker_apply_board(w);
 	if (w->retired)
 		worker_check_done(w);
@@ -185,12 +197,13 @@ static void on_beat(struct timer *t)
 
 /* Letters --------------------------------------------------------------------------------- */
 
-/* The turn that a letter makes is what was wanted: lb_refresh() finds what is new, whether the letter is there or lost.
- * It is read to see that only who owns a thing speaks of it. */
+/* A letter says that there is something to see. What it is stands in its writer's slot; that only who owns a thing speaks of it
+ * is looked at here. */
 static void on_letter(void *ctx, const struct mail *m)
 {
 	struct worker *w = ctx;
 
+	w->news = true;
 	if (m->row == STAT_NO_ROW)
 		return;
 	switch (stat_owner_word(w->seg, m->row, m->from, m->epoch)) {
@@ -209,6 +222,7 @@ static void tell(void *ctx, const struct mail *m)
 {
 	struct worker *w = ctx;
 
+	w->news = true;
 	post_tell(&w->post, m);
 }
 

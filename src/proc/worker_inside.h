@@ -29,10 +29,11 @@ struct worker {
 	struct engine_hook flush, turn;
 	struct timer       beat;
 	uint64_t           beat_ms;
-	uint64_t           seen_board, seen_owners;
+	uint64_t           seen_board, seen_owners, looked_ms;
 	uint64_t           last_turns, last_busy;
 	uint64_t           log_kicked_ms, control_kicked_ms;
 	bool               ticking, serving;
+	bool               news;             /* a letter came or went: something changed */
 	/* draining */
 	bool               retired, stopped;
 	bool               heir;             /* there is, or was, a successor on our core */

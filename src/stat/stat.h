@@ -256,8 +256,8 @@ bool stat_health_get(const struct stat_seg *s, uint32_t row, struct stat_health 
 uint32_t stat_health_state(const struct stat_seg *s, uint32_t row);
 bool stat_dns_set(struct stat_seg *s, uint32_t row, const struct stat_dns *d);
 bool stat_dns_get(const struct stat_seg *s, uint32_t row, struct stat_dns *out);
-/* Changes whenever health or DNS answers change (or owners do): the signal to refresh caches. Costs a
- * worker one load per live core. */
+/* Changes whenever health or DNS answers change (or owners do): the signal to refresh caches. A load for each live
+ * core; a worker need not ask before a letter says so (mail.h), or some time has passed. */
 uint64_t stat_health_epoch(struct stat_seg *s);
 
 /* ---------- log rings: this process -> logd ---------- */
