@@ -85,7 +85,7 @@ static void print_version(void)
 	printf("%s\n", PACKAGE_STRING);
 	printf("compiler: %s\n", FL_BUILD_CC);
 	printf("flags: %s\n", FL_BUILD_CFLAGS);
-	printf("libraries: %s; libev %d.%d; c-ares %s; PCRE2 %s; zlib %s; net-snmp %s (not used yet)\n",
+	printf("libraries: %s; libev %d.%d; c-ares %s; PCRE2 %s; zlib %s; net-snmp %s\n",
 	       OpenSSL_version(OPENSSL_VERSION), ev_version_major(), ev_version_minor(),
 	       ares_version(NULL), pcre, zlibVersion(), FL_NETSNMP);
 	printf("features: http/1.1 tcp tls%s\n", features());

@@ -31,7 +31,7 @@ _fairleadctl() {
 		esac
 	done
 	if [[ -z $verb ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "status show stat explain enable disable drain reload reopen shutdown stop diff fmt top help -s --json -h -V" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "status show stat explain enable disable drain reload reopen shutdown stop diff fmt top help snmp -s --json -h -V" -- "$cur")
 		return
 	fi
 	case $verb in
@@ -42,7 +42,8 @@ _fairleadctl() {
 	disable) kinds="service" ;;
 	drain) kinds="service" ;;
 	diff) kinds="config" ;;
-	help) kinds="status show stat explain enable disable drain reload reopen shutdown stop diff fmt top help" ;;
+	help) kinds="status show stat explain enable disable drain reload reopen shutdown stop diff fmt top help snmp" ;;
+	snmp) kinds="get next bulk walk" ;;
 	esac
 	if [[ -n $kinds && -z $kind ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$kinds" -- "$cur")
@@ -81,6 +82,10 @@ _fairleadctl() {
 	"fmt") options="--write --json" ;;
 	"top") options="--once --interval --json" ;;
 	"help") options="--json" ;;
+	"snmp get") options="--version --community --user --auth --auth-pass --priv --priv-pass --timeout --retries --json" ;;
+	"snmp next") options="--version --community --user --auth --auth-pass --priv --priv-pass --timeout --retries --json" ;;
+	"snmp bulk") options="--rows --version --community --user --auth --auth-pass --priv --priv-pass --timeout --retries --json" ;;
+	"snmp walk") options="--rows --version --community --user --auth --auth-pass --priv --priv-pass --timeout --retries --json" ;;
 	esac
 	if [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")

@@ -204,6 +204,7 @@ static void on_wake(struct engine_watch *w, unsigned events)
 		;
 	look_for_config();
 	ask_collect();
+	snmp_verbs_collect();
 }
 
 static void on_turn(struct engine_hook *h)
@@ -268,6 +269,7 @@ int admin_start(const struct admin_env *env)
 	/* Signals are the main thread's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
+	snmp_verbs_open(adm.wake[1]);
 	err = ask_start(env, adm.wake[1]);
 	if (!err)
 		err = -pthread_create(&adm.thread, NULL, run, NULL);

@@ -45,6 +45,7 @@ void cmd_free(struct cmd *c)
 		timer_stop(&c->timer);
 	sb_free(&c->out);
 	sb_free(&c->facts);
+	explicit_bzero(&c->words, sizeof(c->words));     /* passphrases of snmp */
 	env_free(c);
 }
 

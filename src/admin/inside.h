@@ -12,6 +12,7 @@
  *   show.c owner.c figures.c status.c csv.c metrics.c page.c    render struct admin_view as text
  *   change.c           what alters the appliance
  *   explain.c explain_print.c    the decision of one request
+ *   snmp.c             questions to SNMP agents, which the agent thread asks
  *
  * Everything but ask.c's thread runs in the admin thread.
  */
@@ -186,6 +187,10 @@ struct ask *ask_new(void (*done)(struct ask *a), void *ctx);
 void ask_post(struct ask *a);
 void ask_collect(void);                   /* admin thread: calls done() of what is answered */
 void ask_free(struct ask *a);
+
+/* ---------- asking SNMP agents ---------- */
+void snmp_verbs_open(int wake_fd);
+void snmp_verbs_collect(void);            /* admin thread: what is answered */
 
 /* ---------- sessions ---------- */
 /* Prepares; who connects waits in the kernel until ctl_serve(), which may be repeated. */

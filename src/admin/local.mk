@@ -15,6 +15,7 @@ libfairlead_a_SOURCES += \
 	src/admin/owner.c \
 	src/admin/page.c \
 	src/admin/show.c \
+	src/admin/snmp.c \
 	src/admin/status.c \
 	src/admin/verbs.c src/admin/verbs.h src/tbl/verbs.def \
 	src/admin/web.c \

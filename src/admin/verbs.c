@@ -227,6 +227,8 @@ static bool complete(const struct verb_call *c, struct sb *err)
 
 		if (!s.option.n) {
 			given = pos++ < c->n_pos;
+			if (s.repeats)
+				pos = VERB_POS_MAX;
 		} else {
 			for (unsigned k = 0; k < c->n_opt; k++)
 				given |= str_eq(c->opt[k].name, s.option);

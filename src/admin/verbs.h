@@ -27,7 +27,7 @@ extern const struct verb_row verb_rows[VERB__COUNT];
 
 #define LINE_MAX_BYTES  4096
 #define WORDS_MAX       48
-#define VERB_POS_MAX    2
+#define VERB_POS_MAX    21
 #define VERB_OPT_MAX    40
 
 /* A line as words: blanks part them; '...' as it stands, "..." and outside of quotes a backslash

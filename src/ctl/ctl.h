@@ -35,6 +35,9 @@ int  ctl_fmt(const struct verb_call *call);
 int  ctl_diff(struct ctl_client *c, const struct verb_call *call);
 int  ctl_top(struct ctl_client *c, const struct verb_call *call);
 
+/* The line that asks for `snmp ...`: with addresses for names, secrets for files. False: a message was said. */
+bool ctl_snmp_line(const struct verb_call *call, struct sb *line);
+
 /* Writes all of s to a stream descriptor; false when it does not take it. */
 bool ctl_put(int fd, struct str s);
 /* A message to stderr: "fairleadctl: ...". With --json messages are kept for the one object that ctl_end()

@@ -136,10 +136,15 @@ static int help(const struct verb_call *call)
 	return CTL_OK;
 }
 
+static bool is_snmp(const struct verb_call *call)
+{
+	return strcmp(call->row->verb, "snmp") == 0;
+}
+
 /* What may take long answers when it is done. */
 static unsigned patience(const struct verb_call *call)
 {
-	return call->id == VERB_RELOAD || verb_opt(call, "--wait", 0).p ? 0 : ANSWER_MS;
+	return call->id == VERB_RELOAD || is_snmp(call) || verb_opt(call, "--wait", 0).p ? 0 : ANSWER_MS;
 }
 
 /* `status --wait TIME` waits here for somebody to ask, and there, for what is left of the time, for a good answer. One
@@ -181,6 +186,19 @@ static int ask(struct ctl_client *c, const struct verb_call *call, const char *l
 	return code == CTL_OK ? ctl_ask(c, line, call->json, patience(call), out) : code;
 }
 
+static bool make_line(const struct verb_call *call, const struct str *w, unsigned n, struct sb *line)
+{
+	if (is_snmp(call))
+		return ctl_snmp_line(call, line);
+	for (unsigned i = 0; i < n; i++) {
+		if (str_eq(w[i], STR("--json")))
+			continue;
+		sb_c(line, line->n ? " " : "");
+		words_quote(line, w[i]);
+	}
+	return true;
+}
+
 static int over_the_socket(struct ctl_client *c, const struct verb_call *call, const struct str *w,
 			   unsigned n)
 {
@@ -188,11 +206,9 @@ static int over_the_socket(struct ctl_client *c, const struct verb_call *call, c
 	int code;
 
 	sb_init_heap(&line);
-	for (unsigned i = 0; i < n; i++) {
-		if (str_eq(w[i], STR("--json")))
-			continue;
-		sb_c(&line, line.n ? " " : "");
-		words_quote(&line, w[i]);
+	if (!make_line(call, w, n, &line)) {
+		sb_free(&line);
+		return CTL_USAGE;
 	}
 	if (line.n + 8 >= LINE_MAX_BYTES || memchr(line.p, '\n', line.n)) {
 		ctl_say("the command is longer than %d bytes, or holds a line end",

@@ -2,8 +2,8 @@
 /*
  * control.c - see control.h
  *
- * Three threads: this one reads the channel to the master; the consolidator folds on a timer of its own; the admin
- * thread (admin/) serves people. While nothing is counted anywhere the consolidator sleeps on the eventfd that a worker
+ * Four threads: this one reads the channel to the master; the consolidator folds on a timer of its own; the admin
+ * thread (admin/) serves people; the agent thread (agent.c) talks to other machines. While nothing is counted anywhere the consolidator sleeps on the eventfd that a worker
  * kicks with its first dirty row.
  */
 #include "config.h"
@@ -22,12 +22,13 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "proc/agent.h"
 #include "proc/msg.h"
 
 #define QUIET_CYCLES 3u       /* folds without a row before it sleeps */
 #define IDLE_MS      900      /* below half of what the master waits for */
 #define KICK_MS      50
-#define ADMIN_MS     10000     /* an admin thread that is silent for so long takes the process down */
+#define SILENT_MS    10000     /* an admin or agent thread that is silent for so long takes the process down */
 
 static struct {
 	const struct helper_start *start;
@@ -167,16 +168,27 @@ static void log_line(void *ctx, enum log_level lvl, enum log_ev ev, const char *
 	(void)!env_write(ctl.start->wake_logd, &one, sizeof(one));
 }
 
+/* A thread that hangs cannot be replaced alone: the master starts another process. */
+static void watch_thread(const char *name, uint64_t beat_ms)
+{
+	uint64_t now = env_now_us() / 1000;
+
+	if (!beat_ms || now <= beat_ms + SILENT_MS)
+		return;
+	log_ev(EV_PROCESS_EXIT, "control ends: its thread %s is silent for %llu ms", name,
+	       (unsigned long long)(now - beat_ms));
+	_exit(4);
+}
+
 FL_NORETURN static void serve(int chan)
 {
 	static struct msg_in in;
 
 	for (;;) {
-		uint64_t beat = admin_heartbeat_ms();
 		int r;
 
-		if (beat && env_now_us() / 1000 > beat + ADMIN_MS)
-			_exit(4);        /* the master starts another one */
+		watch_thread("admin", admin_heartbeat_ms());
+		watch_thread("agent", agent_heartbeat_ms());
 		if (!msg_wait(chan, 1000))
 			continue;
 		r = msg_recv(chan, &in);
@@ -214,6 +226,8 @@ void control_main(const struct helper_start *s)
 	log_set_sink(log_line, NULL);
 	if (!err && pthread_create(&t, NULL, consolidate, NULL) != 0)
 		err = FL_ENOMEM_;
+	if (!err)
+		err = agent_start();
 	if (!err)
 		err = admin_start(&env);
 	if (err) {

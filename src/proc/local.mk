@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sources of the room `proc`
 libfairlead_a_SOURCES += \
+	src/proc/agent.c src/proc/agent.h \
 	src/proc/calls.c \
 	src/proc/check.c src/proc/launch.h \
 	src/proc/control.c src/proc/control.h \

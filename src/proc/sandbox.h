@@ -32,7 +32,7 @@ void sandbox_pin(unsigned core);
 
 enum sandbox_kind {
 	SANDBOX_WORKER,      /* no new processes, no files but /dev/null and the resolver's */
-	SANDBOX_CONTROL,     /* threads; no files */
+	SANDBOX_CONTROL,     /* threads, but no new processes; no files */
 	SANDBOX_LOGD,        /* writes to what it was given */
 };
 /* Becomes the account and drops the rest: supplementary groups, capabilities, new privileges, core

@@ -48,6 +48,11 @@ tests_fuzz_fuzz_admin_line_SOURCES = tests/fuzz/fuzz_admin_line.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_admin_line_LDADD = libfairlead.a $(FL_LIBS)
 tests_fuzz_fuzz_admin_line_LDFLAGS = $(AM_LDFLAGS) $(FL_FUZZ_LDFLAGS)
 
+FUZZ_TARGETS += tests/fuzz/fuzz_snmp_text
+tests_fuzz_fuzz_snmp_text_SOURCES = tests/fuzz/fuzz_snmp_text.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_snmp_text_LDADD = libfairlead.a $(FL_LIBS)
+tests_fuzz_fuzz_snmp_text_LDFLAGS = $(AM_LDFLAGS) $(FL_FUZZ_LDFLAGS)
+
 if FL_FUZZERS
 FUZZ_MAIN =
 noinst_PROGRAMS += $(FUZZ_TARGETS)

@@ -5,7 +5,9 @@
 #include "config.h"
 
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -94,6 +96,45 @@ START_TEST(worker_is_confined)
 }
 END_TEST
 
+static void *thread(void *arg)
+{
+	*(int *)arg = 1;
+	return NULL;
+}
+
+static int control(void)
+{
+	pthread_t t;
+	int ran = 0, fd;
+
+	if (sandbox_enter(SANDBOX_CONTROL, &ids) != 0)
+		return 10;
+	if (getuid() != ids.uid || getuid() == 0)
+		return 11;
+#if defined(HAVE_SECCOMP) && !defined(FL_ASAN)
+	if (fork() >= 0)
+		return 14;
+	if (execl("/bin/true", "true", NULL) == 0 || errno != EPERM)
+		return 15;
+	if (kill(getppid(), 0) == 0)
+		return 16;
+#endif
+	/* and what it must: threads, and sockets to other machines */
+	if (pthread_create(&t, NULL, thread, &ran) != 0 || pthread_join(t, NULL) != 0 || !ran)
+		return 20;
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	return fd < 0 ? 21 : 0;
+}
+
+START_TEST(control_is_confined)
+{
+	bool fallback;
+
+	ck_assert_int_eq(sandbox_ids("no-such-account-here", &ids, &fallback), 0);
+	ck_assert_int_eq(run(control), 0);
+}
+END_TEST
+
 static int child_signals(void)
 {
 	struct sigaction sa;
@@ -121,6 +162,7 @@ int main(void)
 
 	tcase_add_test(t, only_the_list_stays_open);
 	tcase_add_test(t, worker_is_confined);
+	tcase_add_test(t, control_is_confined);
 	tcase_add_test(t, child_leaves_the_terminal_alone);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
