@@ -9,6 +9,7 @@
 #include "admin/inside.h"
 
 #include <inttypes.h>
+#include <sched.h>
 
 #include "stat/reason.h"
 
@@ -179,6 +180,53 @@ static void proc_cols(struct grid *g)
 	grid_col(g, "restarts", GRID_NUM);
 	grid_col(g, "served_by", GRID_NUM);
 	grid_col(g, "log_dropped", GRID_NUM);
+	grid_col(g, "cpu", GRID_NUM);
+	grid_col(g, "shares_cpu_with", GRID_TEXT);
+}
+
+/* The CPU that a process is pinned to, as the kernel says; -1: it may run on several, or is gone. */
+static int cpu_of(uint32_t pid)
+{
+	cpu_set_t may;
+
+	if (!pid || sched_getaffinity((pid_t)pid, sizeof(may), &may) != 0 || CPU_COUNT(&may) != 1)
+		return -1;
+	for (size_t c = 0; c < CPU_SETSIZE; c++)
+		if (CPU_ISSET(c, &may))
+			return (int)c;
+	return -1;
+}
+
+/* Other workers and master, control, as far as they are pinned to the same CPU. */
+static void sharers(const struct admin_view *v, const struct stat_proc *p, int cpu, struct sb *b)
+{
+	struct stat_proc o;
+
+	for (uint32_t s = 0; s < stat_n_slots(v->seg); s++) {
+		if (s == p->slot || !stat_proc_get(v->seg, s, &o) || o.state == ST_PROC_DEAD || cpu_of(o.pid) != cpu)
+			continue;
+		if (o.role == STAT_WORKER && o.generation == p->generation)
+			sb_fmt(b, "%score %u", b->n ? ", " : "", o.core);
+		else if (o.role == STAT_CONTROL)
+			sb_fmt(b, "%scontrol", b->n ? ", " : "");
+	}
+}
+
+static void cpu_cells(const struct admin_view *v, struct grid *g, const struct stat_proc *p)
+{
+	int cpu = p->state == ST_PROC_DEAD ? -1 : cpu_of(p->pid);
+	char text[256];
+	struct sb b;
+
+	sb_init(&b, text, sizeof(text));
+	if (cpu < 0) {
+		grid_text(g, NULL);
+	} else {
+		grid_u64(g, (uint64_t)cpu);
+		if (p->role == STAT_WORKER)
+			sharers(v, p, cpu, &b);
+	}
+	grid_text(g, text);
 }
 
 static uint64_t since(uint64_t now, uint64_t then)
@@ -214,6 +262,7 @@ static void proc_row(const struct admin_view *v, struct grid *g, const struct st
 	else
 		grid_text(g, NULL);
 	grid_u64(g, p->log_dropped);
+	cpu_cells(v, g, p);
 }
 
 /* A gen has no slot; the master tells of it: "PID GENERATION STATE UPTIME_MS". */
@@ -235,10 +284,19 @@ static void gen_row(struct grid *g, struct str line)
 	grid_u64(g, 0);          /* of restarts and lost lines it has no count */
 	grid_text(g, NULL);
 	grid_u64(g, 0);
+	grid_text(g, NULL);
+	grid_text(g, NULL);
+}
+
+/* With a control core of its own, control stands among the cores; the others do not. */
+static bool has_core(const struct stat_proc *p)
+{
+	return p->role == STAT_CONTROL && p->state != ST_PROC_DEAD && cpu_of(p->pid) >= 0;
 }
 
 static int show_procs(struct cmd *c, bool all, struct str gens)
 {
+	bool control = c->v->lc && c->v->lc->control_core >= 0;
 	struct stat_proc p;
 	struct grid g;
 
@@ -248,8 +306,8 @@ static int show_procs(struct cmd *c, bool all, struct str gens)
 		for (uint32_t s = 0; s < stat_worker_slots(c->v->seg); s++)
 			if (stat_proc_get(c->v->seg, s, &p) && p.core == core && is_shown(c->v, &p))
 				proc_row(c->v, &g, &p);
-	for (uint32_t s = stat_worker_slots(c->v->seg); all && s < stat_n_slots(c->v->seg); s++)
-		if (stat_proc_get(c->v->seg, s, &p) && is_shown(c->v, &p))
+	for (uint32_t s = stat_worker_slots(c->v->seg); s < stat_n_slots(c->v->seg); s++)
+		if (stat_proc_get(c->v->seg, s, &p) && is_shown(c->v, &p) && (all || (control && has_core(&p))))
 			proc_row(c->v, &g, &p);
 	while (gens.n)
 		gen_row(&g, str_cut(&gens, '\n'));

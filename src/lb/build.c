@@ -294,10 +294,11 @@ static void build_settings(struct lb_builder *b)
 	struct lb_config *lc = b->lc;
 	const struct conf_node *root = lc->conf->root, *admin = conf_child(root, D_ADMIN);
 	const struct conf_node *err = conf_child(root, D_LOG_ERROR), *res = conf_child(root, D_RESOLVER);
-	const struct conf_val *workers = conf_opt(root, D_WORKERS), *http;
+	const struct conf_val *workers = conf_opt(root, D_WORKERS), *control = conf_opt(root, D_CONTROL_CORE), *http;
 	static const int levels[] = { LOG_LVL_ERR, LOG_LVL_WARN, LOG_LVL_INFO, LOG_LVL_DEBUG };
 
 	lc->workers = workers && workers->type == CV_COUNT ? (unsigned)workers->i : 0;
+	lc->control_core = control && control->type == CV_COUNT ? (int)control->i : -1;
 	lc->consolidate_us = (uint64_t)conf_opt_int(root, D_CONSOLIDATE);
 	lc->shutdown_grace_us = (uint64_t)conf_opt_int(root, D_SHUTDOWN_GRACE);
 	lc->drain_timeout_us = (uint64_t)conf_opt_int(root, D_DRAIN_TIMEOUT);

@@ -170,6 +170,7 @@ struct lb_config {
 	const char         *error_log;
 	int                 error_level;       /* enum log_level */
 	unsigned            workers;           /* 0 = auto */
+	int                 control_core;      /* CPU of master and control; -1: none of their own */
 	uint64_t            consolidate_us, shutdown_grace_us, drain_timeout_us, heartbeat_timeout_us;
 	uint64_t            max_connections, buffer_memory, max_objects, ticket_lifetime_us;
 	unsigned            drain_generations;

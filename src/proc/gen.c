@@ -189,6 +189,7 @@ static void worker_of(struct gen *g, const struct msg *m, int chan_fd)
 {
 	struct worker_start w = {
 		.gen = g, .slot = m->slot, .core = m->core, .generation = m->generation, .chan_fd = chan_fd,
+		.cpu = (int)m->arg - 1,
 	};
 
 	worker_main(&w);

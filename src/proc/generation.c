@@ -315,7 +315,8 @@ static void send_tickets(struct proc *p)
 int generation_fork_worker(struct generation *g, unsigned core)
 {
 	uint32_t slot = find_slot(g->m, core);
-	struct msg m = { .type = MSG_FORK, .slot = slot, .core = core, .generation = g->num };
+	struct msg m = { .type = MSG_FORK, .slot = slot, .core = core, .generation = g->num,
+			 .arg = (uint64_t)(cpus_of_worker(g->man, g->n_workers, core) + 1) };
 	struct proc *p;
 	int fd[2], err;
 

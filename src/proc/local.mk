@@ -5,6 +5,7 @@ libfairlead_a_SOURCES += \
 	src/proc/calls.c \
 	src/proc/check.c src/proc/launch.h \
 	src/proc/control.c src/proc/control.h \
+	src/proc/cpus.c \
 	src/proc/demo.c \
 	src/proc/distribute.c \
 	src/proc/gen.c src/proc/gen.h \
@@ -20,6 +21,7 @@ libfairlead_a_SOURCES += \
 	src/proc/names.c src/proc/names.h \
 	src/proc/notify.c \
 	src/proc/post.c src/proc/post.h \
+	src/proc/place.c src/proc/place.h \
 	src/proc/reload.c \
 	src/proc/sandbox.c src/proc/sandbox.h \
 	src/proc/socks.c \

@@ -301,6 +301,16 @@ static void check_vserver(const struct conf_node *vs, bool at_start, struct conf
 	}
 }
 
+/* Whether we may use it now is looked at when it runs: a set of CPUs changes. */
+static void check_control_core(const struct conf_val *v, struct conf_diag *d)
+{
+	long n = sysconf(_SC_NPROCESSORS_CONF);
+
+	if (v && v->type == CV_COUNT && n > 0 && v->i >= n)
+		conf_error(d, v->loc, v->span, "they are numbered from 0", "[E0505] this machine has %ld CPUs: none of them is %lld",
+			   n, (long long)v->i);
+}
+
 void machine_check(const struct conf *c, enum gen_checks checks, struct conf_diag *d)
 {
 	bool at_start = checks == GEN_START || checks == GEN_TEST;
@@ -311,6 +321,7 @@ void machine_check(const struct conf *c, enum gen_checks checks, struct conf_dia
 	check_log(conf_child(root, D_LOG_ERROR), d);
 	check_log(conf_child(root, D_ACCESS_LOG), d);
 	check_ticket_keys(c, value(conf_child(root, D_TICKET_KEYS)), d);
+	check_control_core(value(conf_child(root, D_CONTROL_CORE)), d);
 	check_connections(value(conf_child(root, D_MAX_CONNECTIONS)), checks != GEN_TEST, d);
 	if (at_start) {
 		check_socket(value(conf_child(admin, D_ADMIN_SOCKET)), d);

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "lb/lb.h"
 #include "net/queues.h"
+#include "proc/place.h"
 
 /* Writing (gen) --------------------------------------------------------------------------- */
 
@@ -107,6 +108,7 @@ int manifest_write(struct lb_config *lc, const struct ids *ids, unsigned n_warni
 	put_num(&w, "max-objects", lc->max_objects);
 	put_num(&w, "ticket-lifetime", lc->ticket_lifetime_us);
 	put_num(&w, "drain-generations", lc->drain_generations);
+	put_num(&w, "control-core", (uint64_t)(lc->control_core + 1));
 	put_num(&w, "error-level", (uint64_t)lc->error_level);
 	put_num(&w, "vservers", lc->n_vservers);
 	put_num(&w, "pools", lc->n_pools);
@@ -164,7 +166,7 @@ static struct counts count_lines(struct str text)
 static bool read_number(struct manifest *m, struct str what, struct str rest)
 {
 	uint64_t v, workers = 0, drain = 0, level = 0, vs = 0, pools = 0, services = 0, warnings = 0, own = 0;
-	uint64_t uid = 0, gid = 0;
+	uint64_t uid = 0, gid = 0, control = 0;
 	const struct {
 		const char *what;
 		uint64_t   *to;
@@ -177,6 +179,7 @@ static bool read_number(struct manifest *m, struct str what, struct str rest)
 		{ "pools", &pools },                     { "services", &services },
 		{ "warnings", &warnings },               { "own-tickets", &own },
 		{ "uid", &uid },                         { "gid", &gid },
+		{ "control-core", &control },
 	};
 
 	if (!str_u64(rest, &v))
@@ -186,6 +189,7 @@ static bool read_number(struct manifest *m, struct str what, struct str rest)
 			*rows[i].to = v;
 	m->workers += (unsigned)workers;
 	m->drain_generations += (unsigned)drain;
+	m->control_core += (int)control;         /* from PLACE_SHARED */
 	m->error_level += (int)level;
 	m->n_vservers += (unsigned)vs;
 	m->n_pools += (unsigned)pools;
@@ -311,6 +315,7 @@ struct manifest *manifest_read(struct str text)
 
 	if (!m)
 		return NULL;
+	m->control_core = PLACE_SHARED;
 	m->mem = pool_new("manifest", 0);
 	if (!m->mem)
 		goto fail;

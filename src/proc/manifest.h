@@ -37,6 +37,7 @@ struct manifest {
 	unsigned           workers;             /* 0: one per core */
 	uint64_t           consolidate_us, grace_us, drain_timeout_us, heartbeat_us, max_objects, ticket_life_us;
 	unsigned           drain_generations;
+	int                control_core;        /* a CPU, or PLACE_SHARED */
 	int                error_level;
 	unsigned           n_vservers, n_pools, n_services, n_warnings;
 	struct addr        admin_http;          /* family 0: none */

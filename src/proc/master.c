@@ -452,7 +452,7 @@ static void run(struct master *m, const struct manifest *man, int image)
 	stat_heartbeat(m->seg, env_now_us() / 1000);
 	log_set_level((enum log_level)man->error_level);
 	log_set_sink(to_ring, m);
-	log_ev(EV_START, "fairlead %s, %u workers, %s", PACKAGE_VERSION, man->workers ? man->workers : machine_cpus(), man->file);
+	log_ev(EV_START, "fairlead %s, %u workers, %s", PACKAGE_VERSION, cpus_workers(man), man->file);
 	if (m->cur)
 		log_ev(EV_START, "took over %u workers of generation %u", generation_live(m->cur), m->cur->num);
 	engine_timer(m->engine, &m->tick, 1);
@@ -489,6 +489,7 @@ int proc_run(const struct launch *l)
 	log_set_who("master");
 	signal(SIGPIPE, SIG_IGN);
 	raise_limits();
+	cpus_start();
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	env_random(seed, sizeof(seed));
 	hash_seed(seed[0], seed[1]);

@@ -15,7 +15,7 @@
  *	master.c     start, signals, stop          generation.c  gen and worker processes of a generation
  *	reload.c     from HUP to the hand-over     supervise.c   ends, heartbeats, back-off, the board
  *	socks.c      listeners, control socket     streams.c     log files
- *	distribute.c which worker gets a new connection
+ *	distribute.c which worker gets a new connection      cpus.c    who runs on which CPU
  *	helpers.c    control and logd              calls.c       what control asks for
  *	state.c      everything as text and descriptors   state_take.c  a master made of them: adoption, upgrade
  *	notify.c     sd_notify
@@ -204,6 +204,15 @@ void socks_close_control(struct master *m);                  /* removes the file
 void distribute_update(struct master *m);     /* workers came, went or hang; a generation is new */
 void distribute_second(struct master *m);     /* are connections spread as they should be? */
 void distribute_forget(struct sock *s);     /* before its sockets are closed */
+
+/* cpus.c */
+void cpus_start(void);     /* before anybody is pinned */
+unsigned cpus_workers(const struct manifest *man);     /* as configured, or one for each CPU that is not the control core */
+int  cpus_of_worker(const struct manifest *man, unsigned n_workers, unsigned core);     /* -1: not known */
+bool cpus_has(int cpu);     /* may we use it? */
+void cpus_second(struct master *m);     /* were CPUs taken away or given? */
+void cpus_commit(struct master *m);     /* the control core of the new generation */
+void cpus_release(void);     /* before exec: the next image looks at what we may use */
 
 /* streams.c */
 int  streams_id(struct master *m, const char *path, uint32_t *id);

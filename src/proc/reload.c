@@ -369,7 +369,7 @@ void reload_loaded(struct generation *g, struct msg_in *in)
 	g->image_public = msg_take_fd(in, 3);
 	sb_init(&b, why, sizeof(why));
 	if (g->man) {
-		g->n_workers = g->man->workers ? g->man->workers : machine_cpus();
+		g->n_workers = cpus_workers(g->man);
 		take_notes(g, diag ? diag : "");
 	}
 	env_free(diag);
@@ -496,6 +496,7 @@ static void commit(struct generation *g)
 	m->next = NULL;
 	m->cur = g;
 	g->phase = PHASE_CURRENT;
+	cpus_commit(m);
 	if (old)
 		m->n_reloads++;
 	/* first of all: the board is the new ones' from here on, and each worker asks whether it is one */

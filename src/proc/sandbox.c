@@ -94,11 +94,17 @@ void sandbox_close_others(int *keep, unsigned n)
 	close_range(from, ~0u, 0);
 }
 
-void sandbox_pin(unsigned core)
+void sandbox_pin(unsigned core, int want)
 {
 	cpu_set_t may, one;
 	unsigned n, seen = 0;
 
+	if (want >= 0 && want < CPU_SETSIZE) {
+		CPU_ZERO(&one);
+		CPU_SET((size_t)want, &one);
+		if (sched_setaffinity(0, sizeof(one), &one) == 0)
+			return;
+	}
 	if (sched_getaffinity(0, sizeof(may), &may) != 0)
 		return;
 	n = (unsigned)CPU_COUNT(&may);

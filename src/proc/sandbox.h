@@ -27,8 +27,8 @@ int  sandbox_ids(const char *user, struct ids *out, bool *fallback);
 void sandbox_child(const char *name);
 /* Closes every descriptor above 2 that is not in keep[0..n). Sorts keep. */
 void sandbox_close_others(int *keep, unsigned n);
-/* Pins this process to the (core modulo their number)-th CPU that it may use. */
-void sandbox_pin(unsigned core);
+/* Pins this process to `cpu`, or, when that is -1 or not to be had, to the (core modulo their number)-th CPU that it may use. */
+void sandbox_pin(unsigned core, int cpu);
 
 enum sandbox_kind {
 	SANDBOX_WORKER,      /* no new processes, no files but /dev/null and the resolver's */

@@ -252,6 +252,7 @@ void state_exec(struct master *m)
 		/* a signal between the two images must wait, not kill */
 		sigfillset(&all);
 		sigprocmask(SIG_SETMASK, &all, &before);
+		cpus_release();
 		(void)execvp(m->launch->argv[0], m->launch->argv);
 		sigprocmask(SIG_SETMASK, &before, NULL);
 		log_ev(EV_RELOAD_FAILED, "binary upgrade: %s: %s; this program goes on", m->launch->argv[0], fl_err_text(-errno));

@@ -429,6 +429,7 @@ static void reap_strangers(struct master *m)
 void supervise_second(struct master *m)
 {
 	reap_strangers(m);
+	cpus_second(m);
 	distribute_second(m);
 	if (!m->cur || m->cur->man->own_tickets || !m->tickets.n ||
 	    master_now_ms(m) - m->tickets.made_ms < m->cur->man->ticket_life_us / 1000)

@@ -405,7 +405,7 @@ static int birth(struct worker *w)
 		return err;
 	(void)tls_mem_cells();
 	close_others(w);
-	sandbox_pin(s->core);
+	sandbox_pin(s->core, s->cpu);
 	w->engine = engine_new();
 	if (!w->engine)
 		return FL_ENOMEM_;

@@ -18,6 +18,7 @@ struct worker_start {
 	struct gen *gen;
 	uint32_t    slot, core, generation;
 	int         chan_fd;
+	int         cpu;         /* to run on; -1: the core says */
 };
 /* In the forked child. */
 FL_NORETURN void worker_main(const struct worker_start *s);

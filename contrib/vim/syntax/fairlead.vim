@@ -13,19 +13,19 @@ syn keyword fairleadValue 1.2 1.3 abort auto body both bytes combined
 syn keyword fairleadValue cpu custom debug default drain err http http/1.1
 syn keyword fairleadValue info json kernel least-connection maint none off on
 syn keyword fairleadValue optional ping ready redirect refuse reject required respond
-syn keyword fairleadValue rfc7239 round-robin serve source-ip-hash status tcp trust udp
-syn keyword fairleadValue use vserver warn when x-forwarded
+syn keyword fairleadValue rfc7239 round-robin serve shared source-ip-hash status tcp trust
+syn keyword fairleadValue udp use vserver warn when x-forwarded
 syn keyword fairleadDirective access-log alpn backlog backup body-rate body-timeout buffer-memory buffer-response
 syn keyword fairleadDirective ca cert ciphers ciphersuites client-ca client-verify congestion connect-timeout
-syn keyword fairleadDirective consolidate default distribute drain-generations drain-timeout error-log every expect
-syn keyword fairleadDirective fall forwarded groups half-close head-timeout heartbeat-timeout host http
-syn keyword fairleadDirective idle-max idle-timeout include keepalive-max listen max-body max-connections max-fields
-syn keyword fairleadDirective max-head max-objects max-request-line method min-version ocsp policy port
-syn keyword fairleadDirective protocol redirect reject remove-header remove-response-header request-id resolver respond
-syn keyword fairleadDirective response-timeout responses retries rise send service set-header set-response-header
-syn keyword fairleadDirective shutdown-grace sni socket state ticket-keys ticket-lifetime tickets timeout
-syn keyword fairleadDirective tls trust-forwarded unknown-sni upgrade use user verify via
-syn keyword fairleadDirective weight workers
+syn keyword fairleadDirective consolidate control-core default distribute drain-generations drain-timeout error-log every
+syn keyword fairleadDirective expect fall forwarded groups half-close head-timeout heartbeat-timeout host
+syn keyword fairleadDirective http idle-max idle-timeout include keepalive-max listen max-body max-connections
+syn keyword fairleadDirective max-fields max-head max-objects max-request-line method min-version ocsp policy
+syn keyword fairleadDirective port protocol redirect reject remove-header remove-response-header request-id resolver
+syn keyword fairleadDirective respond response-timeout responses retries rise send service set-header
+syn keyword fairleadDirective set-response-header shutdown-grace sni socket state ticket-keys ticket-lifetime tickets
+syn keyword fairleadDirective timeout tls trust-forwarded unknown-sni upgrade use user verify
+syn keyword fairleadDirective via weight workers
 syn keyword fairleadObject admin monitor pool vserver
 hi def link fairleadComment Comment
 hi def link fairleadString String

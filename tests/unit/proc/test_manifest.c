@@ -16,6 +16,7 @@
 
 static const char text[] =
 	"workers 3\n"
+	"control-core 0\n"
 	"drain-timeout 7s\n"
 	"heartbeat-timeout 300ms\n"
 	"error-log \"/var/log/with space.log\" debug\n"
@@ -84,6 +85,7 @@ START_TEST(what_is_written_is_read)
 
 	ck_assert_ptr_nonnull(m);
 	ck_assert_uint_eq(m->workers, 3);
+	ck_assert_int_eq(m->control_core, 0);
 	ck_assert_uint_eq(m->drain_timeout_us, 7000000);
 	ck_assert_uint_eq(m->heartbeat_us, 300000);
 	ck_assert_uint_eq(m->drain_generations, 4);
