@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <sched.h>
 
+#include "base/env.h"
 #include "stat/reason.h"
 
 #define GENS_MS 1000u
@@ -197,34 +198,66 @@ static int cpu_of(uint32_t pid)
 	return -1;
 }
 
-/* Other workers and master, control, as far as they are pinned to the same CPU. */
-static void sharers(const struct admin_view *v, const struct stat_proc *p, int cpu, struct sb *b)
-{
-	struct stat_proc o;
+/* All slots of a moment and their CPUs, read once: who shares one is asked of all. */
+struct crew {
+	struct stat_proc *p;
+	int              *cpu;           /* -1 also for those who are dead */
+	uint32_t          n;
+};
 
-	for (uint32_t s = 0; s < stat_n_slots(v->seg); s++) {
-		if (s == p->slot || !stat_proc_get(v->seg, s, &o) || o.state == ST_PROC_DEAD || cpu_of(o.pid) != cpu)
+static void crew_free(struct crew *w)
+{
+	env_free(w->p);
+	env_free(w->cpu);
+}
+
+static bool crew_read(const struct admin_view *v, struct crew *w)
+{
+	uint32_t n = stat_n_slots(v->seg);
+
+	w->p = env_calloc(n, sizeof(*w->p));
+	w->cpu = env_calloc(n, sizeof(*w->cpu));
+	w->n = 0;
+	if (!w->p || !w->cpu) {
+		crew_free(w);
+		return false;
+	}
+	for (uint32_t s = 0; s < n; s++) {
+		if (!stat_proc_get(v->seg, s, &w->p[w->n]))
 			continue;
-		if (o.role == STAT_WORKER && o.generation == p->generation)
-			sb_fmt(b, "%score %u", b->n ? ", " : "", o.core);
-		else if (o.role == STAT_CONTROL)
+		w->cpu[w->n] = w->p[w->n].state == ST_PROC_DEAD ? -1 : cpu_of(w->p[w->n].pid);
+		w->n++;
+	}
+	return true;
+}
+
+/* Other workers of the generation and control, as far as they are pinned to the same CPU; the first few. */
+static void sharers(const struct crew *w, uint32_t me, struct sb *b)
+{
+	for (uint32_t i = 0; i < w->n && !b->over; i++) {
+		const struct stat_proc *o = &w->p[i];
+
+		if (i == me || w->cpu[i] != w->cpu[me])
+			continue;
+		if (o->role == STAT_WORKER && o->generation == w->p[me].generation)
+			sb_fmt(b, "%score %u", b->n ? ", " : "", o->core);
+		else if (o->role == STAT_CONTROL)
 			sb_fmt(b, "%scontrol", b->n ? ", " : "");
 	}
 }
 
-static void cpu_cells(const struct admin_view *v, struct grid *g, const struct stat_proc *p)
+static void cpu_cells(struct grid *g, const struct crew *w, uint32_t i)
 {
-	int cpu = p->state == ST_PROC_DEAD ? -1 : cpu_of(p->pid);
-	char text[256];
+	char text[128];
 	struct sb b;
 
 	sb_init(&b, text, sizeof(text));
-	if (cpu < 0) {
+	if (w->cpu[i] < 0) {
 		grid_text(g, NULL);
 	} else {
-		grid_u64(g, (uint64_t)cpu);
-		if (p->role == STAT_WORKER)
-			sharers(v, p, cpu, &b);
+		grid_u64(g, (uint64_t)w->cpu[i]);
+		if (w->p[i].role == STAT_WORKER)
+			sharers(w, i, &b);
 	}
 	grid_text(g, text);
 }
@@ -234,8 +267,9 @@ static uint64_t since(uint64_t now, uint64_t then)
 	return now > then ? now - then : 0;
 }
 
-static void proc_row(const struct admin_view *v, struct grid *g, const struct stat_proc *p)
+static void proc_row(const struct admin_view *v, struct grid *g, const struct crew *w, uint32_t i)
 {
+	const struct stat_proc *p = &w->p[i];
 	static const char *const roles[] = {
 		[STAT_MASTER] = "master", [STAT_WORKER] = "worker", [STAT_CONTROL] = "control",
 		[STAT_LOGD] = "logd",     [STAT_READER] = "reader",
@@ -262,7 +296,7 @@ static void proc_row(const struct admin_view *v, struct grid *g, const struct st
 	else
 		grid_text(g, NULL);
 	grid_u64(g, p->log_dropped);
-	cpu_cells(v, g, p);
+	cpu_cells(g, w, i);
 }
 
 /* A gen has no slot; the master tells of it: "PID GENERATION STATE UPTIME_MS". */
@@ -289,28 +323,33 @@ static void gen_row(struct grid *g, struct str line)
 }
 
 /* With a control core of its own, control stands among the cores; the others do not. */
-static bool has_core(const struct stat_proc *p)
+static bool is_core(const struct crew *w, uint32_t i, bool control_core)
 {
-	return p->role == STAT_CONTROL && p->state != ST_PROC_DEAD && cpu_of(p->pid) >= 0;
+	return control_core && w->p[i].role == STAT_CONTROL && w->cpu[i] >= 0;
 }
 
 static int show_procs(struct cmd *c, bool all, struct str gens)
 {
-	bool control = c->v->lc && c->v->lc->control_core >= 0;
-	struct stat_proc p;
+	bool control_core = c->v->lc && c->v->lc->control_core >= 0;
+	struct crew w;
 	struct grid g;
 
+	if (!crew_read(c->v, &w)) {
+		sb_c(&c->out, "no memory");
+		return CMD_FAIL;
+	}
 	grid_init(&g);
 	proc_cols(&g);
 	for (uint32_t core = 0; core < stat_cores(c->v->seg); core++)
-		for (uint32_t s = 0; s < stat_worker_slots(c->v->seg); s++)
-			if (stat_proc_get(c->v->seg, s, &p) && p.core == core && is_shown(c->v, &p))
-				proc_row(c->v, &g, &p);
-	for (uint32_t s = stat_worker_slots(c->v->seg); s < stat_n_slots(c->v->seg); s++)
-		if (stat_proc_get(c->v->seg, s, &p) && is_shown(c->v, &p) && (all || (control && has_core(&p))))
-			proc_row(c->v, &g, &p);
+		for (uint32_t i = 0; i < w.n; i++)
+			if (w.p[i].role == STAT_WORKER && w.p[i].core == core && is_shown(c->v, &w.p[i]))
+				proc_row(c->v, &g, &w, i);
+	for (uint32_t i = 0; i < w.n; i++)
+		if (w.p[i].role != STAT_WORKER && is_shown(c->v, &w.p[i]) && (all || is_core(&w, i, control_core)))
+			proc_row(c->v, &g, &w, i);
 	while (gens.n)
 		gen_row(&g, str_cut(&gens, '\n'));
+	crew_free(&w);
 	return cmd_grid(c, &g, 0);
 }
 

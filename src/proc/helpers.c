@@ -96,7 +96,7 @@ void helper_send_config(struct master *m)
 	int fd[2];
 	char text[32];
 
-	if (!m->control || !m->cur || m->cur->image_public < 0)
+	if (!m->control || !m->cur || m->cur->image_public < 0 || m->sums_first)
 		return;
 	msg.generation = m->cur->num;
 	msg.slot = m->http_fd >= 0;

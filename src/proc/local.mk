@@ -28,6 +28,7 @@ libfairlead_a_SOURCES += \
 	src/proc/starved.c src/proc/starved.h \
 	src/proc/state.c src/proc/state.h src/proc/state_take.c \
 	src/proc/streams.c \
+	src/proc/sums.c \
 	src/proc/supervise.c \
 	src/proc/tickets.c src/proc/tickets.h \
 	src/proc/certs.c src/proc/certs.h \

@@ -461,10 +461,12 @@ static void run(struct master *m, const struct manifest *man, int image)
 		(void)helper_fork(m, PROC_CONTROL);
 	if (!m->logd)
 		(void)helper_fork(m, PROC_LOGD);
-	if (image >= 0)
+	if (image >= 0) {
 		reload_start_first(m, image);
-	else
+	} else {
+		sums_wait_no_more(m);
 		log_ev(EV_RELOAD_FAILED, "the configuration is refused; generation %u keeps running", m->cur->num);
+	}
 	if (!m->exit_code)
 		engine_run(m->engine);
 	if (m->exit_code == 0)

@@ -18,6 +18,7 @@
  *	distribute.c which worker gets a new connection      cpus.c    who runs on which CPU
  *	helpers.c    control and logd              calls.c       what control asks for
  *	state.c      everything as text and descriptors   state_take.c  a master made of them: adoption, upgrade
+ *	sums.c       counters into a segment of another layout
  *	notify.c     sd_notify
  */
 #ifndef FL_PROC_MASTER_H
@@ -127,6 +128,8 @@ struct master {
 	struct waiter  waiters[64];
 	unsigned       n_waiters;
 	struct map    *kept;                 /* state lines that the current gen has */
+	char          *sums;                 /* counters of a segment that was not taken, until a commit; NULL: none */
+	bool           sums_first;           /* control shows nothing before they are there */
 
 	struct timer   tick, second;
 	uint64_t       tick_ms, last_tick_ms;
@@ -235,6 +238,11 @@ void call_reply(struct master *m, uint64_t call, int rc, const char *text, size_
 void state_sync(struct master *m);     /* tells the current gen what to keep */
 void state_forget(struct master *m);     /* the gen is a new one: it has nothing yet */
 void state_exec(struct master *m);                           /* USR2; returns only on failure */
+
+/* sums.c */
+int  sums_export(struct master *m);     /* a memfd; -1: cannot */
+void sums_import(struct master *m);     /* m->sums, if there are some, when their rows are there */
+void sums_wait_no_more(struct master *m);     /* they will not be there soon: control gets what runs */
 
 /* state_take.c */
 /* 1 adopted, 0 nothing there, negative (message printed) */

@@ -103,6 +103,7 @@ static void failed(struct generation *g, const char *all)
 		return;
 	}
 	m->n_failures++;
+	sums_wait_no_more(m);
 	log_ev(EV_RELOAD_FAILED, "%s; generation %u keeps running", line, m->cur->num);
 	publish(m, false, line);
 	notify_systemd("READY=1\nSTATUS=reload refused; the old configuration runs");
@@ -496,9 +497,9 @@ static void commit(struct generation *g)
 	m->next = NULL;
 	m->cur = g;
 	g->phase = PHASE_CURRENT;
-	cpus_commit(m);
 	if (old)
 		m->n_reloads++;
+	sums_import(m);
 	/* first of all: the board is the new ones' from here on, and each worker asks whether it is one */
 	stat_obj_commit(m->seg, g->num, old ? FL_MIN(oldest_live(m), old->num) : oldest_live(m));
 	/* all of them before the first one looks: it would take what is another's */
@@ -506,6 +507,7 @@ static void commit(struct generation *g)
 	for (unsigned c = 0; c < g->n_workers; c++)
 		if (g->worker[c])
 			send_go(g->worker[c], old);
+	cpus_commit(m);
 	supervise_board(m);
 	if (old)
 		retire_all(m, old);

@@ -11,13 +11,15 @@
  *	+worker SLOT CORE GEN PID STATE                               our end of its channel
  *	+gen GEN PID   +control PID   +logd PID                       likewise
  *	+ctl PATH  +adopt PATH  +wake-control  +wake-logd  +mail SLOT  +tickets MADE-MS  -stream ID PATH
+ *	+sums                                                         binary upgrade only, see sums.c
  *
  * Two uses: the current gen keeps a copy of all (MSG_KEEP) for the day this process dies, and hands it to the
  * next master through adopt.sock; and a binary upgrade passes it to its own next image through exec. Either way the new
  * master takes the old workers as they are and then reloads, so that they are replaced without loss.
  * Control and logd are replaced at once: nobody waits for them.
  *
- * A segment of another layout is not taken: the workers of before then end in their old one, unseen (F35).
+ * A segment of another layout is not taken: the workers of before then end in their old one, unseen; what they had counted
+ * until exec comes along as text (F35).
  */
 #include "config.h"
 
@@ -234,7 +236,7 @@ void state_exec(struct master *m)
 	sigset_t all, before;
 	char number[16];
 	struct sb text;
-	int fd, keys;
+	int fd, keys, sums;
 
 	if (m->next) {
 		log_ev(EV_RELOAD_FAILED, "binary upgrade: a reload is under way; try again");
@@ -242,7 +244,12 @@ void state_exec(struct master *m)
 	}
 	sb_init_heap(&text);
 	keys = tickets_fd(m);
+	/* The next image replaces it anyhow. Nobody must have seen more than what comes along. */
+	if (m->control)
+		proc_kill(m->control, SIGKILL);
+	sums = sums_export(m);
 	each_line(m, keep_open, &text, true, keys);
+	keep_open(&text, "+sums", sums);
 	fd = env_memfd("fairlead-state", false);
 	if (fd >= 0 && !text.over && env_write(fd, text.p, text.n) == (ssize_t)text.n) {
 		(void)fcntl(fd, F_SETFD, 0);
@@ -261,6 +268,8 @@ void state_exec(struct master *m)
 	each_line(m, close_again, NULL, true, -1);
 	if (keys >= 0)
 		env_close(keys);
+	if (sums >= 0)
+		env_close(sums);
 	if (fd >= 0)
 		env_close(fd);
 	sb_free(&text);

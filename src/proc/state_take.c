@@ -113,6 +113,8 @@ static void take_segment(struct master *m, struct taken *t)
 			n++;
 		}
 	if (fds)
+		err = env_fp("take-segment");
+	if (fds && !err)
 		m->seg = stat_adopt(fds, n, &err);
 	for (unsigned k = 0; m->seg && k < t->n; k++)
 		if (strncmp(t->e[k].line, "+seg ", 5) == 0)
@@ -121,7 +123,18 @@ static void take_segment(struct master *m, struct taken *t)
 	if (m->seg)
 		m->cores = stat_cores(m->seg);
 	else
-		log_ev(EV_SEGMENT, "the segment of before is not taken (%s); a new one begins at zero", fl_err_text(err));
+		log_ev(EV_SEGMENT, "the segment of before is not taken (%s); a new one is made", fl_err_text(err));
+}
+
+/* Of a program that wrote them: a crash leaves none. */
+static void take_sums(struct master *m, struct taken *t)
+{
+	int fd = named_fd(t, "+sums");
+
+	m->sums = master_read_fd(fd, NULL);
+	m->sums_first = m->sums != NULL;
+	if (fd >= 0)
+		env_close(fd);
 }
 
 /* Behind the segment; those of another segment's workers are theirs. */
@@ -315,6 +328,8 @@ static bool build(struct master *m, struct taken *t)
 	foreign = !m->seg;
 	if (foreign && master_new_segment(m) != 0)
 		return false;
+	if (foreign)
+		take_sums(m, t);
 	take_generation(m, t);
 	if (!m->cur)
 		return false;

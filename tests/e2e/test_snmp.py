@@ -42,7 +42,7 @@ class Snmpd:
             users += f' {priv} "{PRIV}"' if priv else ""
             users += f"\nrouser {name} {'priv' if priv else 'auth' if auth else 'noauth'}\n"
         self.conf = self.dir / "snmpd.conf"
-        self.conf.write_text(f"agentaddress udp:127.0.0.1:{self.port}\nrocommunity {community}\n{users}"
+        self.conf.write_text(f"agentaddress udp:127.0.0.1:{self.port},udp6:[::1]:{self.port}\nrocommunity {community}\nrocommunity6 {community}\n{users}"
                              "view little included .1.3.6.1.2.1.1\nrocommunity small default -V little\n"
                              'sysContact "Jürgen <admin@example.net>"\nsysLocation rack 7\nsysServices 72\n')
         self.proc = None
@@ -222,6 +222,11 @@ def test_an_agent_that_restarts(lab):
     lab.d.start()
     fl.wait_for("it answers again", lambda: lab.snmp("get", UPTIME)["ok"], 30)
     assert lab.snmp("get", UPTIME, *lab.user("aes"))["ok"]
+
+
+def test_ipv6(lab):
+    assert lab.snmp("get", UPTIME, host=f"[::1]:{lab.d.port}")["ok"]
+    assert lab.snmp("get", UPTIME, *lab.user("aes"), host=f"[::1]:{lab.d.port}")["ok"]
 
 
 def test_community_of_a_file_and_names(lab):
