@@ -28,6 +28,15 @@ USERS = {      # name: (auth, priv)
 AUTH, PRIV = "correct horse", "battery staple"
 
 
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+            s.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
 class Snmpd:
     """A real agent; config, log and persistent folder are its own."""
 
@@ -42,7 +51,8 @@ class Snmpd:
             users += f' {priv} "{PRIV}"' if priv else ""
             users += f"\nrouser {name} {'priv' if priv else 'auth' if auth else 'noauth'}\n"
         self.conf = self.dir / "snmpd.conf"
-        self.conf.write_text(f"agentaddress udp:127.0.0.1:{self.port},udp6:[::1]:{self.port}\nrocommunity {community}\nrocommunity6 {community}\n{users}"
+        v6 = f",udp6:[::1]:{self.port}" if has_ipv6() else ""
+        self.conf.write_text(f"agentaddress udp:127.0.0.1:{self.port}{v6}\nrocommunity {community}\nrocommunity6 {community}\n{users}"
                              "view little included .1.3.6.1.2.1.1\nrocommunity small default -V little\n"
                              'sysContact "Jürgen <admin@example.net>"\nsysLocation rack 7\nsysServices 72\n')
         self.proc = None
@@ -52,7 +62,8 @@ class Snmpd:
         env = {**os.environ, "SNMP_PERSISTENT_DIR": str(self.dir / "persistent"), "MIBS": "", "SNMPCONFPATH": str(self.dir)}
         (self.dir / "persistent").mkdir(exist_ok=True)
         with open(self.dir / "log", "ab") as log:
-            self.proc = subprocess.Popen([SNMPD, "-f", "-Lo", "-C", "-c", str(self.conf), "-p", str(self.dir / "pid")],
+            self.proc = subprocess.Popen([SNMPD, "-f", "-Lo", "-C", "-c", str(self.conf), "-I", "-smux",
+                                          "-p", str(self.dir / "pid")],
                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd=self.dir)
 
     def stop(self):
@@ -224,6 +235,7 @@ def test_an_agent_that_restarts(lab):
     assert lab.snmp("get", UPTIME, *lab.user("aes"))["ok"]
 
 
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 def test_ipv6(lab):
     assert lab.snmp("get", UPTIME, host=f"[::1]:{lab.d.port}")["ok"]
     assert lab.snmp("get", UPTIME, *lab.user("aes"), host=f"[::1]:{lab.d.port}")["ok"]
