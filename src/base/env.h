@@ -87,6 +87,8 @@ int     env_setsockopt(int fd, int level, int opt, const void *v, socklen_t n);
 int     env_getsockopt(int fd, int level, int opt, void *v, socklen_t *n);
 int     env_setsockopt_int(int fd, int level, int opt, int v);
 int     env_so_error(int fd);                               /* SO_ERROR, negated, 0 when none */
+union bpf_attr;
+int     env_bpf(int cmd, union bpf_attr *attr, unsigned n); /* bpf(2): maps and programs; new descriptors */
 /* One message of `n` bytes with up to `nfd` descriptors over a SOCK_SEQPACKET/DGRAM/STREAM
  * unix socket. Sender keeps its descriptors. */
 ssize_t env_send_fds(int sock, const void *p, size_t n, const int *fd, unsigned nfd);

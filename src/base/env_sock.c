@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/retry.h"
@@ -161,6 +162,13 @@ int env_getsockopt(int fd, int level, int opt, void *v, socklen_t *n)
 int env_setsockopt_int(int fd, int level, int opt, int v)
 {
 	return env_setsockopt(fd, level, opt, &v, sizeof(v));
+}
+
+int env_bpf(int cmd, union bpf_attr *attr, unsigned n)
+{
+	int err = env_fp("bpf");
+
+	return err ? err : (int)RETRY(syscall(SYS_bpf, cmd, attr, n));
 }
 
 int env_so_error(int fd)

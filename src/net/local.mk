@@ -8,10 +8,12 @@ libfairlead_a_SOURCES += \
 	src/net/conn_shake.c \
 	src/net/conn_write.c \
 	src/net/engine.c src/net/engine.h \
+	src/net/flow_hash.c src/net/flow_hash.h \
 	src/net/listener.c src/net/listener.h \
 	src/net/queues.c src/net/queues.h \
 	src/net/relay.c src/net/relay.h \
 	src/net/resolver.c src/net/resolver.h \
+	src/net/rss.c src/net/rss.h src/net/rss_prog.c \
 	src/net/steer.c src/net/steer.h \
 	src/net/tls.h \
 	src/net/tls_cert.c src/net/tls_int.h \

@@ -7,6 +7,7 @@ check_PROGRAMS += \
 	tests/unit/net/test_pump \
 	tests/unit/net/test_queues \
 	tests/unit/net/test_resolver \
+	tests/unit/net/test_rss \
 	tests/unit/net/test_steer \
 	tests/unit/net/test_tls \
 	tests/unit/net/test_tls_bad \
@@ -28,6 +29,8 @@ tests_unit_net_test_tls_SOURCES = tests/unit/net/test_tls.c tests/unit/net/tls_u
 tests_unit_net_test_tls_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_queues_SOURCES = tests/unit/net/test_queues.c
 tests_unit_net_test_queues_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+tests_unit_net_test_rss_SOURCES = tests/unit/net/test_rss.c
+tests_unit_net_test_rss_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_steer_SOURCES = tests/unit/net/test_steer.c
 tests_unit_net_test_steer_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_tls_bad_SOURCES = tests/unit/net/test_tls_bad.c tests/unit/net/tls_unit.h
