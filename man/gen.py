@@ -33,6 +33,7 @@ CONTEXTS = [
     ("vserver", "Options of a vserver"),
     ("listen", "Options of listen"),
     ("listen tls", "Options of tls in listen"),
+    ("listen distribute", "Options of distribute in listen"),
     ("policy", "Actions of a policy"),
 ]
 

@@ -23,6 +23,7 @@ struct admin_env {
 	 *   "admin ROW STATE UID REASON..."   writes a service's admin state (ST_ADMIN_ number)
 	 *   "reopen"        log files
 	 *   "shutdown" "stop"   graceful, at once
+	 *   "steering ROW"  how flows of that listener are spread: see distribute_tell() of proc/master.h
 	 *   "gens"          the gen processes: PID GENERATION STATE UPTIME_MS, one a line
 	 *   "ping"
 	 * Returns 0, 1 (refused; reply says why) or a negative error.

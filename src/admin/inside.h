@@ -9,7 +9,8 @@
  *   out.c              answers on their way out, both kinds
  *   command.c          one command from its words to its answer
  *   verbs.c words.c    the verb table; lines and words
- *   show.c owner.c figures.c status.c csv.c metrics.c page.c    render struct admin_view as text
+ *   show.c show_listener.c owner.c figures.c status.c csv.c metrics.c page.c    render struct admin_view as
+ *                      text
  *   change.c           what alters the appliance
  *   explain.c explain_print.c    the decision of one request
  *   snmp.c             questions to SNMP agents, which the agent thread asks
@@ -133,6 +134,14 @@ void text_age(struct sb *b, uint64_t ms);                    /* 3m12s */
 /* State of a service and what a person should know about it. */
 uint32_t service_why(const struct admin_view *v, const struct lb_service *s, struct stat_health *h,
 		     struct stat_admin *a, struct sb *why);
+/* show.c: is it what was asked for, or were all? */
+bool show_wanted(const struct cmd *c, const char *name);
+/* Where it is configured; the counters of a row as a JSON object, for a RAW column. */
+void show_place(struct grid *g, const struct conf_node *n);
+void show_counters(struct cmd *c, struct grid *g, enum tbl_kind kind, uint32_t row);
+/* With a name that nothing has: an error; else the table, one below the other when a name was
+ * given. */
+int  show_done(struct cmd *c, struct grid *g, enum tbl_kind kind);
 /* UP, DEGRADED (pools of policies only) or DOWN, and which pools have nothing that can take
  * traffic. */
 const char *vserver_state(const struct lb_vserver *vs, struct sb *why);

@@ -14,7 +14,7 @@ libfairlead_a_SOURCES += \
 	src/admin/out.c \
 	src/admin/owner.c \
 	src/admin/page.c \
-	src/admin/show.c \
+	src/admin/show.c src/admin/show_listener.c \
 	src/admin/snmp.c \
 	src/admin/status.c \
 	src/admin/verbs.c src/admin/verbs.h src/tbl/verbs.def \

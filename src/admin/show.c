@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * show.c - what the configured things are and in what state: vserver, pool, service, monitor,
- * listener, policy
+ * policy; listeners are in show_listener.c
  *
  * Figures come from figures.c; here is what the configuration says and what follows from it now.
  */
@@ -74,14 +74,12 @@ static struct sb *piece(struct piece *p)
 	return &p->b;
 }
 
-static bool wanted(const struct cmd *c, const char *name)
+bool show_wanted(const struct cmd *c, const char *name)
 {
 	return !c->call.n_pos || str_eq(c->call.pos[0], str_c(name));
 }
 
-/* With a name that nothing has: an error; else the table, one below the other when a name was
- * given. */
-static int done(struct cmd *c, struct grid *g, enum tbl_kind kind)
+int show_done(struct cmd *c, struct grid *g, enum tbl_kind kind)
 {
 	if (c->call.n_pos && !g->n_cells) {
 		grid_free(g);
@@ -90,7 +88,7 @@ static int done(struct cmd *c, struct grid *g, enum tbl_kind kind)
 	return cmd_grid(c, g, c->call.n_pos ? GRID_VERTICAL : 0);
 }
 
-static void place(struct grid *g, const struct conf_node *n)
+void show_place(struct grid *g, const struct conf_node *n)
 {
 	if (n && n->loc.file)
 		grid_fmt(g, "%s:%u", n->loc.file, n->loc.line);
@@ -98,8 +96,7 @@ static void place(struct grid *g, const struct conf_node *n)
 		grid_text(g, NULL);
 }
 
-/* Counters as a JSON object, for the RAW column. */
-static void counters(struct cmd *c, struct grid *g, enum tbl_kind kind, uint32_t row)
+void show_counters(struct cmd *c, struct grid *g, enum tbl_kind kind, uint32_t row)
 {
 	uint64_t v[TBL_CTR_MAX] = { 0 };
 	unsigned first, n;
@@ -189,7 +186,7 @@ int verb_SHOW_VSERVER(struct cmd *c)
 		const struct lb_vserver *vs = &c->v->lc->vservers[i];
 		const char *state;
 
-		if (!wanted(c, vs->name))
+		if (!show_wanted(c, vs->name))
 			continue;
 		state = vserver_state(vs, piece(&p));
 		grid_text(&g, vs->name);
@@ -209,55 +206,10 @@ int verb_SHOW_VSERVER(struct cmd *c)
 			act_text(&vs->dflt, &g.mem);
 		grid_text(&g, NULL);
 		grid_str(&g, sb_get(&p.b));
-		place(&g, vs->node);
-		counters(c, &g, KIND_VSERVER, vs->row);
+		show_place(&g, vs->node);
+		show_counters(c, &g, KIND_VSERVER, vs->row);
 	}
-	return done(c, &g, KIND_VSERVER);
-}
-
-static const char *distribute_word(const struct lb_listen *l)
-{
-	const struct conf_val *v = conf_opt(l->node, D_LISTEN_DISTRIBUTE);
-
-	return l->udp ? "kernel" : v ? v->s.p : "-";
-}
-
-int verb_SHOW_LISTENER(struct cmd *c)
-{
-	struct stat_steer steer;
-	struct grid g;
-
-	if (cmd_needs_config(c))
-		return CMD_FAIL;
-	grid_init(&g);
-	grid_col(&g, "name", GRID_TEXT);
-	grid_col(&g, "vserver", GRID_TEXT);
-	grid_col(&g, "address", GRID_TEXT);
-	grid_col(&g, "tls", GRID_BOOL);
-	grid_col(&g, "backlog", GRID_NUM);
-	grid_col(&g, "distribute", GRID_TEXT);
-	grid_col(&g, "steering", GRID_TEXT);
-	grid_col(&g, "origin", GRID_TEXT);
-	grid_col(&g, "counters", GRID_RAW);
-	for (unsigned i = 0; i < c->v->lc->n_listens; i++) {
-		const struct lb_listen *l = &c->v->lc->listens[i];
-		char text[ADDR_TEXT_MAX];
-
-		if (!wanted(c, l->full_name))
-			continue;
-		grid_text(&g, l->full_name);
-		grid_text(&g, l->vserver->name);
-		grid_text(&g, addr_text(&l->addr, text));
-		grid_bool(&g, l->uses_tls);
-		grid_u64(&g, (uint64_t)l->backlog);
-		grid_text(&g, distribute_word(l));
-		stat_steer_get(c->v->seg, l->row, &steer);
-		stat_steer_text(&steer, &g.mem);
-		grid_text(&g, NULL);
-		place(&g, l->node);
-		counters(c, &g, KIND_LISTENER, l->row);
-	}
-	return done(c, &g, KIND_LISTENER);
+	return show_done(c, &g, KIND_VSERVER);
 }
 
 /* ---------- pool, service ---------- */
@@ -291,7 +243,7 @@ int verb_SHOW_POOL(struct cmd *c)
 	for (unsigned i = 0; i < c->v->lc->n_pools; i++) {
 		const struct lb_pool *p = &c->v->lc->pools[i];
 
-		if (!wanted(c, p->name))
+		if (!show_wanted(c, p->name))
 			continue;
 		grid_text(&g, p->name);
 		grid_text(&g, pool_state(p));
@@ -305,10 +257,10 @@ int verb_SHOW_POOL(struct cmd *c)
 			sb_fmt(&g.mem, "%s%s", k ? " " : "", p->backups[k]->name);
 		grid_text(&g, NULL);
 		grid_bool(&g, p->uses_tls);
-		place(&g, p->node);
-		counters(c, &g, KIND_POOL, p->row);
+		show_place(&g, p->node);
+		show_counters(c, &g, KIND_POOL, p->row);
 	}
-	return done(c, &g, KIND_POOL);
+	return show_done(c, &g, KIND_POOL);
 }
 
 static void history_text(uint16_t h, uint64_t probes, struct sb *b)
@@ -394,11 +346,11 @@ static void service_row(struct cmd *c, struct grid *g, const struct lb_service *
 	text_time(&g->mem, h->since_us);
 	grid_text(g, NULL);
 	grid_str(g, sb_get(&p.b));
-	place(g, s->node);
+	show_place(g, s->node);
 	if (c->call.json)
 		monitors_json(h, &g->mem);
 	grid_text(g, NULL);
-	counters(c, g, KIND_SERVICE, s->row);
+	show_counters(c, g, KIND_SERVICE, s->row);
 }
 
 int verb_SHOW_SERVICE(struct cmd *c)
@@ -427,9 +379,9 @@ int verb_SHOW_SERVICE(struct cmd *c)
 	grid_col(&g, "counters", GRID_RAW);
 	for (unsigned i = 0; i < c->v->lc->n_pools; i++)
 		for (unsigned k = 0; k < c->v->lc->pools[i].n_services; k++)
-			if (wanted(c, c->v->lc->pools[i].services[k].full_name))
+			if (show_wanted(c, c->v->lc->pools[i].services[k].full_name))
 				service_row(c, &g, &c->v->lc->pools[i].services[k], &h);
-	code = done(c, &g, KIND_SERVICE);
+	code = show_done(c, &g, KIND_SERVICE);
 	if (code == CMD_OK && c->call.n_pos && !c->call.json)
 		monitors_text(c, &h, &c->out);
 	return code;
@@ -497,7 +449,7 @@ int verb_SHOW_MONITOR(struct cmd *c)
 		unsigned uses, up;
 
 		monitor_count(c->v, m, &uses, &up);
-		if (!wanted(c, m->name) || (!m->node && !uses))
+		if (!show_wanted(c, m->name) || (!m->node && !uses))
 			continue;
 		grid_text(&g, m->name);
 		grid_text(&g, types[m->type]);
@@ -507,7 +459,7 @@ int verb_SHOW_MONITOR(struct cmd *c)
 		grid_u64(&g, m->fall);
 		grid_u64(&g, uses);
 		grid_u64(&g, up);
-		place(&g, m->node);
+		show_place(&g, m->node);
 	}
 	if (c->call.n_pos && !g.n_cells) {
 		grid_free(&g);
@@ -539,7 +491,7 @@ int verb_SHOW_POLICY(struct cmd *c)
 			const struct pol_rule *r = &vs->rules.rules[k];
 			uint32_t row = vs->rule_rows[k];
 
-			if (!wanted(c, vs->rule_names[k]))
+			if (!show_wanted(c, vs->rule_names[k]))
 				continue;
 			grid_text(&g, vs->rule_names[k]);
 			act_text(r, &g.mem);
@@ -554,7 +506,7 @@ int verb_SHOW_POLICY(struct cmd *c)
 			grid_fmt(&g, "%s:%u", r->file ? r->file : "-", r->line);
 		}
 	}
-	return done(c, &g, KIND_POLICY);
+	return show_done(c, &g, KIND_POLICY);
 }
 
 int verb_SHOW_CONFIG(struct cmd *c)

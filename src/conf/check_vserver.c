@@ -394,8 +394,33 @@ void check_claim(struct loader *ld, const struct conf_node *l, struct map *liste
 		note(ld, listens, &c, true, l);
 }
 
+static void check_distribute(struct loader *ld, const struct conf_node *n)
+{
+	static const enum tbl_dir options[] = { D_LDIST_HASH, D_LDIST_TUPLE, D_LDIST_REBALANCE, D_LDIST_CORE };
+	struct str how = n->n_val ? n->val[0].s : STR_NULL;
+	bool rules = str_eq(how, STR("rules"));
+	unsigned prefixes = 0;
+
+	for (size_t i = 0; i < FL_ARRAY_LEN(options); i++) {
+		const struct conf_node *o = conf_child(n, options[i]);
+
+		if (o && !rules && (options[i] == D_LDIST_CORE || !str_eq(how, STR("rss"))))
+			conf_error(ld->d, o->loc, o->span, NULL, "[E0109] \"%s\" needs \"distribute %s\"", o->dir->name,
+				   options[i] == D_LDIST_CORE ? "rules" : "rss");
+	}
+	CONF_FOREACH(c, n, D_LDIST_CORE)
+		prefixes += c->n_val ? c->n_val - 1 : 0;
+	if (rules && !prefixes)
+		conf_error(ld->d, n->loc, n->span, "e.g. distribute rules { core 0 10.0.0.0/8 }",
+			   "[E0108] \"distribute rules\" has no rule");
+	if (prefixes > CONF_RULES_MAX)
+		conf_error(ld->d, n->loc, n->span, NULL, "[E0302] %u prefixes: a listener may have %u", prefixes,
+			   CONF_RULES_MAX);
+}
+
 static void check_listen(struct loader *ld, const struct conf_node *l, struct map *listens)
 {
+	const struct conf_node *distribute = conf_child(l, D_LISTEN_DISTRIBUTE);
 	const struct conf_node *tls = conf_child(l, D_LISTEN_TLS);
 
 	if (tls && !tls->broken && conf_opt_int(tls, D_LTLS_CLIENT_VERIFY) > 0 &&
@@ -406,6 +431,8 @@ static void check_listen(struct loader *ld, const struct conf_node *l, struct ma
 	    conf_child(tls, D_LTLS_CLIENT_CA))
 		conf_warn(ld->d, tls->loc, tls->span, "write client-verify optional or required",
 			  "[W0402] \"client-ca\" without \"client-verify\": no certificate is asked for");
+	if (distribute && !distribute->broken)
+		check_distribute(ld, distribute);
 	if (l->n_val)
 		check_claim(ld, l, listens);
 }
@@ -413,13 +440,12 @@ static void check_listen(struct loader *ld, const struct conf_node *l, struct ma
 /* What belongs to connections. */
 static void check_udp_options(struct loader *ld, const struct conf_node *vs)
 {
-	static const enum tbl_dir listen_tcp[] = { D_LISTEN_TLS, D_LISTEN_BACKLOG, D_LISTEN_DISTRIBUTE,
-						   D_POOL_CONGESTION };
+	static const enum tbl_dir listen_tcp[] = { D_LISTEN_TLS, D_LISTEN_BACKLOG, D_POOL_CONGESTION };
 	const struct conf_node *n = conf_child(vs, D_VS_HEAD_TIMEOUT);
 
 	if (n)
 		need_http(ld, n->loc, n->span, n->dir->name);
-	CONF_FOREACH(l, vs, D_VS_LISTEN)
+	CONF_FOREACH(l, vs, D_VS_LISTEN) {
 		for (size_t i = 0; i < FL_ARRAY_LEN(listen_tcp); i++) {
 			n = conf_child(l, listen_tcp[i]);
 			if (n)
@@ -427,6 +453,12 @@ static void check_udp_options(struct loader *ld, const struct conf_node *vs)
 					   "[E0109] \"%s\" is for connections: it does not fit \"protocol udp\"",
 					   n->dir->name);
 		}
+		n = conf_child(l, D_LISTEN_DISTRIBUTE);
+		if (n && n->n_val && str_eq(n->val[0].s, STR("cpu")))
+			conf_error(ld->d, n->val[0].loc, n->val[0].span, "kernel, rss or rules",
+				   "[E0109] \"distribute cpu\" does not fit \"protocol udp\": a flow would be in one worker's table "
+				   "and its datagrams would come to others");
+	}
 }
 
 /* It is written into heads as it is. */

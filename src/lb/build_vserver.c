@@ -216,12 +216,52 @@ static void build_options(struct lb_builder *b, struct lb_vserver *vs)
 	build_access_log(b, vs);
 }
 
+_Static_assert(CONF_RULES_MAX == RSS_RULES, "prefixes of a listener");
+
+/* Longest prefixes first, so the first that fits is the one that counts; else as written. */
+static void add_rule(struct lb_listen *l, const struct cidr *c, unsigned core)
+{
+	struct cidr *rule = l->rss.rules;
+	unsigned i = l->rss.n_rules++;
+
+	for (; i > 0 && rule[i - 1].bits < c->bits; i--) {
+		rule[i] = rule[i - 1];
+		l->rule_core[i] = l->rule_core[i - 1];
+	}
+	rule[i] = *c;
+	l->rule_core[i] = core;
+}
+
+static void build_distribute(struct lb_builder *b, struct lb_listen *l)
+{
+	const struct conf_val *want = conf_opt(l->node, D_LISTEN_DISTRIBUTE);
+	const struct conf_node *n = conf_child(l->node, D_LISTEN_DISTRIBUTE);
+	const struct conf_val *percent = conf_opt(n, D_LDIST_REBALANCE);
+
+	l->distribute = want ? (enum steer_want)want->i : STEER_AUTO;
+	if (l->udp && l->distribute == STEER_AUTO)
+		l->distribute = STEER_KERNEL;
+	l->rss.hash = conf_opt_int(n, D_LDIST_HASH) == 1 ? RSS_TOEPLITZ : RSS_JHASH;
+	l->rss.tuple = 2 + (unsigned)conf_opt_int(n, D_LDIST_TUPLE);
+	l->rebalance = percent && percent->type == CV_COUNT ? (unsigned)percent->i : 0;
+	if (l->distribute != STEER_RULES)
+		return;
+	l->rss.rules = pool_array(b->lc->mem, RSS_RULES, sizeof(*l->rss.rules));
+	l->rule_core = pool_array(b->lc->mem, RSS_RULES, sizeof(*l->rule_core));
+	if (!l->rss.rules || !l->rule_core) {
+		b->nomem = true;
+		return;
+	}
+	CONF_FOREACH(c, n, D_LDIST_CORE)
+		for (unsigned i = 1; i < c->n_val && l->rss.n_rules < RSS_RULES; i++)
+			add_rule(l, &c->val[i].cidr, (unsigned)c->val[0].i);
+}
+
 static void build_listens(struct lb_builder *b, struct lb_vserver *vs)
 {
 	CONF_FOREACH(n, vs->node, D_VS_LISTEN) {
 		struct lb_listen *l = &b->lc->listens[b->lc->n_listens++];
 		const struct conf_node *tls = conf_child(n, D_LISTEN_TLS);
-		const struct conf_val *want = conf_opt(n, D_LISTEN_DISTRIBUTE);
 		char text[ADDR_TEXT_MAX];
 
 		l->addr = n->val[0].addr;
@@ -231,7 +271,7 @@ static void build_listens(struct lb_builder *b, struct lb_vserver *vs)
 		l->udp = vs->udp;
 		l->backlog = (int)conf_opt_int(n, D_LISTEN_BACKLOG);
 		l->congestion = conf_opt_word(n, D_POOL_CONGESTION);
-		l->distribute = vs->udp ? STEER_KERNEL : want ? (enum steer_want)want->i : STEER_AUTO;
+		build_distribute(b, l);
 		l->full_name = pool_fmt(b->lc->mem, "%s/%s", vs->name, addr_text(&l->addr, text));
 		l->uses_tls = tls != NULL;
 		if (tls)

@@ -17,6 +17,7 @@
 #include "base/addr.h"
 #include "base/map.h"
 #include "conf/conf.h"
+#include "net/rss.h"
 #include "net/steer.h"
 #include "policy/policy.h"
 #include "stat/stat.h"
@@ -114,6 +115,9 @@ struct lb_listen {
 	int                 backlog;
 	const char         *congestion;
 	enum steer_want     distribute;
+	struct rss_opts     rss;               /* rss, rules */
+	unsigned           *rule_core;         /* [rss.n_rules], longest prefix first */
+	unsigned            rebalance;         /* percent; 0: off */
 	struct lb_vserver  *vserver;
 	const char         *full_name;         /* "web/0.0.0.0:80": name of its row */
 	uint32_t            row;

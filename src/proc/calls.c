@@ -73,6 +73,19 @@ static void say_gens(struct master *m, uint64_t call)
 	sb_free(&b);
 }
 
+/* "ROW": see distribute_tell() */
+static void say_steering(struct master *m, uint64_t call, struct str row)
+{
+	uint64_t r;
+	struct sb b;
+
+	sb_init_heap(&b);
+	if (str_u64(row, &r) && r <= UINT32_MAX)
+		distribute_tell(m, (uint32_t)r, &b);
+	call_reply(m, call, b.over ? 1 : 0, b.n ? b.p : "", b.n);
+	sb_free(&b);
+}
+
 void call_received(struct master *m, struct msg_in *in)
 {
 	struct str line = str_n(in->text, in->n), verb = str_cut(&line, ' ');
@@ -82,6 +95,8 @@ void call_received(struct master *m, struct msg_in *in)
 		say(m, w.call, 0, "pong\n");
 	} else if (str_eq(verb, STR("gens"))) {
 		say_gens(m, w.call);
+	} else if (str_eq(verb, STR("steering"))) {
+		say_steering(m, w.call, line);
 	} else if (m->stopping) {
 		say(m, w.call, 1, "shutting down\n");
 	} else if (str_eq(verb, STR("reload")) || w.drained) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * distribute.c - which worker gets a new connection: the kernel's hash, or the CPU that its SYN was processed on
+ * distribute.c - which worker gets a new connection: the kernel's hash, the CPU that its SYN was processed on, or a table
  *
- * One plan for the appliance says which core's socket belongs to which CPU; the group of each address
+ * By CPU: one plan for the appliance says which core's socket belongs to which CPU; the group of each address
  * that steers has it attached (net/steer.h). It is made again when a worker becomes ready, ends or hangs, so a
  * core without one gets nothing new, and every second, as the CPUs of a worker may be changed from outside. What
- * waits in the socket of such a core is for those who adopt it (supervise.c).
+ * waits in the socket of such a core is for those who adopt it (supervise.c). By table: distribute_rss.c, at the same
+ * times.
  *
  * Sockets of an address begin to listen in the order of their cores and are closed together (socks.c), so index
  * and core are the same number. What was attached lives in the kernel: after an adoption nothing is known of it, and all
@@ -16,8 +17,9 @@
  */
 #include "config.h"
 
-#include "proc/master.h"
+#include "proc/distribute.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,33 +27,11 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "net/steer.h"
-#include "proc/guard.h"
 
 #define STEP_US   2000
 #define LOOKS_MAX 4096          /* counters read in one step */
 #define NO_CPU    (-1)
 #define MANY_CPUS (-2)
-
-struct spread {                 /* of one address */
-	uint32_t          attached;     /* serial of the plan; 0: none, UINT32_MAX: not known */
-	uint32_t          row;
-	struct stat_steer shown;
-	struct guard      guard;
-	uint64_t          seen[];       /* [cores] */
-};
-struct distribute {
-	struct master    *m;
-	struct steer_plan plan;
-	uint32_t          serial;       /* of the plan, from 1 */
-	bool              usable;       /* each worker has a CPU of its own */
-	uint32_t          crew;         /* changes when a worker is another process */
-	bool              unable;       /* the kernel refused */
-	unsigned          next, looked; /* listeners that the next step, the next look begins with */
-	struct timer      more;
-	pid_t            *pid;          /* [cores], of the crew */
-	int              *cpu;          /* [cores] */
-};
 
 /* The plan --------------------------------------------------------------------------------- */
 
@@ -93,6 +73,7 @@ static bool make_plan(struct distribute *d)
 		const struct proc *p = live_worker(m->cur, c);
 		pid_t pid = p ? p->pid : 0;
 
+		d->can[c] = p != NULL;
 		d->cpu[c] = p ? cpu_of(pid) : NO_CPU;
 		all_pinned &= d->cpu[c] != MANY_CPUS;
 		any |= p != NULL;
@@ -112,17 +93,21 @@ static bool make_plan(struct distribute *d)
 
 /* One listener ----------------------------------------------------------------------------- */
 
-static struct sock *sock_of(struct master *m, unsigned listen)
+struct sock *distribute_sock(struct master *m, unsigned listen)
 {
 	const struct man_listen *l = &m->cur->man->listens[listen];
 
-	/* a UDP flow is in one worker's table: only the kernel's hash takes all of it there */
-	if (l->udp)
-		return NULL;
 	/* mostly they are in the same order */
-	if (listen < m->n_socks && !m->socks[listen].udp && addr_eq(&m->socks[listen].addr, &l->addr))
+	if (listen < m->n_socks && m->socks[listen].udp == l->udp && addr_eq(&m->socks[listen].addr, &l->addr))
 		return &m->socks[listen];
-	return socks_find(m, &l->addr, false);
+	return socks_find(m, &l->addr, l->udp);
+}
+
+/* A UDP flow is in one worker's table: where it was never asked for anything else, the kernel's hash takes all of
+ * it there. */
+static bool is_left_alone(const struct man_listen *l, const struct sock *s)
+{
+	return l->udp && l->distribute < STEER_RSS && !s->spread && s->rss_socks < 0;
 }
 
 static struct spread *spread_of(struct master *m, struct sock *s)
@@ -151,6 +136,21 @@ static bool is_in_order(const struct distribute *d, const struct sock *s)
 	return true;
 }
 
+static struct stat_steer decide_rss(const struct distribute *d, const struct man_listen *l)
+{
+	unsigned workers = d->m->cur->n_workers;
+
+	if (d->rss_denied)
+		return (struct stat_steer){ .state = ST_STEER_DENIED };
+	if (d->rss_unable)
+		return (struct stat_steer){ .state = ST_STEER_UNABLE };
+	if (workers < 2)
+		return (struct stat_steer){ .state = ST_STEER_ALONE };
+	if (workers > RSS_BUCKETS)
+		return (struct stat_steer){ .state = ST_STEER_MANY };
+	return (struct stat_steer){ .state = l->distribute == STEER_RULES ? ST_STEER_RULES : ST_STEER_RSS };
+}
+
 static struct stat_steer decide(const struct distribute *d, const struct man_listen *l, const struct sock *s,
 				const struct guard *g)
 {
@@ -158,6 +158,8 @@ static struct stat_steer decide(const struct distribute *d, const struct man_lis
 
 	if (l->distribute == STEER_KERNEL)
 		return (struct stat_steer){ .state = ST_STEER_ASKED };
+	if (l->distribute >= STEER_RSS)
+		return decide_rss(d, l);
 	if (d->unable)
 		return (struct stat_steer){ .state = ST_STEER_UNABLE };
 	if (workers < 2)
@@ -194,6 +196,58 @@ static int apply(const struct distribute *d, struct spread *sp, const struct soc
 	return by_cpu ? err : 0;
 }
 
+/* Of rss: may the next second be better? */
+static bool is_passing(int err)
+{
+	return err == -EBUSY || err == -EAGAIN || err == -ENOMEM || err == -EMFILE || err == -ENFILE;
+}
+
+/* The same for rss. A try that failed leaves the kernel's hash. */
+static int apply_rss(struct distribute *d, struct spread *sp, struct sock *s, const struct man_listen *l)
+{
+	int err = rss_spread_apply(d, sp, s, l);
+
+	if (!err) {
+		sp->attached = UINT32_MAX;       /* not by CPU, and not nothing */
+		return 0;
+	}
+	(void)steer_detach(s->fd[0]);
+	rss_spread_off(sp);
+	sp->attached = 0;
+	if (is_passing(err))
+		return err;
+	log_ev(EV_DISTRIBUTE, "distribute rss: %s; all its listeners: kernel",
+	       err == -EPERM ? "it needs CAP_BPF" : fl_err_text(err));
+	d->rss_denied = err == -EPERM;
+	d->rss_unable = err != -EPERM;
+	return err;
+}
+
+static bool is_rss(const struct stat_steer *v)
+{
+	return v->state == ST_STEER_RSS || v->state == ST_STEER_RULES;
+}
+
+static struct stat_steer steer(struct distribute *d, struct spread *sp, struct sock *s, const struct man_listen *l)
+{
+	struct stat_steer now = decide(d, l, s, &sp->guard);
+	int err;
+
+	if (is_rss(&now)) {
+		err = apply_rss(d, sp, s, l);
+		if (err)
+			now.state = err == -EPERM ? ST_STEER_DENIED : err == -EBUSY ? ST_STEER_ELSEWHERE : ST_STEER_UNABLE;
+		return now;
+	}
+	rss_spread_off(sp);
+	err = apply(d, sp, s, now.state == ST_STEER_CPU);
+	if (err) {
+		d->unable |= is_for_good(err);
+		now.state = ST_STEER_UNABLE;
+	}
+	return now;
+}
+
 static void say(const struct man_listen *l, const struct spread *sp)
 {
 	char text[96];
@@ -225,20 +279,11 @@ static void show(struct master *m, const struct man_listen *l, struct spread *sp
 static void update_one(struct distribute *d, unsigned listen)
 {
 	const struct man_listen *l = &d->m->cur->man->listens[listen];
-	struct sock *s = sock_of(d->m, listen);
-	struct spread *sp = s && s->fd[0] >= 0 ? spread_of(d->m, s) : NULL;
-	struct stat_steer now;
-	int err;
+	struct sock *s = distribute_sock(d->m, listen);
+	struct spread *sp = s && s->fd[0] >= 0 && !is_left_alone(l, s) ? spread_of(d->m, s) : NULL;
 
-	if (!sp)
-		return;
-	now = decide(d, l, s, &sp->guard);
-	err = apply(d, sp, s, now.state == ST_STEER_CPU);
-	if (err) {
-		d->unable |= is_for_good(err);
-		now.state = ST_STEER_UNABLE;
-	}
-	show(d->m, l, sp, now);
+	if (sp)
+		show(d->m, l, sp, steer(d, sp, s, l));
 }
 
 /* All -------------------------------------------------------------------------------------- */
@@ -257,6 +302,10 @@ static void step(struct distribute *d)
 		}
 		update_one(d, d->next);
 	}
+	if (d->rss_made) {
+		d->rss_made = false;
+		state_sync(m);
+	}
 }
 
 static void on_more(struct timer *t)
@@ -273,11 +322,20 @@ static struct distribute *new_distribute(struct master *m)
 	d->m = m;
 	d->pid = env_calloc(m->cores, sizeof(*d->pid));
 	d->cpu = env_calloc(m->cores, sizeof(*d->cpu));
+	d->can = env_calloc(m->cores, sizeof(*d->can));
+	d->busy_seen = env_calloc(m->cores, 5 * sizeof(*d->busy_seen));
 	timer_init(&d->more, on_more);
-	if (d->pid && d->cpu)
+	if (d->pid && d->cpu && d->can && d->busy_seen) {
+		d->busy = d->busy_seen + m->cores;
+		d->recent = d->busy + m->cores;
+		d->price = d->recent + m->cores;
+		d->load = d->price + m->cores;
 		return d;
+	}
 	env_free(d->pid);
 	env_free(d->cpu);
+	env_free(d->can);
+	env_free(d->busy_seen);
 	env_free(d);
 	return NULL;
 }
@@ -296,8 +354,23 @@ void distribute_update(struct master *m)
 
 void distribute_forget(struct sock *s)
 {
+	bool mapped = s->spread && s->spread->rss;
+
+	if (mapped)
+		rss_spread_free(s->spread);     /* with its descriptors */
+	if (!mapped && s->rss_socks >= 0)
+		env_close(s->rss_socks);
+	if (!mapped && s->rss_data >= 0)
+		env_close(s->rss_data);
+	s->rss_socks = s->rss_data = -1;
 	env_free(s->spread);
 	s->spread = NULL;
+}
+
+void distribute_closed(struct sock *s, unsigned core)
+{
+	if (s->spread)
+		rss_spread_closed(s->spread, core);
 }
 
 /* The guard -------------------------------------------------------------------------------- */
@@ -305,7 +378,7 @@ void distribute_forget(struct sock *s)
 static void look(struct distribute *d, unsigned listen, uint64_t *accepted)
 {
 	struct master *m = d->m;
-	const struct sock *s = sock_of(m, listen);
+	const struct sock *s = distribute_sock(m, listen);
 	struct spread *sp = s ? s->spread : NULL;
 
 	if (!sp || (sp->shown.state != ST_STEER_CPU && sp->shown.state != ST_STEER_GUARD))
@@ -332,13 +405,15 @@ void distribute_second(struct master *m)
 	static uint64_t accepted[STAT_MAX_CORES];
 	struct distribute *d = m->distribute;
 	unsigned n, all;
+	bool whole;
 
 	if (!d || !m->cur || !m->cur->man || m->stopping)
 		return;
 	all = m->cur->man->n_listens;
 	n = FL_MIN(all, LOOKS_MAX / FL_MAX(m->cur->n_workers, 1u));
-	if (all_there(m))
-		for (; n > 0; n--)
-			look(d, d->looked++ % all, accepted);
+	whole = all_there(m);
+	for (; whole && n > 0; n--)
+		look(d, d->looked++ % all, accepted);
+	rss_spread_second(d, whole);
 	distribute_update(m);
 }

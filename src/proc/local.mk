@@ -2,12 +2,14 @@
 # Sources of the room `proc`
 libfairlead_a_SOURCES += \
 	src/proc/agent.c src/proc/agent.h \
+	src/proc/buckets.c src/proc/buckets.h \
 	src/proc/calls.c \
 	src/proc/check.c src/proc/launch.h \
 	src/proc/control.c src/proc/control.h \
 	src/proc/cpus.c \
 	src/proc/demo.c \
-	src/proc/distribute.c \
+	src/proc/distribute.c src/proc/distribute.h \
+	src/proc/distribute_rss.c \
 	src/proc/gen.c src/proc/gen.h \
 	src/proc/generation.c \
 	src/proc/guard.c src/proc/guard.h \

@@ -13,6 +13,7 @@
 #include "lb/lb.h"
 #include "net/queues.h"
 #include "proc/place.h"
+#include "stat/stat.h"
 
 /* Writing (gen) --------------------------------------------------------------------------- */
 
@@ -62,7 +63,10 @@ static void put_listen(struct writer *w, const struct lb_listen *l, const struct
 	sb_fmt(w->out, "%s %s %d %d %s %s ", l->udp ? "listen-udp" : "listen", addr_text(&l->addr, text),
 	       l->backlog, !addr_is_any(&l->addr), l->congestion ? l->congestion : "-", l->full_name);
 	put_place(w, l->node);
-	sb_fmt(w->out, "distribute %d %u\n", (int)l->distribute, q ? queues_of(q, &l->addr) : 0);
+	sb_fmt(w->out, "distribute %d %u %d %u %u\n", (int)l->distribute, q ? queues_of(q, &l->addr) : 0, (int)l->rss.hash,
+	       l->rss.tuple, l->rebalance);
+	for (unsigned i = 0; i < l->rss.n_rules; i++)
+		sb_fmt(w->out, "rule %u %u %s\n", l->rule_core[i], l->rss.rules[i].bits, ip_text(l->rss.rules[i].ip, text));
 }
 
 static void put_kept(struct writer *w, const struct conf *c)
@@ -216,6 +220,7 @@ static bool read_listen(struct manifest *m, struct str rest, bool udp)
 	l->congestion = str_eq(congestion, STR("-")) ? NULL : pool_strndup(m->mem, congestion.p, congestion.n);
 	l->name = pool_strndup(m->mem, name.p, name.n);
 	l->place = rest.n ? pool_strndup(m->mem, rest.p, rest.n) : "-";
+	l->rss.tuple = 4;
 	m->n_listens++;
 	return l->name && l->place;
 }
@@ -223,13 +228,44 @@ static bool read_listen(struct manifest *m, struct str rest, bool udp)
 /* Behind the line of its listener. */
 static bool read_distribute(struct manifest *m, struct str rest)
 {
-	struct str want = str_cut(&rest, ' ');
-	uint64_t w, queues;
+	struct man_listen *l = &m->listens[FL_MAX(m->n_listens, 1u) - 1];
+	uint64_t want, queues, hash, tuple, percent;
 
-	if (!m->n_listens || !str_u64(want, &w) || w > STEER_CPU || !str_u64(rest, &queues))
+	if (!m->n_listens || !str_u64(str_cut(&rest, ' '), &want) || want > STEER_RULES ||
+	    !str_u64(str_cut(&rest, ' '), &queues))
 		return false;
-	m->listens[m->n_listens - 1].distribute = (enum steer_want)w;
-	m->listens[m->n_listens - 1].queues = (unsigned)FL_MIN(queues, (uint64_t)65535);
+	l->distribute = (enum steer_want)want;
+	l->queues = (unsigned)FL_MIN(queues, (uint64_t)65535);
+	if (!rest.n)             /* of a version that knew no more */
+		return true;
+	if (!str_u64(str_cut(&rest, ' '), &hash) || hash > RSS_TOEPLITZ || !str_u64(str_cut(&rest, ' '), &tuple) ||
+	    tuple < 2 || tuple > 4 || !str_u64(str_cut(&rest, ' '), &percent) || percent > 100)
+		return false;
+	l->rss.hash = (enum rss_hash)hash;
+	l->rss.tuple = (unsigned)tuple;
+	l->rebalance = (unsigned)percent;
+	return true;
+}
+
+/* Behind `distribute`: core, bits and address. */
+static bool read_rule(struct manifest *m, struct str rest)
+{
+	struct man_listen *l = &m->listens[FL_MAX(m->n_listens, 1u) - 1];
+	struct cidr c = { 0 };
+	uint64_t core, bits;
+
+	if (!m->n_listens || l->rss.n_rules == RSS_RULES || !str_u64(str_cut(&rest, ' '), &core) || core >= STAT_MAX_CORES ||
+	    !str_u64(str_cut(&rest, ' '), &bits) || ip_parse(rest, &c.ip) != 0 || bits > (c.ip.family == AF_INET ? 32 : 128))
+		return false;
+	c.bits = (uint8_t)bits;
+	if (!l->rss.rules) {
+		l->rss.rules = pool_array(m->mem, RSS_RULES, sizeof(*l->rss.rules));
+		l->rule_core = pool_array(m->mem, RSS_RULES, sizeof(*l->rule_core));
+	}
+	if (!l->rss.rules || !l->rule_core)
+		return false;
+	l->rss.rules[l->rss.n_rules] = c;
+	l->rule_core[l->rss.n_rules++] = (unsigned)core;
 	return true;
 }
 
@@ -282,6 +318,8 @@ static bool read_line(struct manifest *m, struct str line)
 		return read_listen(m, rest, true);
 	if (str_eq(what, STR("distribute")))
 		return read_distribute(m, rest);
+	if (str_eq(what, STR("rule")))
+		return read_rule(m, rest);
 	if (str_eq(what, STR("key")))
 		return read_key(m, rest);
 	if (str_eq(what, STR("admin-http")))

@@ -11,6 +11,7 @@
 
 #include "base/addr.h"
 #include "base/pool.h"
+#include "net/rss.h"
 #include "net/steer.h"
 #include "proc/sandbox.h"
 #include "tbl/tbl.h"
@@ -29,6 +30,9 @@ struct man_listen {
 	const char  *name;
 	/* what a gen before these were written leaves: auto, 0 */
 	enum steer_want distribute;
+	struct rss_opts rss;
+	unsigned    *rule_core;         /* [rss.n_rules] */
+	unsigned     rebalance;         /* percent; 0: off */
 	unsigned     queues;            /* receive queues for this address, see net/queues.h */
 	const char  *place;             /* FILE:LINE:COLUMN, for messages */
 };

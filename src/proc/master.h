@@ -82,6 +82,7 @@ struct sock {
 	int        *fd;                      /* [cores]; -1. In the order in which they joined the group */
 	unsigned    n_held;                  /* sockets that the workers of a committed generation have */
 	struct spread *spread;               /* distribute.c's; NULL: not looked at yet */
+	int         rss_socks, rss_data;     /* maps of distribute_rss.c; -1: none */
 };
 struct stream {
 	char *path;
@@ -207,6 +208,10 @@ void socks_close_control(struct master *m);                  /* removes the file
 void distribute_update(struct master *m);     /* workers came, went or hang; a generation is new */
 void distribute_second(struct master *m);     /* are connections spread as they should be? */
 void distribute_forget(struct sock *s);     /* before its sockets are closed */
+void distribute_closed(struct sock *s, unsigned core);     /* one of them is */
+/* Of the listener with that row, if it has buckets: "HASH TUPLE REBALANCE MOVES SPARE KERNEL", then for each core
+ * "BUCKETS FLOWS", one a line, as numbers (net/rss.h). */
+void distribute_tell(struct master *m, uint32_t row, struct sb *out);
 
 /* cpus.c */
 void cpus_start(void);     /* before anybody is pinned */

@@ -101,7 +101,8 @@ static struct sock *add(struct master *m, const struct man_listen *l)
 	}
 	for (unsigned c = 0; c < m->cores; c++)
 		fd[c] = -1;
-	p[m->n_socks] = (struct sock){ .addr = l->addr, .v6only = l->v6only, .udp = l->udp, .fd = fd };
+	p[m->n_socks] = (struct sock){ .addr = l->addr, .v6only = l->v6only, .udp = l->udp, .fd = fd,
+					   .rss_socks = -1, .rss_data = -1 };
 	return &p[m->n_socks++];
 }
 
@@ -190,6 +191,7 @@ void socks_unwind(struct master *m)
 				(void)env_shutdown(s->fd[c], SHUT_RDWR);
 			env_close(s->fd[c]);
 			s->fd[c] = -1;
+			distribute_closed(s, c);
 		}
 	}
 }

@@ -6,7 +6,7 @@
  *
  *	-master GENERATION RELOADS FAILURES DRAIN-GENERATIONS CORES MAX-OBJECTS
  *	+seg I                        +listen CORE V6ONLY ADDRESS     +http ADDRESS     -shared ADDRESS
- *	                              +udp CORE V6ONLY ADDRESS
+ *	                              +udp CORE V6ONLY ADDRESS      +rss-socks UDP ADDRESS   +rss-data UDP ADDRESS
  *	+image GEN  +public GEN  +manifest GEN                        of the current generation
  *	+worker SLOT CORE GEN PID STATE                               our end of its channel
  *	+gen GEN PID   +control PID   +logd PID                       likewise
@@ -86,6 +86,10 @@ static void each_socket(struct master *m, line_fn *fn, void *ctx)
 				 addr_text(&m->socks[i].addr, text));
 			fn(ctx, line, m->socks[i].fd[c]);
 		}
+		snprintf(line, sizeof(line), "+rss-socks %d %s", m->socks[i].udp, addr_text(&m->socks[i].addr, text));
+		fn(ctx, line, m->socks[i].rss_socks);
+		snprintf(line, sizeof(line), "+rss-data %d %s", m->socks[i].udp, addr_text(&m->socks[i].addr, text));
+		fn(ctx, line, m->socks[i].rss_data);
 		snprintf(line, sizeof(line), "-shared %s", addr_text(&m->socks[i].addr, text));
 		if (m->socks[i].shared && !m->socks[i].udp)
 			fn(ctx, line, -1);

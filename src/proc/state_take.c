@@ -175,6 +175,24 @@ static void take_shared(struct master *m, struct entry *e)
 		s->shared = true;
 }
 
+/* Maps of `distribute rss`, when all sockets are known: gen keeps no order. */
+static void take_rss(struct master *m, struct entry *e)
+{
+	bool data = strncmp(e->line, "+rss-data ", 10) == 0;
+	struct str address;
+	struct sock *s;
+	struct addr a;
+	unsigned udp;
+
+	if (strncmp(e->line, "+rss-", 5) != 0 || !read_numbers(e, &udp, 1, &address) || addr_parse(address, -1, &a) != 0)
+		return;
+	s = socks_find(m, &a, udp != 0);
+	if (s && data && s->rss_data < 0)
+		s->rss_data = entry_fd(e);
+	else if (s && !data && s->rss_socks < 0)
+		s->rss_socks = entry_fd(e);
+}
+
 static void take_stream(struct master *m, struct entry *e)
 {
 	struct str path;
@@ -357,6 +375,8 @@ static bool build(struct master *m, struct taken *t)
 		else if (strncmp(e->line, "+http ", 6) == 0 && addr_parse(str_c(e->line + 6), -1, &m->http_addr) == 0)
 			m->http_fd = entry_fd(e);
 	}
+	for (unsigned i = 0; i < t->n; i++)
+		take_rss(m, &t->e[i]);
 	(void)stat_conf_get(m->seg, &m->conf);
 	socks_keep(m);
 	m->serving = true;

@@ -24,6 +24,7 @@ enum {
 	LTLS = CTX_LTLS,
 	STLS = CTX_STLS,
 	POLICY = CTX_POLICY,
+	LDIST = CTX_LDIST,
 };
 enum {
 	OBJ = DF_OBJ,
@@ -101,7 +102,7 @@ static const struct ctx_name {
 	{ CTX_TOP, "top" },         { CTX_ADMIN, "admin" },     { CTX_MONITOR, "monitor" },
 	{ CTX_POOL, "pool" },       { CTX_SERVICE, "service" }, { CTX_VSERVER, "vserver" },
 	{ CTX_LISTEN, "listen" },   { CTX_LTLS, "listen tls" }, { CTX_STLS, "pool tls" },
-	{ CTX_POLICY, "policy" },
+	{ CTX_POLICY, "policy" },   { CTX_LDIST, "listen distribute" },
 };
 
 const char *tbl_ctx_name(enum tbl_ctx ctx)

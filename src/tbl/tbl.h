@@ -23,6 +23,7 @@ enum tbl_ctx {
 	CTX_LTLS     = 1 << 7,
 	CTX_STLS     = 1 << 8,
 	CTX_POLICY   = 1 << 9,
+	CTX_LDIST    = 1 << 10,
 };
 enum tbl_dflag {
 	DF_OBJ = 1, DF_NAMED = 2, DF_LIST = 4, DF_ORDER = 8, DF_REQ = 16, DF_SECRET = 32,

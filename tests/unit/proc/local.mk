@@ -21,3 +21,6 @@ tests_unit_proc_test_guard_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 check_PROGRAMS += tests/unit/proc/test_place
 tests_unit_proc_test_place_SOURCES = tests/unit/proc/test_place.c
 tests_unit_proc_test_place_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+check_PROGRAMS += tests/unit/proc/test_buckets
+tests_unit_proc_test_buckets_SOURCES = tests/unit/proc/test_buckets.c
+tests_unit_proc_test_buckets_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)

@@ -25,7 +25,13 @@ static const char text[] =
 	"pool p { service a 127.0.0.1:1; service b [::1]:2 }\n"
 	"vserver one { listen 0.0.0.0:81; listen [::1]:83 { backlog 77; congestion reno; distribute cpu }; default use p }\n"
 	"vserver two { listen [::]:82; access-log /var/log/b.log json; policy x when http.host == \"h\" { reject }; default use p }\n"
-	"vserver three { listen [::]:82; protocol udp; default use p }\n";
+	"vserver three { listen [::]:82; protocol udp; default use p }\n"
+	"vserver four {\n"
+	"	listen 127.0.0.1:84 { distribute rss hash toeplitz tuple 2 rebalance off }\n"
+	"	listen 127.0.0.1:85 { distribute rules { core 1 10.0.0.0/8 2001:db8::/32; core 0 10.1.0.0/16; core 2 0.0.0.0/0 } }\n"
+	"	default use p\n"
+	"}\n"
+	"vserver five { listen [::1]:86 { distribute rss }; protocol udp; default use p }\n";
 
 static struct sb written;
 static uint8_t keys[2][80];
@@ -77,6 +83,40 @@ static bool has_object(const struct manifest *m, enum tbl_kind kind, const char 
 	return false;
 }
 
+START_TEST(rss_and_rules)
+{
+	static const struct { const char *prefix; unsigned core; } rules[] = {
+		{ "2001:db8::/32", 1 }, { "10.1.0.0/16", 0 }, { "10.0.0.0/8", 1 }, { "0.0.0.0/0", 2 },
+	};
+	struct manifest *m = manifest_read(sb_get(&written));
+	const struct man_listen *l = listen_named(m, "four/127.0.0.1:84");
+	struct cidr c;
+
+	ck_assert_int_eq(l->distribute, STEER_RSS);
+	ck_assert_int_eq(l->rss.hash, RSS_TOEPLITZ);
+	ck_assert_uint_eq(l->rss.tuple, 2);
+	ck_assert_uint_eq(l->rebalance, 0);
+	ck_assert_uint_eq(l->rss.n_rules, 0);
+	l = listen_named(m, "four/127.0.0.1:85");
+	ck_assert_int_eq(l->distribute, STEER_RULES);
+	ck_assert_int_eq(l->rss.hash, RSS_JHASH);
+	ck_assert_uint_eq(l->rss.tuple, 4);
+	ck_assert_uint_eq(l->rebalance, 10);
+	ck_assert_uint_eq(l->rss.n_rules, FL_ARRAY_LEN(rules));
+	for (size_t i = 0; i < FL_ARRAY_LEN(rules); i++) {         /* the longest first */
+		ck_assert_int_eq(cidr_parse(str_c(rules[i].prefix), &c), 0);
+		ck_assert(ip_eq(l->rss.rules[i].ip, c.ip));
+		ck_assert_uint_eq(l->rss.rules[i].bits, c.bits);
+		ck_assert_uint_eq(l->rule_core[i], rules[i].core);
+	}
+	l = listen_named(m, "five/[::1]:86");
+	ck_assert(l->udp);
+	ck_assert_int_eq(l->distribute, STEER_RSS);
+	ck_assert_int_eq(listen_named(m, "three/[::]:82")->distribute, STEER_KERNEL);
+	manifest_free(&m);
+}
+END_TEST
+
 START_TEST(what_is_written_is_read)
 {
 	struct manifest *m = manifest_read(sb_get(&written));
@@ -95,14 +135,14 @@ START_TEST(what_is_written_is_read)
 	ck_assert_str_eq(m->error_log, "/var/log/with space.log");
 	ck_assert_str_eq(m->admin_socket, "/run/x/ctl.sock");
 	ck_assert_str_eq(addr_text(&m->admin_http, addr), "127.0.0.1:8404");
-	ck_assert_uint_eq(m->n_vservers, 3);
+	ck_assert_uint_eq(m->n_vservers, 5);
 	ck_assert_uint_eq(m->n_services, 2);
 	ck_assert_uint_eq(m->n_warnings, 5);
 	ck_assert_uint_eq(m->n_keys, 2);
 	ck_assert_mem_eq(m->keys[0], keys[0], 80);
 	ck_assert_mem_eq(m->keys[1], keys[1], 80);
 	ck_assert_uint_eq(m->n_logs, 2);
-	ck_assert_uint_eq(m->n_listens, 4);
+	ck_assert_uint_eq(m->n_listens, 7);
 	ck_assert(listen_named(m, "three/[::]:82")->udp);
 	ck_assert(!listen_named(m, "two/[::]:82")->udp);
 	l = listen_named(m, "one/[::1]:83");
@@ -135,6 +175,9 @@ END_TEST
 
 static const char *const damaged[] = {
 	"object 99 x\n", "object 3 \n", "object x y\n", "listen nowhere 1 0 - x\n", "listen 1.2.3.4:5 70000 0 - x\n",
+	"rule 1 8 10.0.0.0\n", "listen 1.2.3.4:5 1 0 - x\nrule 1 33 10.0.0.0\n", "listen 1.2.3.4:5 1 0 - x\nrule 5000 8 10.0.0.0\n",
+	"listen 1.2.3.4:5 1 0 - x\ndistribute 5 1 0 4 10\n", "listen 1.2.3.4:5 1 0 - x\ndistribute 3 1 2 4 10\n",
+	"listen 1.2.3.4:5 1 0 - x\ndistribute 3 1 0 5 10\n", "listen 1.2.3.4:5 1 0 - x\ndistribute 3 1 0 4\n",
 	"listen 1.2.3.4:5 1 0 -\n", "listen-udp 1.2.3.4 1 0 - x\n", "key 00\n", "key zz\n", "workers many\n", "admin-http here\n", "nonsense\n",
 };
 
@@ -161,6 +204,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, write_manifest, NULL);
 	tcase_add_test(t, what_is_written_is_read);
+	tcase_add_test(t, rss_and_rules);
 	tcase_add_test(t, cut_is_refused);
 	tcase_add_loop_test(t, damage_is_refused, 0, (int)FL_ARRAY_LEN(damaged));
 	suite_add_tcase(s, t);

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * distribute_rss.c - `distribute rss` and `rules`: who has which bucket, and when it moves
+ *
+ * net/rss.h has maps and program, buckets.h the rules of moving. Slot and core are the same number, so other
+ * sockets in the group, of whomever, do not matter: they get nothing. What changes is stored in the mapped
+ * table at once: a core that has no worker that can accept has no buckets a few microseconds after
+ * the master noticed. The maps' descriptors are kept with the address (struct sock) and travel with its
+ * sockets, so a new master goes on with the same table and key.
+ *
+ * Load of a core: while none is busy for half of its time, the connections that came to it; else the time that
+ * its worker works, and a connection weighs what it cost there. Every second; each sum costs some
+ * microseconds per listener, of which a look takes 2 ms at most.
+ */
+#include "config.h"
+
+#include "proc/distribute.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/env.h"
+#include "proc/buckets.h"
+
+#define COUNT_US 2000
+#define HALF_US  500000         /* of a second */
+#define SCALE    65536          /* of prices in microseconds */
+
+struct rss_spread {
+	struct rss      rss;
+	struct buckets  buckets;
+	bool            on;             /* our program is on the group */
+	bool            fresh;          /* the table is not stored yet */
+	uint32_t        crew;           /* for whom it was made */
+	struct rss_opts opts;           /* of the program; its rules: */
+	struct cidr     rules[RSS_RULES];
+	uint64_t       *got;            /* [cores] flows that were steered there */
+	bool            in[];           /* [cores] its socket is in its slot */
+};
+
+/* Maps ------------------------------------------------------------------------------------- */
+
+static struct rss_spread *new_spread(const struct master *m)
+{
+	struct rss_spread *r = env_calloc(1, sizeof(*r) + m->cores * sizeof(r->in[0]));
+
+	if (!r)
+		return NULL;
+	r->got = env_calloc(m->cores, sizeof(*r->got));
+	if (r->got) {
+		r->rss.socks_fd = r->rss.data_fd = -1;
+		return r;
+	}
+	env_free(r);
+	return NULL;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		env_close(*fd);
+	*fd = -1;
+}
+
+/* Those of the master before, or new ones. */
+static int open_maps(struct distribute *d, struct rss_spread *r, struct sock *s)
+{
+	unsigned workers = d->m->cur->n_workers;
+	int err;
+
+	if (s->rss_socks >= 0 && s->rss_data >= 0) {
+		err = rss_take(&r->rss, d->m->cores, s->rss_socks, s->rss_data);
+		if (!err) {
+			buckets_restore(&r->buckets, workers, r->rss.data->home);
+			return 0;
+		}
+	}
+	close_fd(&s->rss_socks);
+	close_fd(&s->rss_data);
+	err = rss_open(&r->rss, d->m->cores);
+	if (err)
+		return err;
+	s->rss_socks = r->rss.socks_fd;
+	s->rss_data = r->rss.data_fd;
+	d->rss_made = true;
+	return 0;
+}
+
+static int need_maps(struct distribute *d, struct spread *sp, struct sock *s)
+{
+	struct rss_spread *r;
+	int err;
+
+	if (sp->rss)
+		return 0;
+	r = new_spread(d->m);
+	if (!r)
+		return -ENOMEM;
+	err = open_maps(d, r, s);
+	if (err) {
+		env_free(r->got);
+		env_free(r);
+		return err;
+	}
+	r->fresh = true;
+	sp->rss = r;
+	return 0;
+}
+
+void rss_spread_free(struct spread *sp)
+{
+	if (!sp->rss)
+		return;
+	rss_close(&sp->rss->rss);
+	env_free(sp->rss->got);
+	env_free(sp->rss);
+	sp->rss = NULL;
+}
+
+void rss_spread_off(struct spread *sp)
+{
+	if (sp->rss)
+		sp->rss->on = false;
+}
+
+void rss_spread_closed(struct spread *sp, unsigned core)
+{
+	if (sp->rss)
+		sp->rss->in[core] = false;
+}
+
+/* The table -------------------------------------------------------------------------------- */
+
+static void count(struct rss_spread *r)
+{
+	uint64_t hits[RSS_ENTRIES];
+
+	for (unsigned i = 0; i < RSS_ENTRIES; i++)
+		hits[i] = rss_hits(&r->rss, i);
+	buckets_count(&r->buckets, hits, r->got);
+}
+
+static void store(struct rss_spread *r)
+{
+	const struct buckets *b = &r->buckets;
+
+	for (unsigned i = 0; i < RSS_BUCKETS + b->rules; i++) {
+		rss_set(&r->rss, i, b->now[i]);
+		r->rss.data->home[i] = b->home[i];
+	}
+	r->fresh = false;
+}
+
+/* Who gets what, from now on. What was counted until here belongs to those who had it. The workers of another
+ * configuration are another crew. */
+static void deal(const struct distribute *d, struct rss_spread *r, const struct man_listen *l)
+{
+	unsigned workers = d->m->cur->n_workers, spare = 0;
+
+	if (!r->fresh && r->crew == d->crew)
+		return;
+	r->crew = d->crew;
+	count(r);
+	buckets_resize(&r->buckets, workers);
+	buckets_rules(&r->buckets, l->rule_core, l->rss.n_rules);
+	if (buckets_deal(&r->buckets, d->can) || r->fresh)
+		store(r);
+	while (spare < workers && !d->can[spare])
+		spare++;
+	if (spare < workers)
+		rss_set_spare(&r->rss, spare);
+}
+
+/* The program ------------------------------------------------------------------------------ */
+
+static bool is_same(const struct rss_opts *a, const struct rss_opts *b)
+{
+	return a->hash == b->hash && a->tuple == b->tuple && a->n_rules == b->n_rules &&
+	       (!a->n_rules || memcmp(a->rules, b->rules, a->n_rules * sizeof(a->rules[0])) == 0);
+}
+
+static int attach(struct rss_spread *r, int fd, const struct rss_opts *want)
+{
+	int err;
+
+	if (r->on && is_same(&r->opts, want))
+		return 0;
+	err = rss_attach(&r->rss, fd, want);
+	if (err)
+		return err;
+	r->on = true;
+	r->opts = *want;
+	r->opts.rules = r->rules;
+	if (want->n_rules)
+		memcpy(r->rules, want->rules, want->n_rules * sizeof(r->rules[0]));
+	return 0;
+}
+
+int rss_spread_apply(struct distribute *d, struct spread *sp, struct sock *s, const struct man_listen *l)
+{
+	int err = need_maps(d, sp, s);
+
+	if (err)
+		return err;
+	deal(d, sp->rss, l);
+	for (unsigned c = 0; c < d->m->cores; c++) {
+		if (s->fd[c] < 0 || sp->rss->in[c])
+			continue;
+		err = rss_put(&sp->rss->rss, c, s->fd[c]);
+		if (err)
+			return err == -EBUSY ? err : -EAGAIN;
+		sp->rss->in[c] = true;
+	}
+	return attach(sp->rss, s->fd[0], &l->rss);
+}
+
+/* Load ------------------------------------------------------------------------------------- */
+
+static struct rss_spread *spread_at(struct distribute *d, unsigned listen, bool for_balance)
+{
+	const struct man_listen *l = &d->m->cur->man->listens[listen];
+	const struct sock *s = l->distribute >= STEER_RSS ? distribute_sock(d->m, listen) : NULL;
+	struct rss_spread *r = s && s->spread ? s->spread->rss : NULL;
+
+	return r && r->on && !(for_balance && (l->udp || !l->rebalance)) ? r : NULL;
+}
+
+/* How long each worker worked in the last second. False: not known. */
+static bool look_at_cores(struct distribute *d)
+{
+	struct master *m = d->m;
+	bool known = d->busy_crew == d->crew;
+	char name[16];
+
+	for (unsigned c = 0; c < m->cur->n_workers; c++) {
+		uint64_t us;
+
+		snprintf(name, sizeof(name), "%u", c);
+		us = stat_slot_value(m->seg, m->cur->worker[c]->slot, stat_obj_find(m->seg, KIND_PROC, str_c(name)),
+				     CTR_PROC_BUSY_US);
+		if (known && us >= d->busy_seen[c])
+			d->busy[c] = (d->busy[c] + us - d->busy_seen[c]) / 2;
+		d->busy_seen[c] = us;
+	}
+	d->busy_crew = d->crew;
+	return known;
+}
+
+/* From what came to each core, and how busy it is: what a connection weighs, and all of them. */
+static void weigh(struct distribute *d)
+{
+	unsigned n = d->m->cur->n_workers;
+	uint64_t busiest = 0;
+
+	memset(d->recent, 0, n * sizeof(*d->recent));
+	for (unsigned i = 0; i < d->m->cur->man->n_listens; i++) {
+		const struct rss_spread *r = spread_at(d, i, false);
+
+		if (r)
+			buckets_recent(&r->buckets, d->recent);
+	}
+	for (unsigned c = 0; c < n; c++)
+		busiest = FL_MAX(busiest, d->busy[c]);
+	for (unsigned c = 0; c < n; c++) {
+		bool by_time = busiest >= HALF_US;
+
+		d->load[c] = by_time ? d->busy[c] * SCALE : d->recent[c];
+		d->price[c] = !by_time ? 1 : d->recent[c] ? d->load[c] / d->recent[c] : 0;
+	}
+}
+
+static void count_all(struct distribute *d)
+{
+	unsigned all = d->m->cur->man->n_listens;
+	uint64_t begin = env_now_us();
+
+	for (unsigned n = 0; n < all && env_now_us() - begin < COUNT_US; n++) {
+		struct rss_spread *r = spread_at(d, d->counted++ % all, false);
+
+		if (!r)
+			continue;
+		count(r);
+		buckets_second(&r->buckets);
+	}
+}
+
+void rss_spread_second(struct distribute *d, bool all_there)
+{
+	const struct manifest *man = d->m->cur->man;
+
+	count_all(d);
+	if (!all_there || !look_at_cores(d))
+		return;
+	weigh(d);
+	for (unsigned i = 0; i < man->n_listens; i++) {
+		struct rss_spread *r = spread_at(d, i, true);
+
+		if (r && buckets_balance(&r->buckets, d->can, d->price, d->load, man->listens[i].rebalance))
+			store(r);
+	}
+}
+
+/* For people ------------------------------------------------------------------------------- */
+
+void distribute_tell(struct master *m, uint32_t row, struct sb *out)
+{
+	for (unsigned i = 0; m->distribute && m->cur && m->cur->man && i < m->cur->man->n_listens; i++) {
+		struct rss_spread *r = spread_at(m->distribute, i, false);
+		unsigned n[STAT_MAX_CORES] = { 0 };
+
+		if (!r || distribute_sock(m, i)->spread->row != row)
+			continue;
+		count(r);
+		for (unsigned k = 0; k < RSS_BUCKETS; k++)
+			n[r->buckets.now[k]]++;
+		sb_fmt(out, "%d %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", (int)r->opts.hash, r->opts.tuple,
+		       m->cur->man->listens[i].rebalance, r->buckets.moves, rss_hits(&r->rss, RSS_SPARE),
+		       rss_hits(&r->rss, RSS_KERNEL));
+		for (unsigned c = 0; c < m->cur->n_workers; c++)
+			sb_fmt(out, "%u %" PRIu64 "\n", n[c], r->got[c]);
+		return;
+	}
+}

@@ -1,0 +1,529 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`distribute rss` and `rules`: shares, tables that follow workers and load, new masters, and what happens without
+the right to load programs."""
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import chaoslib
+import fl
+import udp
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+CAP_SYS_ADMIN, CAP_BPF = 21, 39
+
+
+def may_load_programs():
+    with open("/proc/self/status") as f:
+        caps = int(re.search(r"CapEff:\s*(\w+)", f.read()).group(1), 16)
+    return bool(caps & (1 << CAP_BPF | 1 << CAP_SYS_ADMIN))
+
+
+needs_bpf = pytest.mark.skipif(not may_load_programs(), reason="no right to load programs")
+
+
+@pytest.fixture
+def appliance(tmp_path):
+    running = []
+
+    def start(config, **kw):
+        a = chaoslib.Appliance(tmp_path, config, name=f"fl{len(running)}", **kw)
+        running.append(a)
+        return a
+
+    yield start
+    for a in running:
+        a.stop()
+
+
+@pytest.fixture
+def load():
+    with contextlib.ExitStack() as stack:
+        def start(*args, **kw):
+            x = chaoslib.Load(*args, **kw)
+            stack.callback(x.kill)
+            return x
+        yield start
+
+
+@pytest.fixture
+def backend():
+    o = chaoslib.Origin()
+    yield o
+    o.stop()
+
+
+def answers(port, how="rss", workers=2, top="", host="127.0.0.1"):
+    """A vserver that answers by itself."""
+    return (f"workers {workers}\nerror-log stderr info\n{top}\nvserver web {{\n    listen {host}:{port} {{\n"
+            f"        distribute {how}\n    }}\n    default respond 200 \"here\"\n}}\n")
+
+
+def ask(port, source="127.0.0.1", timeout=10):
+    with socket.create_connection(("127.0.0.1", port), timeout, (source, 0)) as s:
+        s.sendall(REQUEST)
+        assert s.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def accepts(a):
+    return {int(r["name"]): r["accepts"] for r in a.json("stat", "core", "--all", "--json")}
+
+
+def settled(a):
+    def stands_still():
+        first = accepts(a)
+        time.sleep(0.05 * fl.SLOW)
+        return first == accepts(a) and first
+    return fl.wait_for("what was before is counted", stands_still)
+
+
+def got_by(a, port, sources):
+    """{core: connections} of one from each of these addresses."""
+    before = settled(a)
+    n = 0
+    for source in sources:
+        ask(port, source)
+        n += 1
+
+    def counted():
+        now = accepts(a)
+        return sum(now.values()) == sum(before.values()) + n and now
+
+    after = fl.wait_for("all are counted", counted)
+    return {core: after[core] - before[core] for core in after if after[core] != before[core]}
+
+
+def core_of(a, port, source):
+    (core, _), = got_by(a, port, [source]).items()
+    return core
+
+
+def listener(a, index=0):
+    rows = fl.wait_for("control has the configuration", lambda: a.json("show", "listener", "--json"))
+    return rows[index]
+
+
+def steering(a):
+    return listener(a)["steering"]
+
+
+def rss(a):
+    return a.json("show", "listener", listener(a)["name"], "--json")[0]["rss"]
+
+
+# Where connections go --------------------------------------------------------------------------
+
+@needs_bpf
+@pytest.mark.parametrize("how", ["rss", "rss hash toeplitz", "rss { hash jhash; tuple 4 }"])
+def test_connections_of_one_client_are_spread(appliance, how):
+    port = fl.free_port()
+    a = appliance(answers(port, how))
+    assert (listener(a)["distribute"], steering(a)) == ("rss", "rss")
+    got = got_by(a, port, ["127.0.0.1"] * 200)
+    assert sorted(got) == [0, 1] and min(got.values()) > 50       # seven standard deviations
+    shown = rss(a)
+    assert shown["hash"] == ("toeplitz" if "toeplitz" in how else "jhash") and shown["tuple"] == 4
+    assert shown["buckets"] == [64, 64]
+    assert shown["flows"] == [got[0], got[1]]
+    assert (shown["moves"], shown["spare"], shown["fallback"]) == (0, 0, 0)
+    text = a.ctl("show", "listener", listener(a)["name"]).stdout
+    assert re.search(r"^buckets per core +64 64$", text, re.M), text
+
+
+@needs_bpf
+@pytest.mark.parametrize("how", ["rss tuple 2", "rss { tuple 3; hash toeplitz }"])
+def test_a_client_has_one_core(appliance, how):
+    port = fl.free_port()
+    a = appliance(answers(port, how))
+    cores = set()
+    for i in range(1, 25):
+        got = got_by(a, port, [f"127.0.0.{i}"] * 3)
+        assert len(got) == 1
+        cores |= set(got)
+    assert cores == {0, 1}
+
+
+@needs_bpf
+def test_both_families_on_one_socket(appliance):
+    port = fl.free_port()
+    a = appliance(answers(port, host="*"))
+    assert sorted(got_by(a, port, ["127.0.0.1"] * 60)) == [0, 1]
+    before = settled(a)
+    for _ in range(60):
+        with socket.create_connection(("::1", port), 10) as s:
+            s.sendall(REQUEST)
+            assert s.recv(4096).startswith(b"HTTP/1.1 200")
+    after = settled(a)
+    assert min(after[c] - before[c] for c in (0, 1)) > 5
+    assert rss(a)["fallback"] == 0
+
+
+@needs_bpf
+def test_rules(appliance):
+    port = fl.free_port()
+    rules = "rules { core 0 127.1.0.0/16 127.2.2.2; core 1 127.1.1.0/24 127.2.0.0/16 ::1; core 7 127.3.0.0/16 }"
+    a = appliance(answers(port, rules))
+    assert (listener(a)["distribute"], steering(a)) == ("rules", "rules")
+    for source, core in (("127.1.2.3", 0), ("127.1.1.3", 1), ("127.2.2.1", 1), ("127.2.2.2", 0)):
+        assert got_by(a, port, [source] * 8) == {core: 8}
+    assert sum(got_by(a, port, ["127.3.0.1"] * 5).values()) == 5          # there is no core 7
+    assert sorted(got_by(a, port, ["127.9.9.9"] * 60)) == [0, 1]
+    victim = next(w for w in a.serving() if w.core == 1)
+    victim.kill(signal.SIGSTOP)
+    for _ in range(10):
+        ask(port, "127.1.1.3")
+    a.wait_serving(2, [victim.pid])
+    fl.wait_for("core 1 has its clients again", lambda: got_by(a, port, ["127.1.1.3"] * 4) == {1: 4})
+    a.reload(answers(port, rules.replace("core 1 127.1.1.0/24", "core 1 127.1.2.0/24")))
+    assert got_by(a, port, ["127.1.1.3"] * 8) == {0: 8}
+    assert got_by(a, port, ["127.1.2.3"] * 8) == {1: 8}
+
+
+@needs_bpf
+def test_a_reload_changes_it(appliance):
+    port = fl.free_port()
+    a = appliance(answers(port, "kernel"))
+    for how in ("rss tuple 2", "kernel", "rss", "cpu", "rss tuple 2", "rss hash toeplitz", "kernel"):
+        a.reload(answers(port, how))
+        if how == "cpu":
+            continue             # its own tests; with one CPU it is kernel
+        assert steering(a) == how.split()[0]
+        assert (len(got_by(a, port, ["127.0.0.1"] * 60)) == 1) == ("tuple 2" in how)
+
+
+@needs_bpf
+def test_each_listener_has_its_own_table(appliance):
+    one, two = fl.free_port(), fl.free_port()
+    a = appliance(f"workers 2\nvserver web {{\n    listen 127.0.0.1:{one} {{ distribute rss tuple 2 }}\n"
+                  f"    listen 127.0.0.1:{two} {{ distribute rss }}\n    default respond 200 \"here\"\n}}\n")
+    assert len(got_by(a, one, ["127.0.0.1"] * 40)) == 1
+    assert sorted(got_by(a, two, ["127.0.0.1"] * 60)) == [0, 1]
+
+
+WRONG = {
+    "rss hash md5": "md5",
+    "rss tuple 5": "5",
+    "rss rebalance 0": "rebalance",
+    "rss { core 0 10.0.0.0/8 }": "rules",
+    "rules": "no rule",
+    "rules { core 0 }": "core",
+    "rules { core 0 10.0.0.1/8 }": "10.0.0.1/8",
+    "kernel { tuple 2 }": "needs",
+    "cpu hash jhash": "needs",
+}
+
+
+@pytest.mark.parametrize("how", WRONG)
+def test_what_does_not_fit_is_refused(tmp_path, how):
+    conf = tmp_path / "wrong.conf"
+    conf.write_text(answers(8080, how))
+    out = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(conf)], capture_output=True, text=True)
+    text = out.stdout + out.stderr
+    assert out.returncode == 1 and re.search(r"wrong.conf:\d+:\d+: error: ", text), text
+    assert WRONG[how] in text
+
+
+# Workers that go --------------------------------------------------------------------------------
+
+@needs_bpf
+def test_a_stopped_worker_is_steered_around(appliance):
+    """Nobody is refused; who comes after the master has noticed is answered at once, by the other one."""
+    port = fl.free_port()
+    a = appliance(answers(port, top="heartbeat-timeout 500ms"))
+    victim = next(w for w in a.serving() if w.core == 1)
+    t = victim.kill(signal.SIGSTOP)
+    waits = []
+    while time.monotonic() < t + 2:
+        begin = time.monotonic()
+        ask(port)
+        waits.append(time.monotonic() - begin)
+    a.wait_serving(2, [victim.pid])
+    assert max(waits) < 1.5 * fl.SLOW
+    assert len([w for w in waits if w > 0.2 * fl.SLOW]) <= 2, waits       # the one that was caught, and one by chance
+    fl.wait_for("its buckets are back", lambda: rss(a)["buckets"] == [64, 64])
+    assert sorted(got_by(a, port, ["127.0.0.1"] * 60)) == [0, 1]
+    assert rss(a)["fallback"] == 0
+
+
+@needs_bpf
+def test_a_core_without_a_worker_gets_nothing(appliance):
+    """As long as no successor is there all buckets are the others'."""
+    port = fl.free_port()
+    a = appliance(answers(port, workers=3))
+    out = [64, 64, 0]
+    for _ in range(5):
+        for p in a.processes("gen"):
+            p.kill(signal.SIGSTOP)       # nobody forks a successor, until the master makes another gen
+        victim = next(w for w in a.serving() if w.core == 2)
+        victim.kill()
+        fl.wait_for("its buckets are dealt out", lambda: rss(a)["buckets"] == out)
+        before = rss(a)["flows"]
+        for _ in range(40):
+            ask(port)
+        after = rss(a)
+        a.wait_serving(3, [victim.pid])
+        fl.wait_for("its buckets are back", lambda: max(rss(a)["buckets"]) - min(rss(a)["buckets"]) <= 1)
+        if after["buckets"] == out:
+            break                        # the machine let us finish meanwhile
+    assert after["buckets"] == out
+    assert after["flows"][2] == before[2] and sum(after["flows"]) == sum(before) + 40
+
+
+@needs_bpf
+def test_workers_fewer_and_more_under_load(appliance, backend, load):
+    port = fl.free_port()
+
+    def config(workers):
+        return fl.web(port, backend.addr, workers=workers, listen="{ distribute rss }")
+
+    a = appliance(config(3))             # slots are made for as many
+    x = load(port, new=500 / fl.SLOW, keep=16, think=30)
+    fl.wait_for("traffic", lambda: a.total("vserver", "requests") > 300)
+    for workers in (2, 3, 1, 3, 1, 2):
+        a.reload(config(workers))
+        assert steering(a) == ("rss" if workers > 1 else "kernel (one worker)")
+        if workers > 1:
+            shown = rss(a)["buckets"]
+            assert len(shown) == workers and max(shown) - min(shown) <= 1
+        time.sleep(0.2)
+    chaoslib.stop_without_failure(x, a, 500 / fl.SLOW)
+    assert sorted(got_by(a, port, ["127.0.0.1"] * 60)) == [0, 1]
+
+
+@needs_bpf
+def test_reloads_and_kills_under_load(appliance, backend, load):
+    port = fl.free_port()
+    conf = fl.web(port, backend.addr, workers=2, listen="{ distribute rss }")
+    a = appliance(conf)
+    x = load(port, new=500 / fl.SLOW)
+    kills = []
+    for i in range(12):
+        time.sleep(0.1)
+        if i % 3 == 0:
+            a.reload(conf)
+            continue
+        victim = a.serving()[i % 2]
+        kills.append(victim.kill())
+        a.wait_serving(2, [victim.pid])
+    report = x.stop()
+    assert report["new"]["refused"] == 0
+    assert chaoslib.unattributed(report["failures"], kills, slack=0.1) == []
+
+
+@needs_bpf
+def test_a_refused_reload_to_more_workers_leaves_no_socket_that_nobody_serves(appliance):
+    port = fl.free_port()
+    a = appliance(answers(port, workers=3))
+    a.reload(answers(port, workers=2))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        more = answers(port, workers=3) + (f"vserver other {{\n    listen 127.0.0.1:{taken.getsockname()[1]}\n"
+                                           "    default respond 200 \"here\"\n}\n")
+        for _ in range(3):
+            a.write(more)
+            assert a.ask("reload")[0] == 1
+            for _ in range(30):
+                ask(port, timeout=3 * fl.SLOW)
+    a.reload(answers(port, workers=3))
+    assert sorted(got_by(a, port, ["127.0.0.1"] * 120)) == [0, 1, 2]
+    assert rss(a)["spare"] == 0
+
+
+# Masters ------------------------------------------------------------------------------------------
+
+SOURCES = [f"127.0.0.{i}" for i in range(1, 17)]
+
+
+@needs_bpf
+@pytest.mark.parametrize("hash_", ["jhash", "toeplitz"])
+@pytest.mark.parametrize("how", ["killed", "upgraded"])
+def test_the_next_master_has_the_same_table(appliance, how, hash_):
+    port = fl.free_port()
+    a = appliance(answers(port, f"rss {{ tuple 2; hash {hash_}; rebalance off }}"))
+    where = {s: core_of(a, port, s) for s in SOURCES}
+    assert set(where.values()) == {0, 1}
+    if how == "killed":
+        os.kill(a.proc.pid, signal.SIGKILL)
+        a.proc.wait()
+        for s in SOURCES:                # without a master
+            ask(port, s)
+        a.start()
+    else:
+        generation = a.generation()
+        a.signal(signal.SIGUSR2)
+        fl.wait_for("the new program has reloaded", lambda: a.generation() > generation, 20)
+    fl.wait_for("it steers", lambda: steering(a) == "rss")
+    a.wait_only_current()
+    assert {s: core_of(a, port, s) for s in SOURCES} == where
+    assert rss(a)["fallback"] == 0
+
+
+@needs_bpf
+def test_beside_workers_of_a_crashed_master(appliance):
+    port = fl.free_port()
+    a = appliance(answers(port))
+    left = [p for p in a.processes() if p.role == "worker"]
+    os.kill(a.proc.pid, signal.SIGSTOP)           # or it would make another gen
+    for p in a.processes("gen"):
+        p.kill()
+    os.kill(a.proc.pid, signal.SIGKILL)
+    a.proc.wait()
+    a.start()
+    assert steering(a) == "rss"
+    assert sorted(got_by(a, port, ["127.0.0.1"] * 60)) == [0, 1]
+    for p in left:
+        fl.wait_for("those of before are gone", p.is_gone, 30)
+    for _ in range(40):
+        ask(port)
+
+
+# Load ---------------------------------------------------------------------------------------------
+
+class Clients(threading.Thread):
+    """One connection after the other, from each of these addresses in turn, until stopped."""
+
+    def __init__(self, port, sources):
+        super().__init__(daemon=True)
+        self.port, self.sources, self.n, self.ending, self.failed = port, sources, 0, threading.Event(), None
+        self.start()
+
+    def run(self):
+        try:
+            while not self.ending.is_set():
+                for s in self.sources:
+                    ask(self.port, s)
+                    self.n += 1
+                time.sleep(0.004)
+        except (OSError, AssertionError) as e:
+            self.failed = e
+
+    def stop(self):
+        self.ending.set()
+        self.join()
+        assert not self.failed, self.failed
+
+
+def on_core(a, port, core, n):
+    """n addresses whose bucket that core has."""
+    found = []
+    for i in range(1, 200):
+        if core_of(a, port, f"127.0.1.{i}") == core:
+            found.append(f"127.0.1.{i}")
+            if len(found) == n:
+                return found
+    raise AssertionError(f"only {found}")
+
+
+@needs_bpf
+def test_skewed_load_is_balanced(appliance):
+    """All clients have buckets of one core; a few seconds later the cores differ by less than 10 %."""
+    port = fl.free_port()
+    a = appliance(answers(port, "rss { tuple 2; rebalance 10 }"))
+    x = Clients(port, on_core(a, port, 0, 8))
+
+    def even():
+        before = rss(a)["flows"]
+        fl.wait_for("some hundred connections", lambda: sum(rss(a)["flows"]) > sum(before) + 400, 30)
+        one, two = (n - b for n, b in zip(rss(a)["flows"], before))
+        return abs(one - two) * 100 <= 10 * (one + two) / 2 or (_ for _ in ()).throw(AssertionError((one, two)))
+
+    fl.wait_for("the cores are even", even, 60)
+    moves = rss(a)["moves"]
+    assert 1 <= moves <= 8
+    fl.wait_for("many more", lambda n=x.n: x.n > n + 1500, 60)
+    assert rss(a)["moves"] == moves               # and there it stays
+    x.stop()
+
+
+@needs_bpf
+def test_without_rebalance_nothing_moves(appliance):
+    port = fl.free_port()
+    a = appliance(answers(port, "rss { tuple 2; rebalance off }"))
+    before = rss(a)["flows"][1]
+    x = Clients(port, on_core(a, port, 0, 2))
+    found = rss(a)["flows"][1]
+    fl.wait_for("connections", lambda: x.n > 2000, 60)
+    x.stop()
+    assert rss(a)["moves"] == 0
+    assert rss(a)["flows"][1] == found >= before
+
+
+# UDP ----------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def server():
+    s = udp.Server("a1")
+    yield s
+    s.stop()
+
+
+@needs_bpf
+def test_udp_flows(appliance, server):
+    port = udp.udp_port()
+
+    def config(workers, how="rss"):
+        return udp.conf(port, server.addr, workers=workers, listen=f"127.0.0.1:{port} {{ distribute {how} }}",
+                        top="error-log stderr info\nheartbeat-timeout 300ms")
+
+    a = appliance(config(3))
+    a.reload(config(2))
+    assert (listener(a)["distribute"], steering(a)) == ("rss", "rss")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(udp.Client(port)) for _ in range(60)]
+        where = [c.ask() for c in clients]
+        got = rss(a)["flows"]
+        assert min(got) > 5 and sum(got) == 60
+        # a flow stays with its worker, over reloads too
+        a.reload(config(2, "rss rebalance 1"))
+        assert [c.ask() for c in clients] == where
+        # with its worker killed, or hung, it is balanced anew and answered
+        victim = next(w for w in a.serving() if w.core == 1)
+        victim.kill()
+        for c in clients:
+            c.ask()
+        a.wait_serving(2, [victim.pid])
+        fl.wait_for("its buckets are back", lambda: rss(a)["buckets"] == [64, 64])
+        victim = next(w for w in a.serving() if w.core == 0)
+        victim.kill(signal.SIGSTOP)
+        for c in clients:
+            c.send(b"who")
+        for c in clients:
+            c.get()
+        a.wait_serving(2, [victim.pid])
+        for workers in (3, 1, 2):
+            a.reload(config(workers))
+            for c in clients:
+                c.ask()
+        a.reload(config(2, "kernel"))
+        assert steering(a) == "kernel"
+        for c in clients:
+            c.ask()
+
+
+# Without the right ----------------------------------------------------------------------------------
+
+def test_without_the_right_to_load_programs(appliance, tmp_path):
+    weak = tmp_path / "weak"
+    drop = f"-cap_{CAP_BPF},-cap_{CAP_SYS_ADMIN}"
+    weak.write_text(f"#!/bin/sh\nexec setpriv --bounding-set={drop} --inh-caps={drop} {fl.FAIRLEAD} \"$@\"\n"
+                    if os.geteuid() == 0 else f"#!/bin/sh\nexec {fl.FAIRLEAD} \"$@\"\n")
+    weak.chmod(0o755)
+    port = fl.free_port()
+    a = appliance(answers(port), program=str(weak))
+    assert steering(a) == "kernel (no right to load programs)"
+    assert "CAP_BPF" in a.output()
+    assert sorted(got_by(a, port, ["127.0.0.1"] * 60)) == [0, 1]
+    a.reload(answers(port, "rules { core 1 127.0.0.0/8 }"))
+    assert steering(a) == "kernel (no right to load programs)"
+    assert a.output().count("CAP_BPF") == 1
+    assert a.json("show", "listener", listener(a)["name"], "--json")[0].get("rss") is None
+    a.reload(answers(port, "kernel"))
+    assert steering(a) == "kernel"
