@@ -82,10 +82,13 @@ static void text_defaults(const struct conf_node *n, enum tbl_ctx ctx, unsigned 
 	}
 }
 
-static bool fits_protocol(const struct conf_node *n)
+static bool takes_defaults(const struct conf_node *n)
 {
 	const struct conf_val *proto = NULL;
 
+	/* options of rss beside another word would be refused */
+	if (n->dir->id == D_LISTEN_DISTRIBUTE)
+		return n->n_val && (str_eq(n->val[0].s, STR("rss")) || str_eq(n->val[0].s, STR("rules")));
 	/* defaults of a tcp vserver, or of listen in a udp one, would name options that may not be there */
 	if (n->dir->id == D_VS_LISTEN)
 		proto = conf_opt(n->parent, D_VS_PROTOCOL);
@@ -96,7 +99,7 @@ static bool fits_protocol(const struct conf_node *n)
 static void text_node(const struct conf_node *n, unsigned depth, unsigned flags, struct sb *b)
 {
 	bool defaults = (flags & CONF_DUMP_DEFAULTS) && n->dir->opens != CTX_NONE &&
-			fits_protocol(n) && n->dir->id != D_MONITOR;
+			takes_defaults(n) && n->dir->id != D_MONITOR;
 
 	indent(b, depth);
 	sb_c(b, n->dir->name);
