@@ -80,7 +80,7 @@ int  conf_src_keep(struct conf_src *s, struct str lines);
  * image without secrets has this text in the file's place, to be read as not secret. Copied. */
 void conf_src_open(struct conf_src *s, const char *path, struct str text);
 
-#define CONF_RULES_MAX 64u              /* prefixes of one `distribute rules` */
+#define CONF_RULES_MAX 32u              /* prefixes of one `distribute rules` */
 
 /* ---------- the tree ---------- */
 enum conf_type {

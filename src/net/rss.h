@@ -25,9 +25,9 @@
 #include "net/flow_hash.h"
 
 #define RSS_BUCKETS  128
-#define RSS_RULES    64         /* they follow the buckets in table and counts */
+#define RSS_RULES    32         /* they follow the buckets in table and counts */
 #define RSS_ENTRIES  (RSS_BUCKETS + RSS_RULES)
-#define RSS_PROGRAM  4096       /* instructions, at most */
+#define RSS_PROGRAM  3072       /* instructions, at most */
 
 enum rss_hash { RSS_JHASH, RSS_TOEPLITZ };
 

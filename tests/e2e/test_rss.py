@@ -215,6 +215,7 @@ WRONG = {
     "rules": "no rule",
     "rules { core 0 }": "core",
     "rules { core 0 10.0.0.1/8 }": "10.0.0.1/8",
+    "rules { core 0 " + " ".join(f"10.0.0.{i}" for i in range(33)) + " }": "33 prefixes",
     "kernel { tuple 2 }": "needs",
     "cpu hash jhash": "needs",
 }
