@@ -398,13 +398,14 @@ static void check_distribute(struct loader *ld, const struct conf_node *n)
 {
 	static const enum tbl_dir options[] = { D_LDIST_HASH, D_LDIST_TUPLE, D_LDIST_REBALANCE, D_LDIST_CORE };
 	struct str how = n->n_val ? n->val[0].s : STR_NULL;
-	bool rules = str_eq(how, STR("rules"));
+	bool rules = str_eq(how, STR("rules")), least = str_eq(how, STR("least-load"));
+	const struct conf_node *off = least ? conf_child(n, D_LDIST_REBALANCE) : NULL;
 	unsigned prefixes = 0;
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(options); i++) {
 		const struct conf_node *o = conf_child(n, options[i]);
 
-		if (o && !rules && (options[i] == D_LDIST_CORE || !str_eq(how, STR("rss"))))
+		if (o && !rules && (options[i] == D_LDIST_CORE || !(least || str_eq(how, STR("rss")))))
 			conf_error(ld->d, o->loc, o->span, NULL, "[E0109] \"%s\" needs \"distribute %s\"", o->dir->name,
 				   options[i] == D_LDIST_CORE ? "rules" : "rss");
 	}
@@ -413,6 +414,9 @@ static void check_distribute(struct loader *ld, const struct conf_node *n)
 	if (rules && !prefixes)
 		conf_error(ld->d, n->loc, n->span, "e.g. distribute rules { core 0 10.0.0.0/8 }",
 			   "[E0108] \"distribute rules\" has no rule");
+	if (off && off->n_val && off->val[0].type != CV_COUNT)
+		conf_error(ld->d, off->loc, off->span, "distribute rss { rebalance off }",
+			   "[E0401] \"distribute least-load\" is to rebalance, \"rebalance off\" forbids it");
 	if (prefixes > CONF_RULES_MAX)
 		conf_error(ld->d, n->loc, n->span, NULL, "[E0302] %u prefixes: a listener may have %u", prefixes,
 			   CONF_RULES_MAX);
@@ -454,10 +458,10 @@ static void check_udp_options(struct loader *ld, const struct conf_node *vs)
 					   n->dir->name);
 		}
 		n = conf_child(l, D_LISTEN_DISTRIBUTE);
-		if (n && n->n_val && str_eq(n->val[0].s, STR("cpu")))
+		if (n && n->n_val && (str_eq(n->val[0].s, STR("cpu")) || str_eq(n->val[0].s, STR("least-load"))))
 			conf_error(ld->d, n->val[0].loc, n->val[0].span, "kernel, rss or rules",
-				   "[E0109] \"distribute cpu\" does not fit \"protocol udp\": a flow would be in one worker's table "
-				   "and its datagrams would come to others");
+				   "[E0109] \"distribute " STR_FMT "\" does not fit \"protocol udp\": a flow would be in one worker's "
+				   "table and its datagrams would come to others", STR_ARG(n->val[0].s));
 	}
 }
 

@@ -88,7 +88,8 @@ static bool takes_defaults(const struct conf_node *n)
 
 	/* options of rss beside another word would be refused */
 	if (n->dir->id == D_LISTEN_DISTRIBUTE)
-		return n->n_val && (str_eq(n->val[0].s, STR("rss")) || str_eq(n->val[0].s, STR("rules")));
+		return n->n_val && (str_eq(n->val[0].s, STR("rss")) || str_eq(n->val[0].s, STR("rules")) ||
+				    str_eq(n->val[0].s, STR("least-load")));
 	/* defaults of a tcp vserver, or of listen in a udp one, would name options that may not be there */
 	if (n->dir->id == D_VS_LISTEN)
 		proto = conf_opt(n->parent, D_VS_PROTOCOL);

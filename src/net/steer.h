@@ -21,8 +21,8 @@
 
 #define STEER_CPUS 1024         /* CPUs with higher numbers are left to the kernel */
 
-/* What a listener asks for; the words of the directive `distribute`, in its order. For the last two see rss.h. */
-enum steer_want { STEER_AUTO, STEER_KERNEL, STEER_CPU, STEER_RSS, STEER_RULES };
+/* What a listener asks for; the words of the directive `distribute`, in its order. From rss on see rss.h. */
+enum steer_want { STEER_AUTO, STEER_KERNEL, STEER_CPU, STEER_RSS, STEER_RULES, STEER_LEAST_LOAD };
 
 struct steer_plan {
 	unsigned n_cpus;

@@ -138,6 +138,7 @@ static bool is_in_order(const struct distribute *d, const struct sock *s)
 
 static struct stat_steer decide_rss(const struct distribute *d, const struct man_listen *l)
 {
+	static const uint32_t states[] = { ST_STEER_RSS, ST_STEER_RULES, ST_STEER_LEAST_LOAD };
 	unsigned workers = d->m->cur->n_workers;
 
 	if (d->rss_denied)
@@ -148,7 +149,7 @@ static struct stat_steer decide_rss(const struct distribute *d, const struct man
 		return (struct stat_steer){ .state = ST_STEER_ALONE };
 	if (workers > RSS_BUCKETS)
 		return (struct stat_steer){ .state = ST_STEER_MANY };
-	return (struct stat_steer){ .state = l->distribute == STEER_RULES ? ST_STEER_RULES : ST_STEER_RSS };
+	return (struct stat_steer){ .state = states[l->distribute - STEER_RSS] };
 }
 
 static struct stat_steer decide(const struct distribute *d, const struct man_listen *l, const struct sock *s,
@@ -225,7 +226,7 @@ static int apply_rss(struct distribute *d, struct spread *sp, struct sock *s, co
 
 static bool is_rss(const struct stat_steer *v)
 {
-	return v->state == ST_STEER_RSS || v->state == ST_STEER_RULES;
+	return v->state == ST_STEER_RSS || v->state == ST_STEER_RULES || v->state == ST_STEER_LEAST_LOAD;
 }
 
 static struct stat_steer steer(struct distribute *d, struct spread *sp, struct sock *s, const struct man_listen *l)
@@ -323,13 +324,15 @@ static struct distribute *new_distribute(struct master *m)
 	d->pid = env_calloc(m->cores, sizeof(*d->pid));
 	d->cpu = env_calloc(m->cores, sizeof(*d->cpu));
 	d->can = env_calloc(m->cores, sizeof(*d->can));
-	d->busy_seen = env_calloc(m->cores, 5 * sizeof(*d->busy_seen));
+	d->busy_seen = env_calloc(m->cores, 7 * sizeof(*d->busy_seen));
 	timer_init(&d->more, on_more);
 	if (d->pid && d->cpu && d->can && d->busy_seen) {
 		d->busy = d->busy_seen + m->cores;
 		d->recent = d->busy + m->cores;
-		d->price = d->recent + m->cores;
-		d->load = d->price + m->cores;
+		for (unsigned i = 0; i < 2; i++) {
+			d->load[i] = d->recent + (1 + 2 * i) * m->cores;
+			d->price[i] = d->load[i] + m->cores;
+		}
 		return d;
 	}
 	env_free(d->pid);

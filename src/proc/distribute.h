@@ -37,7 +37,8 @@ struct distribute {
 	int              *cpu;
 	bool             *can;          /* has a worker that can accept */
 	uint64_t         *busy_seen, *busy;     /* us ever, of the last second (smoothed) */
-	uint64_t         *recent, *price, *load;
+	uint64_t         *recent;
+	uint64_t         *load[2], *price[2];   /* by what counts just now, and by time: see distribute_rss.c */
 };
 
 /* distribute.c */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * distribute_rss.c - `distribute rss` and `rules`: who has which bucket, and when it moves
+ * distribute_rss.c - `distribute rss`, `rules`, `least-load`: who has which bucket, and when it moves
  *
  * net/rss.h has maps and program, buckets.h the rules of moving. Slot and core are the same number, so other
  * sockets in the group, of whomever, do not matter: they get nothing. What changes is stored in the mapped
@@ -9,7 +9,8 @@
  * sockets, so a new master goes on with the same table and key.
  *
  * Load of a core: while none is busy for half of its time, the connections that came to it; else the time that
- * its worker works, and a connection weighs what it cost there. Every second; each sum costs some
+ * its worker works, and a connection weighs what it cost there. For least-load it is always the time, and
+ * each core has some more, so that nothing moves where all are idle. Every second; each sum costs some
  * microseconds per listener, of which a look takes 2 ms at most.
  */
 #include "config.h"
@@ -26,6 +27,7 @@
 
 #define COUNT_US 2000
 #define HALF_US  500000         /* of a second */
+#define IDLE_US  50000          /* that each core has more for least-load */
 #define SCALE    65536          /* of prices in microseconds */
 
 struct rss_spread {
@@ -265,9 +267,12 @@ static void weigh(struct distribute *d)
 		busiest = FL_MAX(busiest, d->busy[c]);
 	for (unsigned c = 0; c < n; c++) {
 		bool by_time = busiest >= HALF_US;
+		uint64_t time = d->busy[c] * SCALE, price = d->recent[c] ? time / d->recent[c] : 0;
 
-		d->load[c] = by_time ? d->busy[c] * SCALE : d->recent[c];
-		d->price[c] = !by_time ? 1 : d->recent[c] ? d->load[c] / d->recent[c] : 0;
+		d->load[0][c] = by_time ? time : d->recent[c];
+		d->price[0][c] = by_time ? price : 1;
+		d->load[1][c] = time + (uint64_t)IDLE_US * SCALE;
+		d->price[1][c] = price;
 	}
 }
 
@@ -296,8 +301,9 @@ void rss_spread_second(struct distribute *d, bool all_there)
 	weigh(d);
 	for (unsigned i = 0; i < man->n_listens; i++) {
 		struct rss_spread *r = spread_at(d, i, true);
+		unsigned by = man->listens[i].distribute == STEER_LEAST_LOAD;
 
-		if (r && buckets_balance(&r->buckets, d->can, d->price, d->load, man->listens[i].rebalance))
+		if (r && buckets_balance(&r->buckets, d->can, d->price[by], d->load[by], man->listens[i].rebalance))
 			store(r);
 	}
 }

@@ -231,7 +231,7 @@ static bool read_distribute(struct manifest *m, struct str rest)
 	struct man_listen *l = &m->listens[FL_MAX(m->n_listens, 1u) - 1];
 	uint64_t want, queues, hash, tuple, percent;
 
-	if (!m->n_listens || !str_u64(str_cut(&rest, ' '), &want) || want > STEER_RULES ||
+	if (!m->n_listens || !str_u64(str_cut(&rest, ' '), &want) || want > STEER_LEAST_LOAD ||
 	    !str_u64(str_cut(&rest, ' '), &queues))
 		return false;
 	l->distribute = (enum steer_want)want;

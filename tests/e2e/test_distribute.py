@@ -165,7 +165,7 @@ def test_more_workers_than_cpus(appliance):
     assert steering(a) == "kernel (workers share CPUs)"
 
 
-@pytest.mark.parametrize("word", ["on", "shared", "least-load"])
+@pytest.mark.parametrize("word", ["on", "shared"])
 def test_other_words_are_refused(tmp_path, word):
     conf = tmp_path / "wrong.conf"
     conf.write_text(answers(8080, word))

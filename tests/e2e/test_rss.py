@@ -216,6 +216,7 @@ WRONG = {
     "rules { core 0 }": "core",
     "rules { core 0 10.0.0.1/8 }": "10.0.0.1/8",
     "rules { core 0 " + " ".join(f"10.0.0.{i}" for i in range(33)) + " }": "33 prefixes",
+    "least-load rebalance off": "rebalance off",
     "kernel { tuple 2 }": "needs",
     "cpu hash jhash": "needs",
 }
@@ -441,6 +442,33 @@ def test_skewed_load_is_balanced(appliance):
     assert 1 <= moves <= 8
     fl.wait_for("many more", lambda n=x.n: x.n > n + 1500, 60)
     assert rss(a)["moves"] == moves               # and there it stays
+    x.stop()
+
+
+@needs_bpf
+def test_least_load(appliance):
+    """A core that is busy with an old connection gets few of the new ones, and its share back when it is idle."""
+    port = fl.free_port()
+    a = appliance(answers(port, "least-load"))
+    assert (listener(a)["distribute"], steering(a)) == ("least-load", "least-load")
+    before = settled(a)
+    with fl.Client(port) as old:
+        old.get()
+        after = fl.wait_for("it is accepted", lambda: sum(accepts(a).values()) > sum(before.values()) and accepts(a))
+        busy = next(c for c in after if after[c] > before[c])
+        x, ending = Clients(port, ["127.0.0.1"]), threading.Event()
+
+        def ask_on():
+            while not ending.is_set():
+                old.get()
+
+        work = threading.Thread(target=ask_on, daemon=True)
+        work.start()
+        fl.wait_for("the other core has most buckets", lambda: rss(a)["buckets"][1 - busy] > 75, 60)
+        ending.set()
+        work.join()
+    low = rss(a)["buckets"][busy]
+    fl.wait_for("they come back", lambda: rss(a)["buckets"][busy] > low, 60)
     x.stop()
 
 
