@@ -458,7 +458,8 @@ static void check_udp_options(struct loader *ld, const struct conf_node *vs)
 					   n->dir->name);
 		}
 		n = conf_child(l, D_LISTEN_DISTRIBUTE);
-		if (n && n->n_val && (str_eq(n->val[0].s, STR("cpu")) || str_eq(n->val[0].s, STR("least-load"))))
+		if (n && n->n_val && (str_eq(n->val[0].s, STR("cpu")) || str_eq(n->val[0].s, STR("shared")) ||
+				      str_eq(n->val[0].s, STR("least-load"))))
 			conf_error(ld->d, n->val[0].loc, n->val[0].span, "kernel, rss or rules",
 				   "[E0109] \"distribute " STR_FMT "\" does not fit \"protocol udp\": a flow would be in one worker's "
 				   "table and its datagrams would come to others", STR_ARG(n->val[0].s));

@@ -285,8 +285,8 @@ void engine_close(struct engine *e, struct engine_fd *f)
 
 int engine_watch(struct engine *e, struct engine_watch *w, unsigned events)
 {
-	uint32_t mask =
-		(events & ENGINE_READ ? EPOLLIN : 0u) | (events & ENGINE_WRITE ? EPOLLOUT : 0u);
+	uint32_t mask = (events & ENGINE_READ ? EPOLLIN : 0u) | (events & ENGINE_WRITE ? EPOLLOUT : 0u) |
+			(events & ENGINE_EXCLUSIVE ? EPOLLEXCLUSIVE : 0u);
 	struct watch_ent *ent = w->priv;
 	struct epoll_event ev = { .events = mask };
 	int op;
@@ -301,6 +301,7 @@ int engine_watch(struct engine *e, struct engine_watch *w, unsigned events)
 	if (mask == ent->mask)
 		return 0;
 	op = !mask ? EPOLL_CTL_DEL : ent->mask ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	ASSERT(op != EPOLL_CTL_MOD || !((mask | ent->mask) & EPOLLEXCLUSIVE));   /* the kernel does not */
 	ent->mask = mask;
 	ev.data.ptr = (void *)((uintptr_t)ent | WATCH_TAG);
 	if (epoll_ctl(e->inner, op, w->fd, &ev) < 0) {

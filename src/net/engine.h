@@ -22,6 +22,9 @@ struct engine;
 #define ENGINE_WRITE 2u
 #define ENGINE_HUP   4u          /* peer closed its side, or error: read on to the end */
 #define ENGINE_ERR   8u          /* with HUP: the descriptor has an error to tell */
+/* Of a watch, with READ: others wait for the same socket, and one of them is enough. Where it counts, under load, the
+ * loop waits for it itself; an idle one is woken besides. */
+#define ENGINE_EXCLUSIVE 16u
 struct engine_fd {
 	int      fd;
 	uint32_t tag;                /* the owner's */

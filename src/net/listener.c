@@ -37,6 +37,7 @@ struct served {
 	struct listener    *l;
 	bool                on;          /* served by this worker */
 	bool                own;         /* its own core's, not adopted */
+	bool                all;         /* everybody's */
 };
 struct listener_priv {
 	struct list   link;              /* all started listeners */
@@ -93,9 +94,10 @@ int listener_open(const struct addr *a, const struct listener_opts *o)
 static void apply(struct served *s)
 {
 	bool on = s->on && !acc.waiting && !acc.paused;
+	unsigned how = ENGINE_READ | (s->all ? ENGINE_EXCLUSIVE : 0);
 
 	if (s->on || s->w.priv)
-		(void)engine_watch(acc.e, &s->w, on ? ENGINE_READ : 0);
+		(void)engine_watch(acc.e, &s->w, on ? how : 0);
 }
 
 static void apply_all(void)
@@ -276,11 +278,14 @@ int listener_start(struct engine *e, struct listener *l, unsigned core)
 	for (unsigned i = 0; i < p->n; i++) {
 		p->s[i].w = (struct engine_watch){ .fd = l->fds[i], .fn = on_acceptable };
 		p->s[i].l = l;
-		p->s[i].own = i == core;
+		p->s[i].all = l->shared && i == 0;
+		p->s[i].own = i == core || p->s[i].all;
 	}
 	l->priv = p;
 	list_append(&acc.all, &p->link);
 	listener_serve(l, core, true);
+	if (l->shared)
+		listener_serve(l, 0, true);
 	if (core < p->n && p->s[core].w.fd >= 0 && !p->s[core].w.priv) {
 		listener_stop(l);
 		return FL_ENOMEM_;
@@ -292,7 +297,7 @@ void listener_serve(struct listener *l, unsigned core, bool on)
 {
 	struct listener_priv *p = l->priv;
 
-	if (!p || core >= p->n || p->s[core].w.fd < 0 || p->s[core].on == on)
+	if (!p || core >= p->n || p->s[core].w.fd < 0 || p->s[core].on == on || (p->s[core].all && !on))
 		return;
 	p->s[core].on = on;
 	apply(&p->s[core]);

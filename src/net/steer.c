@@ -120,6 +120,13 @@ int steer_attach(int fd, const struct steer_plan *p)
 	return attach(fd, prog, steer_program(p, prog));
 }
 
+int steer_attach_first(int fd)
+{
+	static struct sock_filter first[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
+
+	return attach(fd, first, FL_ARRAY_LEN(first));
+}
+
 int steer_detach(int fd)
 {
 	static struct sock_filter nobody[] = { BPF_STMT(BPF_RET | BPF_K, UINT32_MAX) };

@@ -22,7 +22,7 @@
 #define STEER_CPUS 1024         /* CPUs with higher numbers are left to the kernel */
 
 /* What a listener asks for; the words of the directive `distribute`, in its order. From rss on see rss.h. */
-enum steer_want { STEER_AUTO, STEER_KERNEL, STEER_CPU, STEER_RSS, STEER_RULES, STEER_LEAST_LOAD };
+enum steer_want { STEER_AUTO, STEER_KERNEL, STEER_CPU, STEER_SHARED, STEER_RSS, STEER_RULES, STEER_LEAST_LOAD };
 
 struct steer_plan {
 	unsigned n_cpus;
@@ -42,6 +42,7 @@ unsigned steer_program(const struct steer_plan *p, struct sock_filter *out);
 /* On the group that the listening socket fd is in. Negated errno: the kernel cannot do it, or the
  * program is longer than net.core.optmem_max allows; then nothing has changed. */
 int steer_attach(int fd, const struct steer_plan *p);
+int steer_attach_first(int fd);         /* everything to the socket with index 0 */
 int steer_detach(int fd);       /* back to the kernel's hash; 0 also when there was no program */
 
 #endif

@@ -32,6 +32,7 @@
 #define LOOKS_MAX 4096          /* counters read in one step */
 #define NO_CPU    (-1)
 #define MANY_CPUS (-2)
+#define TO_FIRST  (UINT32_MAX - 1)      /* for a serial */
 
 /* The plan --------------------------------------------------------------------------------- */
 
@@ -165,6 +166,8 @@ static struct stat_steer decide(const struct distribute *d, const struct man_lis
 		return (struct stat_steer){ .state = ST_STEER_UNABLE };
 	if (workers < 2)
 		return (struct stat_steer){ .state = ST_STEER_ALONE };
+	if (l->distribute == STEER_SHARED)
+		return (struct stat_steer){ .state = s->shared ? ST_STEER_SHARED : ST_STEER_FIRST_COME };
 	if (!d->usable)
 		return (struct stat_steer){ .state = ST_STEER_UNPINNED };
 	if (!is_in_order(d, s))
@@ -183,18 +186,22 @@ static bool is_for_good(int err)
 }
 
 /* The group as wanted. Negated errno: the kernel refuses to steer. */
-static int apply(const struct distribute *d, struct spread *sp, const struct sock *s, bool by_cpu)
+static int apply(const struct distribute *d, struct spread *sp, const struct sock *s, uint32_t state)
 {
+	uint32_t want = state == ST_STEER_CPU ? d->serial : state == ST_STEER_FIRST_COME ? TO_FIRST : 0;
 	int err;
 
-	if (by_cpu ? sp->attached == d->serial : sp->attached == 0)
+	if (sp->attached == want)
 		return 0;
-	err = by_cpu ? steer_attach(s->fd[0], &d->plan) : steer_detach(s->fd[0]);
+	if (want == 0)
+		err = steer_detach(s->fd[0]);
+	else
+		err = want == TO_FIRST ? steer_attach_first(s->fd[0]) : steer_attach(s->fd[0], &d->plan);
 	/* a kernel that can neither has none */
-	sp->attached = by_cpu && !err ? d->serial : 0;
-	if (by_cpu && is_for_good(err))
-		log_ev(EV_DISTRIBUTE, "connections cannot be steered by CPU: %s; all listeners: kernel", fl_err_text(err));
-	return by_cpu ? err : 0;
+	sp->attached = err ? 0 : want;
+	if (want && is_for_good(err))
+		log_ev(EV_DISTRIBUTE, "connections cannot be steered: %s; all listeners: kernel", fl_err_text(err));
+	return want ? err : 0;
 }
 
 /* Of rss: may the next second be better? */
@@ -241,7 +248,7 @@ static struct stat_steer steer(struct distribute *d, struct spread *sp, struct s
 		return now;
 	}
 	rss_spread_off(sp);
-	err = apply(d, sp, s, now.state == ST_STEER_CPU);
+	err = apply(d, sp, s, now.state);
 	if (err) {
 		d->unable |= is_for_good(err);
 		now.state = ST_STEER_UNABLE;

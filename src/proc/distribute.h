@@ -12,7 +12,7 @@
 struct rss_spread;
 
 struct spread {                 /* of one address */
-	uint32_t           attached;    /* serial of the plan; 0: none, UINT32_MAX: not known */
+	uint32_t           attached;    /* serial of the plan, TO_FIRST; 0: none, UINT32_MAX: not known */
 	uint32_t           row;
 	struct stat_steer  shown;
 	struct rss_spread *rss;         /* NULL: never asked for */

@@ -253,7 +253,7 @@ static int make_listeners(struct worker *w)
 		w->listens[i] = (struct listener){
 			.addr = from->addr, .tls = from->tls, .n_fds = w->cores,
 			.fds = g->listen_fd + (size_t)i * w->cores, .accepted = accepted, .owner = from->vserver,
-			.row = from->row, .stat = stat_row_get(w->seg, KIND_LISTENER, from->row),
+			.row = from->row, .shared = from->distribute == STEER_SHARED, .stat = stat_row_get(w->seg, KIND_LISTENER, from->row),
 		};
 	}
 	return 0;

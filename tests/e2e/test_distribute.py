@@ -165,7 +165,7 @@ def test_more_workers_than_cpus(appliance):
     assert steering(a) == "kernel (workers share CPUs)"
 
 
-@pytest.mark.parametrize("word", ["on", "shared"])
+@pytest.mark.parametrize("word", ["on", "first"])
 def test_other_words_are_refused(tmp_path, word):
     conf = tmp_path / "wrong.conf"
     conf.write_text(answers(8080, word))
@@ -285,6 +285,49 @@ def test_beside_workers_of_a_crashed_master_the_order_is_not_known(appliance):
         ask(port)
     a.reload(answers(port))
     assert steering(a) == "kernel (port shared with a predecessor)"
+
+
+# One socket for all -----------------------------------------------------------------------------
+
+def test_shared(appliance):
+    """Whoever is free accepts: a worker that stands still holds up nobody, before anybody has noticed."""
+    port = fl.free_port()
+    a = appliance(answers(port, "shared", top="heartbeat-timeout 20s"))
+    assert listener(a)["distribute"] == steering(a) == "shared"
+    for core in (0, 1):
+        victim = next(w for w in a.serving() if w.core == core)
+        victim.kill(signal.SIGSTOP)
+        got = got_by_any(a, port, 50)
+        victim.kill(signal.SIGCONT)
+        assert got[1 - core] >= 49, got   # it may have been in the middle of one
+
+
+def got_by_any(a, port, n):
+    before = accepts(a)
+    for _ in range(n):
+        ask(port, timeout=15)
+    after = fl.wait_for("all are counted", lambda: sum(accepts(a).values()) >= sum(before.values()) + n and accepts(a))
+    return {core: after[core] - before[core] for core in after}
+
+
+def test_shared_comes_and_goes_under_load(appliance, backend, load):
+    port, o = fl.free_port(), backend()
+
+    def config(how, workers=2):
+        return fl.web(port, o.addr, workers=workers, listen=f"{{ distribute {how} }}")
+
+    a = appliance(config("kernel"))
+    x = load(port, new=500 / fl.SLOW, keep=16, think=30)
+    fl.wait_for("traffic", lambda: a.total("vserver", "requests") > 300)
+    for how, workers in (("shared", 2), ("kernel", 2), ("shared", 1), ("shared", 2), ("cpu", 2), ("shared", 2)):
+        a.reload(config(how, workers))
+        assert steering(a) == (how if workers > 1 else "kernel (one worker)")
+        time.sleep(0.2)
+    victim = next(w for w in a.serving() if w.core == 0)
+    chaoslib.stop_without_failure(x, a, 500 / fl.SLOW)
+    victim.kill()
+    a.wait_serving(2, [victim.pid])
+    assert sum(got_by_any(a, port, 40).values()) == 40
 
 
 # A refused reload -------------------------------------------------------------------------------

@@ -678,7 +678,7 @@ def test_what_does_not_fit_is_refused(tmp_path, line):
     assert WRONG[line] in check(tmp_path, udp.conf(5300, "127.0.0.1:9", vs=line))
 
 
-@pytest.mark.parametrize("option", ["backlog 10", "distribute cpu", "distribute least-load", "congestion bbr", "tls { cert /x.pem }"])
+@pytest.mark.parametrize("option", ["backlog 10", "distribute cpu", "distribute least-load", "distribute shared", "congestion bbr", "tls { cert /x.pem }"])
 def test_options_of_listen_that_do_not_fit(tmp_path, option):
     text = check(tmp_path, udp.conf(5300, "127.0.0.1:9", listen="127.0.0.1:5300 " + option))
     assert "protocol udp" in text and option.split()[0] in text

@@ -176,8 +176,8 @@ END_TEST
 static const char *const damaged[] = {
 	"object 99 x\n", "object 3 \n", "object x y\n", "listen nowhere 1 0 - x\n", "listen 1.2.3.4:5 70000 0 - x\n",
 	"rule 1 8 10.0.0.0\n", "listen 1.2.3.4:5 1 0 - x\nrule 1 33 10.0.0.0\n", "listen 1.2.3.4:5 1 0 - x\nrule 5000 8 10.0.0.0\n",
-	"listen 1.2.3.4:5 1 0 - x\ndistribute 6 1 0 4 10\n", "listen 1.2.3.4:5 1 0 - x\ndistribute 3 1 2 4 10\n",
-	"listen 1.2.3.4:5 1 0 - x\ndistribute 3 1 0 5 10\n", "listen 1.2.3.4:5 1 0 - x\ndistribute 3 1 0 4\n",
+	"listen 1.2.3.4:5 1 0 - x\ndistribute 7 1 0 4 10\n", "listen 1.2.3.4:5 1 0 - x\ndistribute 4 1 2 4 10\n",
+	"listen 1.2.3.4:5 1 0 - x\ndistribute 4 1 0 5 10\n", "listen 1.2.3.4:5 1 0 - x\ndistribute 4 1 0 4\n",
 	"listen 1.2.3.4:5 1 0 -\n", "listen-udp 1.2.3.4 1 0 - x\n", "key 00\n", "key zz\n", "workers many\n", "admin-http here\n", "nonsense\n",
 };
 
