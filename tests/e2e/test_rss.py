@@ -513,6 +513,13 @@ def test_udp_flows(appliance, server):
         # a flow stays with its worker, over reloads too
         a.reload(config(2, "rss rebalance 1"))
         assert [c.ask() for c in clients] == where
+        # and with another master, which has the same table
+        os.kill(a.proc.pid, signal.SIGKILL)
+        a.proc.wait()
+        a.start()
+        fl.wait_for("it steers", lambda: steering(a) == "rss")
+        a.wait_only_current()
+        assert [c.ask() for c in clients] == where
         # with its worker killed, or hung, it is balanced anew and answered
         victim = next(w for w in a.serving() if w.core == 1)
         victim.kill()
