@@ -46,13 +46,14 @@ static void rss_json(struct grid *g, struct str tell)
 		grid_text(g, "null");
 		return;
 	}
-	sb_fmt(&g->mem, "{\"hash\": \"%s\", \"tuple\": %" PRIu64 ", \"rebalance\": %" PRIu64 ", \"buckets\": [", hash_word(v[TELL_HASH]),
+	sb_fmt(&g->mem, "{\"hash\": \"%s\", \"tuple\": %" PRIu64 ", \"rebalance\": %" PRIu64, hash_word(v[TELL_HASH]),
 	       v[TELL_TUPLE], v[TELL_REBALANCE]);
+	sb_c(&g->mem, ", \"buckets\": [");
 	put_cores(&g->mem, tell, 0, ", ");
 	sb_c(&g->mem, "], \"flows\": [");
 	put_cores(&g->mem, tell, 1, ", ");
-	sb_fmt(&g->mem, "], \"moves\": %" PRIu64 ", \"spare\": %" PRIu64 ", \"fallback\": %" PRIu64 "}", v[TELL_MOVES], v[TELL_SPARE],
-	       v[TELL_KERNEL]);
+	sb_fmt(&g->mem, "], \"moves\": %" PRIu64 ", \"spare\": %" PRIu64 ", \"fallback\": %" PRIu64 "}", v[TELL_MOVES],
+	       v[TELL_SPARE], v[TELL_KERNEL]);
 	grid_text(g, NULL);
 }
 

@@ -46,14 +46,14 @@ bool buckets_deal(struct buckets *b, const bool *can);
 /* Who gets what, as another master left it; instead of the first buckets_resize(). */
 void buckets_restore(struct buckets *b, unsigned cores, const uint32_t *home);
 
-/* hits[RSS_ENTRIES]: since ever. What was added since the last count goes to those who have the buckets now: got[cores].
- * Before each change of now, and every second. */
+/* hits[RSS_ENTRIES]: since ever. What was added since the last count goes to those who have the buckets now:
+ * got[cores]. Before each change of now, and every second. */
 void buckets_count(struct buckets *b, const uint64_t *hits, uint64_t *got);
 void buckets_second(struct buckets *b);         /* what was counted becomes recent */
 /* Adds what came to each core to recent[cores]. */
 void buckets_recent(const struct buckets *b, uint64_t *recent);
-/* Moves homes as said above. load[cores] is of all listeners, and afterwards as it should become; price: what one of a core's
- * recent weighs there. percent: allowed difference of busiest and idlest, of their mean. True: homes changed. */
+/* Moves homes as said above. load[cores] is of all listeners, and afterwards as it should become; price: what one of a
+ * core's recent weighs there. percent: allowed difference of busiest and idlest, of their mean. True: homes changed. */
 bool buckets_balance(struct buckets *b, const bool *can, const uint64_t *price, uint64_t *load, unsigned percent);
 
 #endif

@@ -167,8 +167,8 @@ static void deal(const struct distribute *d, struct rss_spread *r, const struct 
 	count(r);
 	buckets_resize(&r->buckets, workers);
 	buckets_rules(&r->buckets, l->rule_core, l->rss.n_rules);
-	if (buckets_deal(&r->buckets, d->can) || r->fresh)
-		store(r);
+	(void)buckets_deal(&r->buckets, d->can);
+	store(r);
 	while (spare < workers && !d->can[spare])
 		spare++;
 	if (spare < workers)

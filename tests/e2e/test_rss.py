@@ -368,6 +368,28 @@ def test_the_next_master_has_the_same_table(appliance, how, hash_):
     assert rss(a)["fallback"] == 0
 
 
+def maps_of(pid):
+    """How many maps a process has: by descriptor, in its memory."""
+    fds = 0
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            fds += "bpf-map" in os.readlink(f"/proc/{pid}/fd/{fd}")
+    with open(f"/proc/{pid}/maps") as f:
+        return fds, f.read().count("bpf-map")
+
+
+@needs_bpf
+def test_who_has_the_maps(appliance):
+    """Whoever has one may write the table of everybody: the master, and gen keeps it for the next one."""
+    a = appliance(answers(fl.free_port()))
+    assert steering(a) == "rss"
+    by_role = {p.role: maps_of(p.pid) for p in a.processes()}
+    assert set(by_role) == {"master", "gen", "worker", "control", "logd"}
+    assert by_role.pop("master") == (2, 1)
+    assert by_role.pop("gen") in ((2, 0), (0, 0))
+    assert set(by_role.values()) == {(0, 0)}
+
+
 @needs_bpf
 def test_beside_workers_of_a_crashed_master(appliance):
     port = fl.free_port()
