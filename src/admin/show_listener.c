@@ -13,8 +13,8 @@
 
 #define STEERING_MS 1000u
 
-/* The master's answer: "HASH TUPLE REBALANCE MOVES SPARE KERNEL", then "BUCKETS FLOWS" of each core. */
-enum { TELL_HASH, TELL_TUPLE, TELL_REBALANCE, TELL_MOVES, TELL_SPARE, TELL_KERNEL, TELLS };
+/* The master's answer: "HASH TUPLE REBALANCE MOVES SPARE KERNEL LARGEST", then "BUCKETS FLOWS" of each core. */
+enum { TELL_HASH, TELL_TUPLE, TELL_REBALANCE, TELL_MOVES, TELL_SPARE, TELL_KERNEL, TELL_LARGEST, TELLS };
 
 static bool read_numbers(struct str line, uint64_t *v, unsigned n)
 {
@@ -52,8 +52,8 @@ static void rss_json(struct grid *g, struct str tell)
 	put_cores(&g->mem, tell, 0, ", ");
 	sb_c(&g->mem, "], \"flows\": [");
 	put_cores(&g->mem, tell, 1, ", ");
-	sb_fmt(&g->mem, "], \"moves\": %" PRIu64 ", \"spare\": %" PRIu64 ", \"fallback\": %" PRIu64 "}", v[TELL_MOVES],
-	       v[TELL_SPARE], v[TELL_KERNEL]);
+	sb_fmt(&g->mem, "], \"moves\": %" PRIu64 ", \"spare\": %" PRIu64 ", \"fallback\": %" PRIu64
+	       ", \"largest_bucket_percent\": %" PRIu64 "}", v[TELL_MOVES], v[TELL_SPARE], v[TELL_KERNEL], v[TELL_LARGEST]);
 	grid_text(g, NULL);
 }
 
@@ -62,6 +62,7 @@ static void rss_text_cols(struct grid *g)
 	grid_col(g, "hash", GRID_TEXT);
 	grid_col(g, "buckets per core", GRID_TEXT);
 	grid_col(g, "flows per core", GRID_TEXT);
+	grid_col(g, "largest bucket", GRID_TEXT);
 	grid_col(g, "rebalance", GRID_TEXT);
 	grid_col(g, "buckets moved", GRID_NUM);
 	grid_col(g, "to the spare core", GRID_NUM);
@@ -79,6 +80,7 @@ static void rss_text(struct grid *g, struct str tell)
 	grid_text(g, NULL);
 	put_cores(&g->mem, tell, 1, " ");
 	grid_text(g, NULL);
+	grid_fmt(g, "%" PRIu64 " %% of the last seconds' flows", v[TELL_LARGEST]);
 	if (v[TELL_REBALANCE])
 		grid_fmt(g, "%" PRIu64 " %%", v[TELL_REBALANCE]);
 	else

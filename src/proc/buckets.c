@@ -154,6 +154,18 @@ void buckets_recent(const struct buckets *b, uint64_t *recent)
 			recent[b->now[i]] += b->recent[i];
 }
 
+unsigned buckets_largest(const struct buckets *b)
+{
+	uint64_t sum = 0, most_of = 0;
+
+	for (unsigned i = 0; i < RSS_BUCKETS + b->rules; i++) {
+		sum += b->recent[i];
+		if (i < RSS_BUCKETS)
+			most_of = FL_MAX(most_of, b->recent[i]);
+	}
+	return sum ? (unsigned)(most_of * 100 / sum) : 0;
+}
+
 /* Of those that can, the one with the most and the one with the least; false: there are no two. */
 static bool find_ends(const struct buckets *b, const bool *can, const uint64_t *load, unsigned *hi, unsigned *lo,
 		      uint64_t *mean)

@@ -52,6 +52,8 @@ void buckets_count(struct buckets *b, const uint64_t *hits, uint64_t *got);
 void buckets_second(struct buckets *b);         /* what was counted becomes recent */
 /* Adds what came to each core to recent[cores]. */
 void buckets_recent(const struct buckets *b, uint64_t *recent);
+/* Percent of what came lately that fell into one bucket, the largest; it cannot be split. */
+unsigned buckets_largest(const struct buckets *b);
 /* Moves homes as said above. load[cores] is of all listeners, and afterwards as it should become; price: what one of a
  * core's recent weighs there. percent: allowed difference of busiest and idlest, of their mean. True: homes changed. */
 bool buckets_balance(struct buckets *b, const bool *can, const uint64_t *price, uint64_t *load, unsigned percent);

@@ -321,9 +321,9 @@ void distribute_tell(struct master *m, uint32_t row, struct sb *out)
 		count(r);
 		for (unsigned k = 0; k < RSS_BUCKETS; k++)
 			n[r->buckets.now[k]]++;
-		sb_fmt(out, "%d %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", (int)r->opts.hash, r->opts.tuple,
+		sb_fmt(out, "%d %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %u\n", (int)r->opts.hash, r->opts.tuple,
 		       m->cur->man->listens[i].rebalance, r->buckets.moves, rss_hits(&r->rss, RSS_SPARE),
-		       rss_hits(&r->rss, RSS_KERNEL));
+		       rss_hits(&r->rss, RSS_KERNEL), buckets_largest(&r->buckets));
 		for (unsigned c = 0; c < m->cur->n_workers; c++)
 			sb_fmt(out, "%u %" PRIu64 "\n", n[c], r->got[c]);
 		return;

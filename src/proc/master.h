@@ -209,8 +209,8 @@ void distribute_update(struct master *m);     /* workers came, went or hang; a g
 void distribute_second(struct master *m);     /* are connections spread as they should be? */
 void distribute_forget(struct sock *s);     /* before its sockets are closed */
 void distribute_closed(struct sock *s, unsigned core);     /* one of them is */
-/* Of the listener with that row, if it has buckets: "HASH TUPLE REBALANCE MOVES SPARE KERNEL", then for each core
- * "BUCKETS FLOWS", one a line, as numbers (net/rss.h). */
+/* Of the listener with that row, if it has buckets: "HASH TUPLE REBALANCE MOVES SPARE KERNEL LARGEST", then for each core
+ * "BUCKETS FLOWS", one a line, as numbers (net/rss.h, proc/buckets.h). */
 void distribute_tell(struct master *m, uint32_t row, struct sb *out);
 
 /* cpus.c */

@@ -502,6 +502,7 @@ def test_without_rebalance_nothing_moves(appliance):
     x = Clients(port, on_core(a, port, 0, 2))
     found = rss(a)["flows"][1]
     fl.wait_for("connections", lambda: x.n > 2000, 60)
+    assert rss(a)["largest_bucket_percent"] >= 40 # two clients
     x.stop()
     assert rss(a)["moves"] == 0
     assert rss(a)["flows"][1] == found >= before

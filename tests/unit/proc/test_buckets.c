@@ -234,6 +234,13 @@ START_TEST(test_few_moves)
 	more[3] = 1000;
 	(void)settle(more, 10);
 	ck_assert_uint_eq(b.moves, 0);
+	ck_assert_uint_eq(buckets_largest(&b), 100);
+	for (unsigned i = 0; i < RSS_BUCKETS; i++)
+		more[i] = 2;
+	(void)settle(more, 10);
+	ck_assert_uint_le(buckets_largest(&b), 80);      /* seconds ago it was all */
+	fresh(2);
+	ck_assert_uint_eq(buckets_largest(&b), 0);
 }
 END_TEST
 
