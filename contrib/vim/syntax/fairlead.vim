@@ -9,23 +9,24 @@ syn region fairleadString start=/"/ skip=/\\./ end=/"/ oneline contains=fairlead
 syn region fairleadString start=/`/ end=/`/
 syn match fairleadVariable /\${[^}]*}/
 syn match fairleadNumber /\<\d\+\%(\.\d\+\)\?\%(us\|ms\|[smhdkg]\|[kmg]bit\)\?\>/
-syn keyword fairleadValue 1.2 1.3 abort auto body both bytes combined
-syn keyword fairleadValue cpu custom debug default drain err http http/1.1
-syn keyword fairleadValue info json kernel least-connection maint none off on
-syn keyword fairleadValue optional ping ready redirect refuse reject required respond
-syn keyword fairleadValue rfc7239 round-robin serve shared source-ip-hash status tcp trust
+syn keyword fairleadValue 1.2 1.3 2 3 4 abort auto body
+syn keyword fairleadValue both bytes combined cpu custom debug default drain
+syn keyword fairleadValue err http http/1.1 info jhash json kernel least-connection
+syn keyword fairleadValue least-load maint none off on optional ping ready
+syn keyword fairleadValue redirect refuse reject required respond rfc7239 round-robin rss
+syn keyword fairleadValue rules serve shared source-ip-hash status tcp toeplitz trust
 syn keyword fairleadValue udp use vserver warn when x-forwarded
 syn keyword fairleadDirective access-log alpn backlog backup body-rate body-timeout buffer-memory buffer-response
 syn keyword fairleadDirective ca cert ciphers ciphersuites client-ca client-verify congestion connect-timeout
-syn keyword fairleadDirective consolidate control-core default distribute drain-generations drain-timeout error-log every
-syn keyword fairleadDirective expect fall forwarded groups half-close head-timeout heartbeat-timeout host
-syn keyword fairleadDirective http idle-max idle-timeout include keepalive-max listen max-body max-connections
-syn keyword fairleadDirective max-fields max-head max-objects max-request-line method min-version ocsp policy
-syn keyword fairleadDirective port protocol redirect reject remove-header remove-response-header request-id resolver
-syn keyword fairleadDirective respond response-timeout responses retries rise send service set-header
-syn keyword fairleadDirective set-response-header shutdown-grace sni socket state ticket-keys ticket-lifetime tickets
-syn keyword fairleadDirective timeout tls trust-forwarded unknown-sni upgrade use user verify
-syn keyword fairleadDirective via weight workers
+syn keyword fairleadDirective consolidate control-core core default distribute drain-generations drain-timeout error-log
+syn keyword fairleadDirective every expect fall forwarded groups half-close hash head-timeout
+syn keyword fairleadDirective heartbeat-timeout host http idle-max idle-timeout include keepalive-max listen
+syn keyword fairleadDirective max-body max-connections max-fields max-head max-objects max-request-line method min-version
+syn keyword fairleadDirective ocsp policy port protocol rebalance redirect reject remove-header
+syn keyword fairleadDirective remove-response-header request-id resolver respond response-timeout responses retries rise
+syn keyword fairleadDirective send service set-header set-response-header shutdown-grace sni socket state
+syn keyword fairleadDirective ticket-keys ticket-lifetime tickets timeout tls trust-forwarded tuple unknown-sni
+syn keyword fairleadDirective upgrade use user verify via weight workers
 syn keyword fairleadObject admin monitor pool vserver
 hi def link fairleadComment Comment
 hi def link fairleadString String
