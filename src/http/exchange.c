@@ -272,7 +272,7 @@ static void try_once(struct exchange *x)
 static void try_service(struct exchange *x)
 {
 	struct txn *t = x->t;
-	struct lb_pick_in in = { .client = addr_ip(&t->client), .avoid = x->avoid };
+	struct lb_pick_in in = { .client = addr_ip(&t->client), .avoid = x->avoid, .local = t->vs->view_local };
 	const struct lb_service *before = t->service;
 
 	txn_hold(t);

@@ -169,7 +169,8 @@ static bool after_failure(struct tcp *x)
 
 static void try_service(struct tcp *x)
 {
-	struct lb_pick_in in = { .client = addr_ip(conn_peer(x->client)), .avoid = x->avoid };
+	struct lb_pick_in in = { .client = addr_ip(conn_peer(x->client)), .avoid = x->avoid,
+				 .local = x->vs->view_local };
 	const struct lb_service *before = x->n_avoid ? x->avoid[x->n_avoid - 1] : NULL;
 	bool again;
 

@@ -89,7 +89,8 @@ static int on_open(struct udp_listener *l, const struct addr *client, const stru
 	struct lb_pick_in in = { .client = addr_ip(client),
 				 .avoid = &not_that,
 				 .n_avoid = avoid != NULL,
-				 .again = avoid != NULL };
+				 .again = avoid != NULL,
+				 .local = vs->view_local };
 	struct lb_pool *pool;
 	struct lb_service *s;
 	int why;

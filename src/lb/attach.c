@@ -37,7 +37,10 @@ void lb_attach(struct lb_config *lc, struct stat_seg *seg, bool with_counters)
 			s->stat = with_counters ? stat_row_get(seg, KIND_SERVICE, s->row) : NULL;
 			s->rr_current = p->n_services && k == p->rr_cursor % p->n_services ? 1 : 0;
 		}
-		p->index = with_counters ? lb_index_new(p, lc->mem, p->rr_cursor) : NULL;
+		p->index = with_counters ? lb_index_new(p, lc->mem, p->rr_cursor, false) : NULL;
+		/* turns are the same in both views */
+		p->index_local = p->index && lc->has_local_view && p->method == LB_LEAST_CONNECTION ?
+					 lb_index_new(p, lc->mem, p->rr_cursor, true) : NULL;
 	}
 }
 
@@ -101,8 +104,8 @@ bool lb_refresh(struct lb_config *lc)
 		struct lb_pool *p = &lc->pools[i];
 
 		p->n_usable = 0;
-		if (p->index)
-			lb_index_stale(p->index);
+		lb_index_stale(p->index);
+		lb_index_stale(p->index_local);
 		for (unsigned k = 0; k < p->n_services; k++) {
 			struct lb_service *s = &p->services[k];
 			uint32_t state;

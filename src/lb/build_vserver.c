@@ -208,6 +208,8 @@ static void build_options(struct lb_builder *b, struct lb_vserver *vs)
 	vs->keepalive_max = (unsigned)conf_opt_int(n, D_VS_KEEPALIVE_MAX);
 	vs->max_connections = (unsigned)conf_opt_int(n, D_VS_MAX_CONNECTIONS);
 	vs->upgrade = conf_opt_bool(n, D_VS_UPGRADE);
+	vs->view_local = conf_opt_int(n, D_VS_VIEW) == 1;
+	b->lc->has_local_view |= vs->view_local;
 	vs->half_close = conf_opt_int(n, D_VS_HALF_CLOSE) == 1;
 	for (unsigned i = 0; via && !str_eq(via->s, STR("off")) && i < FL_ARRAY_LEN(vs->via); i++)
 		vs->via[i] = str_c(pool_fmt(b->lc->mem, "1.%u " STR_FMT, i, STR_ARG(via->s)));

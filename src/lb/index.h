@@ -9,7 +9,8 @@
  *
  * The figures are mine, exact, plus what the others had when they were last read: after a consolidation, but no
  * more often than costs about a hundredth of a core (every 4 ms for 1,000 services, 40 ms for 10,000). Worker only. A
- * retry, which leaves services out, and explain go the long way.
+ * retry, which leaves services out, and explain go the long way. A pool that vservers of both views use has an
+ * index for each.
  */
 #ifndef FL_LB_INDEX_H
 #define FL_LB_INDEX_H
@@ -19,12 +20,12 @@
 #define LB_INDEX_FROM 32
 
 /* From memory of the configuration; NULL: not for this method, too small, or no memory (the long way then). */
-struct lb_index *lb_index_new(struct lb_pool *p, struct pool *mem, unsigned first);
-/* States, weights or the set of services changed. */
+struct lb_index *lb_index_new(struct lb_pool *p, struct pool *mem, unsigned first, bool local);
+/* States, weights or the set of services changed. NULL is fine. */
 void lb_index_stale(struct lb_index *ix);
 /* The next service; NULL: none can take more. */
-struct lb_service *lb_index_pick(struct lb_pool *p);
-/* Requests in progress at s, counted by this worker, changed by `by`. */
+struct lb_service *lb_index_pick(struct lb_index *ix);
+/* Requests in progress at s, counted by this worker, changed by `by`: tells the indexes of its pool. */
 void lb_index_moved(struct lb_service *s, int by);
 
 #endif

@@ -54,8 +54,6 @@ struct lb_service {
 	struct ip        dns[STAT_DNS_MAX];
 	unsigned         n_dns;
 	int64_t          rr_current;           /* smooth weighted round robin */
-	uint64_t         active, chosen;       /* index.h: requests in progress; when it was taken last */
-	uint32_t         place;                /* index.h: 1 + place in the heap, 0: not there */
 	void            *upstream;             /* http/: idle pool of this service in this worker */
 	void            *udp;                  /* http/: its UDP sockets in this worker */
 };
@@ -100,6 +98,7 @@ struct lb_pool {
 	bool                has_backup_services;
 	unsigned            rr_cursor;         /* where the next scan for ties starts */
 	struct lb_index    *index;             /* large pools in a worker; NULL: none */
+	struct lb_index    *index_local;       /* the same for `view local`, where that is asked for */
 	struct lb_service **scratch;           /* [n_services] for large pools */
 	uint64_t           *scratch_value;
 	/* services that take new traffic now, backups of the pool included */
@@ -141,6 +140,7 @@ struct lb_vserver {
 	struct cidr        *trust;
 	unsigned            n_trust;
 	bool                upgrade;
+	bool                view_local;    /* methods compare this worker's figures only */
 	bool                half_close;    /* requests are served behind the client's FIN */
 	int                 log_stream;     /* -1: no access log; else index into lb_config.logs */
 	enum lb_log_format  log_format;
@@ -181,6 +181,7 @@ struct lb_config {
 	const char         *user, *admin_socket, *ticket_keys;
 	struct addr         admin_http;        /* family 0: none */
 	struct addr        *resolvers; unsigned n_resolvers;
+	bool                has_local_view;    /* some vserver says so */
 	struct stat_seg    *seg;               /* after lb_attach */
 	uint64_t            seen_board, seen_health;
 	bool                refreshed;         /* lb_refresh ran once */
@@ -236,6 +237,7 @@ struct lb_pick_in {
 	const struct lb_service *const *avoid;   /* tried already in this exchange */
 	unsigned    n_avoid;
 	bool        again;                 /* a retry: the pool has counted this request already */
+	bool        local;                 /* the method compares this worker's figures; limits never do */
 };
 /* One candidate as the chooser saw it, for explain. */
 struct lb_candidate {
@@ -258,8 +260,8 @@ struct lb_service *lb_pick(struct lb_pool *p, const struct lb_pick_in *in, bool 
 /* Address to connect to for the next connection (rotates over DNS answers); false: none now. */
 bool lb_service_addr(struct lb_service *s, struct addr *out);
 /* A figure of a service as decisions use it; the appliance's total where this process does not
- * count (explain). */
-uint64_t lb_service_now(const struct lb_config *lc, const struct lb_service *s, unsigned ctr);
+ * count (explain). local: what this worker alone has of it. */
+uint64_t lb_service_now(const struct lb_config *lc, const struct lb_service *s, unsigned ctr, bool local);
 /* A request (or L4 connection) begins and ends on a service: keeps REQ_CUR, REQ_TOT. */
 void lb_begin(struct lb_service *s);
 void lb_end(struct lb_service *s);

@@ -20,6 +20,7 @@ struct lb_view {
 	unsigned            n;
 	struct ip           client;
 	bool                dry;
+	bool                local;       /* this worker's figures, not the appliance's */
 };
 
 unsigned lb_choose_round_robin(struct lb_view *v);

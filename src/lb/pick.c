@@ -28,7 +28,7 @@ static const char *why_not(const struct lb_config *lc, const struct lb_service *
 		return tbl_state_name("SVC", (int)s->state);
 	if (s->weight == 0)
 		return "weight 0";
-	if (s->max_connections && lb_service_now(lc, s, CTR_SERVICE_REQ_CUR) >= s->max_connections)
+	if (s->max_connections && lb_service_now(lc, s, CTR_SERVICE_REQ_CUR, false) >= s->max_connections)
 		return "max-connections";
 	return NULL;
 }
@@ -73,11 +73,11 @@ static struct lb_service *pick_class(struct lb_pool *p, const struct lb_pick_in 
 {
 	struct lb_service *on_stack[PICK_ON_STACK] FL_UNINIT, **list = on_stack;
 	uint64_t values_on_stack[PICK_ON_STACK] FL_UNINIT, *value = values_on_stack;
-	struct lb_view v = { .lc = p->lc, .pool = p, .client = in->client, .dry = dry };
+	struct lb_view v = { .lc = p->lc, .pool = p, .client = in->client, .dry = dry, .local = in->local };
 	struct lb_service *s = NULL;
 
 	if (p->index && !backup && !avoiding && !dry && !t)
-		return lb_index_pick(p);
+		return lb_index_pick(in->local && p->index_local ? p->index_local : p->index);
 	if (p->n_services > PICK_ON_STACK) {
 		list = p->scratch;
 		value = p->scratch_value;
@@ -142,8 +142,10 @@ bool lb_service_addr(struct lb_service *s, struct addr *out)
 	return true;
 }
 
-uint64_t lb_service_now(const struct lb_config *lc, const struct lb_service *s, unsigned ctr)
+uint64_t lb_service_now(const struct lb_config *lc, const struct lb_service *s, unsigned ctr, bool local)
 {
+	if (s->stat && local)
+		return s->stat->v[ctr];
 	if (s->stat)
 		return stat_now(lc->seg, s->stat, ctr);
 	return lc->seg && s->row != STAT_NO_ROW ? stat_total(lc->seg, s->row, ctr) : 0;
@@ -152,8 +154,7 @@ uint64_t lb_service_now(const struct lb_config *lc, const struct lb_service *s, 
 void lb_resume(struct lb_service *s)
 {
 	stat_inc(s->stat, CTR_SERVICE_REQ_CUR);
-	if (s->pool->index)
-		lb_index_moved(s, 1);
+	lb_index_moved(s, 1);
 }
 
 void lb_begin(struct lb_service *s)
@@ -165,6 +166,5 @@ void lb_begin(struct lb_service *s)
 void lb_end(struct lb_service *s)
 {
 	stat_dec(s->stat, CTR_SERVICE_REQ_CUR);
-	if (s->pool->index)
-		lb_index_moved(s, -1);
+	lb_index_moved(s, -1);
 }

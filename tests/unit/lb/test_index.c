@@ -33,7 +33,7 @@ static void setup_method(enum lb_method method, unsigned first)
 	for (unsigned i = 0; i < N; i++)
 		svc[i] = (struct lb_service){ .pool = &pool, .idx = i, .weight = 1 + (unsigned)rand() % 100,
 					      .state = ST_SVC_UP };
-	pool.index = lb_index_new(&pool, mem, first);
+	pool.index = lb_index_new(&pool, mem, first, false);
 	ck_assert_ptr_nonnull(pool.index);
 }
 
@@ -145,7 +145,7 @@ START_TEST(full_services_are_passed_over)
 	setup_method(_i ? LB_ROUND_ROBIN : LB_LEAST_CONNECTION, 0);
 	for (unsigned i = 0; i < N; i++)
 		svc[i].max_connections = 1;
-	pool.index = lb_index_new(&pool, mem, 0);
+	pool.index = lb_index_new(&pool, mem, 0, false);
 	for (unsigned i = 0; i < N; i++) {
 		s = pick();
 		ck_assert_ptr_nonnull(s);
@@ -174,6 +174,38 @@ START_TEST(nobody_is_up)
 }
 END_TEST
 
+/* Vservers of both views use the pool: each index has its own order, both know of everything that is mine. */
+START_TEST(views_have_an_index_each)
+{
+	struct lb_pick_in in = { .local = true };
+
+	setup_method(LB_LEAST_CONNECTION, 0);
+	pool.index_local = lb_index_new(&pool, mem, 0, true);
+	for (unsigned i = 0; i < N; i++)
+		svc[i].weight = 1;
+	(void)pick();                            /* figures are read, see above */
+	(void)lb_pick(&pool, &in, false, NULL);
+	for (unsigned i = 0; i < 4 * N; i++) {
+		struct lb_service *s = i % 3 ? pick() : lb_pick(&pool, &in, false, NULL);
+
+		ck_assert_ptr_nonnull(s);
+		check_least(s);
+		lb_begin(s);
+		model[s->idx]++;
+	}
+	for (unsigned i = 0; i < N; i++)
+		ck_assert_uint_eq(model[i], 4);
+	for (unsigned i = 0; i < 3; i++)
+		lb_end(&svc[9]);
+	for (unsigned i = 0; i < 3; i++) {
+		struct lb_service *s = i % 2 ? pick() : lb_pick(&pool, &in, false, NULL);
+
+		ck_assert_ptr_eq(s, &svc[9]);
+		lb_begin(s);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("lb index");
@@ -187,6 +219,7 @@ int main(void)
 	tcase_add_test(tc, round_robin_owes_nothing_to_who_was_down);
 	tcase_add_loop_test(tc, full_services_are_passed_over, 0, 2);
 	tcase_add_loop_test(tc, nobody_is_up, 0, 2);
+	tcase_add_test(tc, views_have_an_index_each);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
