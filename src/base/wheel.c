@@ -213,6 +213,25 @@ unsigned wheel_advance(struct wheel *w, uint64_t now_ms, unsigned budget)
 	return fired;
 }
 
+#define LOOK_AT 8u           /* timers of a slot that are looked at one by one */
+
+/* The start of a slot above the lowest level is early for what is in it: an idle process would wake up only to
+ * move its one timer. Where there are few, their own time; a later slot begins behind this one. */
+static uint64_t first_of(const struct wheel *w, unsigned level, unsigned slot, uint64_t tick)
+{
+	uint64_t first = tick + (UINT64_C(1) << (level * DIGIT));
+	unsigned n = 0;
+
+	LIST_FOREACH(it, &w->slots[level][slot]) {
+		const struct timer *t = LIST_ENTRY(it, struct timer, link);
+
+		if (++n > LOOK_AT)
+			return tick;
+		first = FL_MIN(first, tick_of(t->deadline_ms));
+	}
+	return first;
+}
+
 uint64_t wheel_next_ms(const struct wheel *w)
 {
 	uint64_t tick;
@@ -223,5 +242,7 @@ uint64_t wheel_next_ms(const struct wheel *w)
 	/* clearing stale bits changes nothing that can be seen; every wheel is from wheel_new() */
 	if (!next_slot((struct wheel *)(uintptr_t)w, &tick, &level, &slot))
 		return UINT64_MAX;
+	if (level && level < LEVELS - 1)
+		tick = first_of(w, level, slot, tick);
 	return tick > UINT64_MAX / TICK_MS ? UINT64_MAX : tick * TICK_MS;
 }
