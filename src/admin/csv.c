@@ -117,11 +117,14 @@ static void frontend(const struct admin_view *view, const struct lb_vserver *vs,
 	put(&l, COL_type, 0);
 	put_text(&l, COL_mode, lb_vserver_protocol(vs));
 	put(&l, COL_conn_tot, v[CTR_VSERVER_CONN_TOT]);
+	put(&l, COL_rate, v[CTR_VSERVER_CONN_RATE]);
+	put(&l, COL_conn_rate, v[CTR_VSERVER_CONN_RATE]);
 	put(&l, COL_cli_abrt, v[CTR_VSERVER_ABORT_CLIENT]);
 	put(&l, COL_srv_abrt, v[CTR_VSERVER_ABORT_SERVER]);
 	if (vs->http) {
 		responses(&l, v, CTR_VSERVER_R1XX);
 		put(&l, COL_req_tot, v[CTR_VSERVER_REQ_TOT]);
+		put(&l, COL_req_rate, v[CTR_VSERVER_REQ_RATE]);
 	}
 	end(&l, out);
 }
@@ -231,6 +234,9 @@ static void server(const struct admin_view *view, const struct lb_service *s, un
 	put(&l, COL_sid, s->idx + 1);
 	put(&l, COL_lbtot, v[CTR_SERVICE_REQ_TOT]);
 	put(&l, COL_type, 2);
+	put(&l, COL_rate, v[CTR_SERVICE_REQ_RATE]);
+	if (v[CTR_SERVICE_LAST_MS])
+		put(&l, COL_lastsess, v[CTR_SERVICE_LAST_MS] / 1000);
 	put_text(&l, COL_mode, mode_of(view, s->pool));
 	put(&l, COL_cli_abrt, v[CTR_SERVICE_ABORT_CLIENT]);
 	put(&l, COL_srv_abrt, v[CTR_SERVICE_ABORT_SERVER]);
@@ -238,7 +244,8 @@ static void server(const struct admin_view *view, const struct lb_service *s, un
 	responses(&l, v, CTR_SERVICE_R1XX);
 	put(&l, COL_req_tot, v[CTR_SERVICE_REQ_TOT]);
 	put(&l, COL_ctime, average_ms(v[CTR_SERVICE_CONNECT_US], v[CTR_SERVICE_CONN_TOT]));
-	put(&l, COL_rtime, average_ms(v[CTR_SERVICE_TTFB_US], v[CTR_SERVICE_REQ_TOT]));
+	put(&l, COL_rtime, average_ms(v[CTR_SERVICE_TTFB_US], v[CTR_SERVICE_TXNS]));
+	put(&l, COL_rtime_max, v[CTR_SERVICE_TTFB_MAX_US] / 1000);
 	if (!s->host || s->n_dns)
 		put_text(&l, COL_addr, addr_text(&s->addr, text));
 	put(&l, COL_connect, v[CTR_SERVICE_CONN_TOT]);
@@ -305,13 +312,14 @@ static void backend(const struct admin_view *view, const struct lb_pool *p, unsi
 	put(&l, COL_sid, 0);
 	put(&l, COL_lbtot, sum.v[CTR_SERVICE_REQ_TOT]);
 	put(&l, COL_type, 1);
+	put(&l, COL_rate, v[CTR_POOL_REQ_RATE]);
 	put_text(&l, COL_mode, mode_of(view, p));
 	put(&l, COL_cli_abrt, sum.v[CTR_SERVICE_ABORT_CLIENT]);
 	put(&l, COL_srv_abrt, sum.v[CTR_SERVICE_ABORT_SERVER]);
 	responses(&l, sum.v, CTR_SERVICE_R1XX);
 	put(&l, COL_req_tot, sum.v[CTR_SERVICE_REQ_TOT]);
 	put(&l, COL_ctime, average_ms(sum.v[CTR_SERVICE_CONNECT_US], sum.v[CTR_SERVICE_CONN_TOT]));
-	put(&l, COL_rtime, average_ms(sum.v[CTR_SERVICE_TTFB_US], sum.v[CTR_SERVICE_REQ_TOT]));
+	put(&l, COL_rtime, average_ms(sum.v[CTR_SERVICE_TTFB_US], sum.v[CTR_SERVICE_TXNS]));
 	put_text(&l, COL_algo, method ? method->s.p : "");
 	put(&l, COL_connect, sum.v[CTR_SERVICE_CONN_TOT]);
 	put(&l, COL_reuse, sum.v[CTR_SERVICE_REUSE]);

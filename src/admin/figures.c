@@ -183,6 +183,8 @@ static void proc_cols(struct grid *g)
 	grid_col(g, "log_dropped", GRID_NUM);
 	grid_col(g, "cpu", GRID_NUM);
 	grid_col(g, "shares_cpu_with", GRID_TEXT);
+	grid_col(g, "cycle", GRID_NUM);
+	grid_col(g, "view_age_ms", GRID_NUM);
 }
 
 /* The CPU that a process is pinned to, as the kernel says; -1: it may run on several, or is gone. */
@@ -297,6 +299,13 @@ static void proc_row(const struct admin_view *v, struct grid *g, const struct cr
 		grid_text(g, NULL);
 	grid_u64(g, p->log_dropped);
 	cpu_cells(g, w, i);
+	if (worker && p->seen_cycle) {
+		grid_u64(g, p->seen_cycle);
+		grid_u64(g, since(v->now_ms, p->seen_at_ms));
+	} else {
+		grid_text(g, NULL);
+		grid_text(g, NULL);
+	}
 }
 
 /* A gen has no slot; the master tells of it: "PID GENERATION STATE UPTIME_MS". */
@@ -319,6 +328,8 @@ static void gen_row(struct grid *g, struct str line)
 	grid_text(g, NULL);
 	grid_u64(g, 0);
 	grid_text(g, NULL);
+	grid_text(g, NULL);
+	grid_text(g, NULL);          /* nor does it decide on figures */
 	grid_text(g, NULL);
 }
 

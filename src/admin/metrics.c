@@ -224,7 +224,7 @@ static void seconds(struct writer *w, const char *name, const char *help, uint64
 static void appliance(struct writer *w)
 {
 	struct stat_conf_state f;
-	uint64_t cycle, at;
+	struct stat_cycles cyc;
 
 	family(w, "fairlead_build", "info", "Version of the program");
 	sb_fmt(w->out, "fairlead_build_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
@@ -244,9 +244,15 @@ static void appliance(struct writer *w)
 	one(w, "fairlead_workers_draining", "gauge",
 	    "Workers that a reload has replaced and that finish what they have",
 	    view_workers(w->v, ST_PROC_DRAINING, 0));
-	stat_cycle(w->v->seg, &cycle, &at);
+	stat_cycles(w->v->seg, &cyc);
 	one(w, "fairlead_consolidation_cycle", "gauge", "Number of the last fold of the figures",
-	    cycle);
+	    cyc.cycle);
+	one(w, "fairlead_consolidation_missed", "counter",
+	    "Cycles that were left out because the one before them was late", cyc.missed);
+	one(w, "fairlead_consolidation_early", "counter", "Cycles before their time, after a large change",
+	    cyc.early);
+	one(w, "fairlead_consolidation_fold_max_us", "gauge", "Longest fold of the figures, in microseconds",
+	    cyc.fold_max_us);
 	seconds(w, "fairlead_start_time_seconds", "When the appliance was started, since 1970",
 		stat_started_us(w->v->seg));
 }

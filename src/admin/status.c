@@ -143,12 +143,10 @@ static uint64_t log_drops(const struct admin_view *v)
 	return n;
 }
 
-static uint64_t cycle_age(const struct admin_view *v, uint64_t *cycle)
+static uint64_t cycle_age(const struct admin_view *v, struct stat_cycles *c)
 {
-	uint64_t at;
-
-	stat_cycle(v->seg, cycle, &at);
-	return v->now_ms > at ? v->now_ms - at : 0;
+	stat_cycles(v->seg, c);
+	return v->now_ms > c->at_ms ? v->now_ms - c->at_ms : 0;
 }
 
 static void conf_line(const struct stat_conf_state *f, struct sb *out)
@@ -203,7 +201,8 @@ static void status_text(struct cmd *c, int verdict, struct str reasons,
 {
 	const struct admin_view *v = c->v;
 	struct service_count n = count_services(v);
-	uint64_t cycle, age = cycle_age(v, &cycle);
+	struct stat_cycles cyc;
+	uint64_t age = cycle_age(v, &cyc);
 
 	sb_fmt(&c->out, "%s  generation %u  %u/%u workers running  %u/%u services up",
 	       verdicts[verdict], f->generation, view_workers(v, ST_PROC_RUNNING, 0),
@@ -219,8 +218,10 @@ static void status_text(struct cmd *c, int verdict, struct str reasons,
 	text_age(&c->out, (v->wall_us - FL_MIN(v->wall_us, stat_started_us(v->seg))) / 1000);
 	sb_fmt(&c->out, ", fairlead %s\n", PACKAGE_VERSION);
 	worker_lines(v, &c->out);
-	sb_fmt(&c->out, "figures        folded %" PRIu64 " ms ago (cycle %" PRIu64 ")\n", age,
-	       cycle);
+	sb_fmt(&c->out,
+	       "figures        folded %" PRIu64 " ms ago (cycle %" PRIu64 ", %" PRIu64 " missed, %" PRIu64
+	       " early; the longest took %" PRIu64 " us)\n",
+	       age, cyc.cycle, cyc.missed, cyc.early, cyc.fold_max_us);
 	sb_fmt(&c->out, "logs           %" PRIu64 " lines dropped\n", log_drops(v));
 }
 
@@ -245,7 +246,8 @@ static void status_json(struct cmd *c, int verdict, struct str reasons,
 	const struct admin_view *v = c->v;
 	struct service_count n = count_services(v);
 	struct sb *out = &c->out;
-	uint64_t cycle, age = cycle_age(v, &cycle);
+	struct stat_cycles cyc;
+	uint64_t age = cycle_age(v, &cyc);
 
 	sb_fmt(out, "{\"status\": \"%s\", \"reasons\": ", verdicts[verdict]);
 	reasons_json(reasons, out);
@@ -270,9 +272,10 @@ static void status_json(struct cmd *c, int verdict, struct str reasons,
 	       view_sum(v, KIND_VSERVER, CTR_VSERVER_REQ_TOT),
 	       view_sum(v, KIND_VSERVER, CTR_VSERVER_REQ_CUR));
 	sb_fmt(out,
-	       ", \"cycle\": %" PRIu64 ", \"cycle_age_ms\": %" PRIu64 ", \"log_dropped\": %" PRIu64
-	       "}\n",
-	       cycle, age, log_drops(v));
+	       ", \"cycle\": %" PRIu64 ", \"cycle_age_ms\": %" PRIu64 ", \"cycles_missed\": %" PRIu64
+	       ", \"cycles_early\": %" PRIu64 ", \"fold_us\": %" PRIu64 ", \"fold_max_us\": %" PRIu64
+	       ", \"log_dropped\": %" PRIu64 "}\n",
+	       cyc.cycle, age, cyc.missed, cyc.early, cyc.fold_us, cyc.fold_max_us, log_drops(v));
 	c->is_json = true;
 }
 

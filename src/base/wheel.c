@@ -213,7 +213,7 @@ unsigned wheel_advance(struct wheel *w, uint64_t now_ms, unsigned budget)
 	return fired;
 }
 
-#define LOOK_AT 8u           /* timers of a slot that are looked at one by one */
+#define LOOK_AT 3u           /* timers of a slot that are looked at one by one: they may be cold memory */
 
 /* The start of a slot above the lowest level is early for what is in it: an idle process would wake up only to
  * move its one timer. Where there are few, their own time; a later slot begins behind this one. */

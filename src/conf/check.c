@@ -232,6 +232,14 @@ static void check_resolvers(struct loader *ld, const struct conf_node *r)
 				   "[E0301] \"%.60s\" is no single address", r->val[i].s.p);
 }
 
+static void check_cycle(struct loader *ld, const struct conf_node *n)
+{
+	for (unsigned i = 1; i < n->n_val; i++)
+		if (n->val[i].type == CV_COUNT && (n->val[i].i < 1 || n->val[i].i > 1000))
+			conf_error(ld->d, n->val[i].loc, n->val[i].span, "write it as in early 20",
+				   "[E0301] \"early\" of \"consolidate\" is a percentage, 1 to 1000");
+}
+
 static void check_deep(struct loader *ld, const struct conf_node *n)
 {
 	for (const struct conf_node *c = n->child; c; c = c->next)
@@ -264,6 +272,9 @@ void check_all(struct loader *ld)
 			break;
 		case D_VSERVER:
 			check_vserver(ld, n, listens);
+			break;
+		case D_CONSOLIDATE:
+			check_cycle(ld, n);
 			break;
 		case D_RESOLVER:
 			check_resolvers(ld, n);

@@ -36,6 +36,7 @@ struct exchange {
 	size_t             extra;       /* of it, counted already */
 	uint64_t           before[2];   /* content until then */
 	bool               head_sent, resp_begun, fresh_only, in_try, waits_continue;
+	bool               waiting;     /* counted as such: no byte of a response yet */
 	enum txn_code      failed;      /* a try failed inside try_service() */
 	struct respbuf     buf;         /* of the response, where the pool asks for it */
 	struct timer       wait;        /* for 100 */
@@ -46,8 +47,26 @@ static void try_service(struct exchange *x);
 
 /* Ends --------------------------------------------------------------------------------------- */
 
+static void wait_over(struct exchange *x)
+{
+	if (x->waiting)
+		stat_dec(x->service->stat, CTR_SERVICE_WAITING);
+	x->waiting = false;
+}
+
+static void begin_service(struct exchange *x)
+{
+	struct stat_row *row = x->service->stat;
+
+	lb_begin(x->service);
+	stat_max(row, CTR_SERVICE_LAST_MS, room_now_ms());
+	stat_inc(row, CTR_SERVICE_WAITING);
+	x->waiting = true;
+}
+
 static void leave_service(struct exchange *x)
 {
+	wait_over(x);
 	if (x->service)
 		lb_end(x->service);
 	x->service = NULL;
@@ -290,7 +309,7 @@ static void try_service(struct exchange *x)
 		if (before && before != x->service)
 			stat_inc(x->pool->stat, CTR_POOL_REDISPATCH);
 		before = t->service = x->service;
-		lb_begin(x->service);
+		begin_service(x);
 		x->in_try = true;
 		try_once(x);
 		if (t->over || t->up_gone)
@@ -311,6 +330,15 @@ static void on_info(struct h1c *m, const struct http_head *h)
 	txn_up_info(x->t, h);
 }
 
+static void count_ttfb(struct stat_row *row, uint64_t us)
+{
+	stat_inc(row, CTR_SERVICE_TXNS);
+	stat_add(row, CTR_SERVICE_TTFB_US, us);
+	stat_min(row, CTR_SERVICE_TTFB_MIN_US, us);
+	stat_max(row, CTR_SERVICE_TTFB_MAX_US, us);
+	stat_average(row, CTR_SERVICE_TTFB_MED_US, us);
+}
+
 static void on_head(struct h1c *m, struct http_head *h)
 {
 	struct exchange *x = m->user;
@@ -321,7 +349,8 @@ static void on_head(struct h1c *m, struct http_head *h)
 	timer_stop(&x->wait);
 	t->t_first_us = m->t_first_us;
 	stat_inc(row, status_counter(CTR_SERVICE_R1XX, h->status));
-	stat_add(row, CTR_SERVICE_TTFB_US, m->t_first_us - m->t_sent_us);
+	wait_over(x);
+	count_ttfb(row, m->t_first_us - m->t_sent_us);
 	txn_up_head(t, h);
 }
 

@@ -66,10 +66,12 @@ void h1s_count_bytes(struct h1s *s)
 	uint64_t in = s->c ? conn_bytes_in(s->c) : s->in_counted;
 
 	stat_add(s->cl.vs->stat, CTR_VSERVER_BYTES_IN, in - s->in_counted);
+	stat_add(http_room.w.proc, CTR_PROC_HTTP_IN, in - s->in_counted);
 	s->in_counted = in;
 	if (!s->x)
 		return;
 	stat_add(s->cl.vs->stat, CTR_VSERVER_BYTES_OUT, s->x->written);
+	stat_add(http_room.w.proc, CTR_PROC_HTTP_OUT, s->x->written);
 	s->x->written = 0;
 }
 
@@ -452,6 +454,7 @@ void h1s_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
 		conn_abort(&c);
 		return;
 	}
+	conn_count_segments(c, vs->stat, CTR_VSERVER_SEGS_IN, CTR_VSERVER_SEGS_OUT);
 	conn_start(c, &conn_ops, s);
 	conn_deadline(c, room_begin_ms(vs, c));
 }

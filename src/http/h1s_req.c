@@ -48,6 +48,7 @@ static void start_exchange(struct h1s *s, struct txn *t)
 	s->x->data_written = 0;
 	s->x->last_acked = UINT64_MAX;
 	stat_inc(s->cl.vs->stat, CTR_VSERVER_REQ_TOT);
+	stat_inc(http_room.w.proc, CTR_PROC_HTTP_TXNS);
 	stat_inc(s->cl.vs->stat, CTR_VSERVER_REQ_CUR);
 	if (s->n_requests)
 		stat_inc(s->cl.vs->stat, CTR_VSERVER_REUSED);

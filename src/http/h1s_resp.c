@@ -149,6 +149,7 @@ static void tunnel_done(void *ctx, uint64_t to_service, uint64_t to_client, int 
 
 	s->x->tunnel = NULL;
 	stat_add(s->cl.vs->stat, CTR_VSERVER_BYTES_IN, to_service);
+	stat_add(http_room.w.proc, CTR_PROC_HTTP_IN, to_service);
 	if (err == FL_ETLS_ && side == 0)
 		stat_inc(s->cl.lrow, CTR_LISTENER_TLS_FAIL);
 	h1s_gone(s);
@@ -158,6 +159,7 @@ static void tunnel_done(void *ctx, uint64_t to_service, uint64_t to_client, int 
 		       : side == 1 ? TXN_SERVICE_CUT
 				   : TXN_CUT);
 	stat_add(s->cl.vs->stat, CTR_VSERVER_BYTES_OUT, s->x->written);
+	stat_add(http_room.w.proc, CTR_PROC_HTTP_OUT, s->x->written);
 }
 
 static void down_join(struct txn *t, void *transport)

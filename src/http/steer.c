@@ -107,6 +107,7 @@ static void finished(struct txn *t)
 	if (t->t_first_us) {
 		uint64_t us = t->t_first_us - t->t_head_us;
 
+		stat_inc(row, CTR_VSERVER_TXNS);
 		stat_add(row, CTR_VSERVER_TTFB_US, us);
 		stat_max(row, CTR_VSERVER_TTFB_MAX_US, us);
 	}

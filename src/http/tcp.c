@@ -85,6 +85,8 @@ static void relay_over(void *ctx, uint64_t to_service, uint64_t to_client, int e
 	x->tunnel = NULL;
 	stat_add(x->vs->stat, CTR_VSERVER_BYTES_IN, to_service);
 	stat_add(x->vs->stat, CTR_VSERVER_BYTES_OUT, to_client);
+	stat_add(http_room.w.proc, CTR_PROC_TCP_IN, to_service);
+	stat_add(http_room.w.proc, CTR_PROC_TCP_OUT, to_client);
 	stat_add(x->s->stat, CTR_SERVICE_BYTES_IN, to_service);
 	stat_add(x->s->stat, CTR_SERVICE_BYTES_OUT, to_client);
 	if (err == FL_ETLS_ && side == 0)
@@ -148,6 +150,7 @@ static bool start_connect(struct tcp *x)
 		x->failed = refused_connect(x->s, NULL, err);
 		return false;
 	}
+	conn_count_segments(x->service, x->s->stat, CTR_SERVICE_SEGS_OUT, CTR_SERVICE_SEGS_IN);
 	x->t_connect_us = room_now_us();
 	stat_inc(x->s->stat, CTR_SERVICE_CONN_CUR);
 	stat_inc(x->s->stat, CTR_SERVICE_CONN_TOT);
@@ -187,6 +190,7 @@ static void try_service(struct tcp *x)
 		before = x->s;
 		x->tries++;
 		lb_begin(x->s);
+		stat_max(x->s->stat, CTR_SERVICE_LAST_MS, room_now_ms());
 		if (start_connect(x))
 			return;
 		again = after_failure(x);
@@ -323,6 +327,8 @@ void tcp_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
 		return;
 	}
 	http_room.n_active++;
+	stat_inc(http_room.w.proc, CTR_PROC_TCP_CONNS);
+	conn_count_segments(c, vs->stat, CTR_VSERVER_SEGS_IN, CTR_VSERVER_SEGS_OUT);
 	if (conn_is_tls(c))
 		conn_deadline(c, room_begin_ms(vs, c));
 	conn_start(c, &client_ops, x);

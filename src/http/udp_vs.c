@@ -110,7 +110,9 @@ static int on_open(struct udp_listener *l, const struct addr *client, const stru
 	out->responses = (uint16_t)vs->responses;
 	begin(vs);
 	stat_inc(vs->stat, CTR_VSERVER_CONN_TOT);
+	stat_inc(mod.w.proc, CTR_PROC_UDP_FLOWS);
 	lb_begin(s);
+	stat_max(s->stat, CTR_SERVICE_LAST_MS, engine_now_ms(mod.w.engine));
 	return 0;
 }
 
@@ -178,7 +180,7 @@ int udp_vs_init(struct http_worker *w, int *fds, unsigned cores)
 		mod.l[i] = (struct udp_listener){
 			.addr = lc->listens[i].addr, .n_fds = cores, .fds = fds + (size_t)i * cores,
 			.stat = stat_row_get(w->seg, KIND_LISTENER, lc->listens[i].row),
-			.vs_stat = lc->listens[i].vserver->stat, .owner = lc->listens[i].vserver,
+			.vs_stat = lc->listens[i].vserver->stat, .core_stat = mod.w.proc, .owner = lc->listens[i].vserver,
 		};
 	return 0;
 }

@@ -113,6 +113,7 @@ struct h1c *upstream_connect(struct lb_service *s, const char *sni, const struct
 		slab_put(&http_room.s_h1c, m);
 		return NULL;
 	}
+	conn_count_segments(m->c, s->stat, CTR_SERVICE_SEGS_OUT, CTR_SERVICE_SEGS_IN);
 	h1c_attach(m, ops, user);
 	m->state = H1C_CONNECTING;
 	m->t_connect_us = room_now_us();

@@ -289,6 +289,18 @@ static void build_pools(struct lb_builder *b)
 
 /* ---------- the appliance ---------- */
 
+/* consolidate TIME [aligned|staggered] [early PERCENT] */
+static void build_cycle(struct lb_config *lc, const struct conf_node *n)
+{
+	lc->consolidate_us = (uint64_t)conf_opt_int(lc->conf->root, D_CONSOLIDATE);
+	for (unsigned i = 1; n && i < n->n_val; i++) {
+		if (n->val[i].type == CV_ENUM)
+			lc->staggered = n->val[i].i == 1;
+		else if (n->val[i].type == CV_COUNT)
+			lc->early_percent = (unsigned)n->val[i].i;
+	}
+}
+
 static void build_settings(struct lb_builder *b)
 {
 	struct lb_config *lc = b->lc;
@@ -299,7 +311,7 @@ static void build_settings(struct lb_builder *b)
 
 	lc->workers = workers && workers->type == CV_COUNT ? (unsigned)workers->i : 0;
 	lc->control_core = control && control->type == CV_COUNT ? (int)control->i : -1;
-	lc->consolidate_us = (uint64_t)conf_opt_int(root, D_CONSOLIDATE);
+	build_cycle(lc, conf_child(root, D_CONSOLIDATE));
 	lc->shutdown_grace_us = (uint64_t)conf_opt_int(root, D_SHUTDOWN_GRACE);
 	lc->drain_timeout_us = (uint64_t)conf_opt_int(root, D_DRAIN_TIMEOUT);
 	lc->heartbeat_timeout_us = (uint64_t)conf_opt_int(root, D_HEARTBEAT_TIMEOUT);

@@ -175,6 +175,8 @@ struct lb_config {
 	int                 error_level;       /* enum log_level */
 	unsigned            workers;           /* 0 = auto */
 	int                 control_core;      /* CPU of master and control; -1: none of their own */
+	bool                staggered;         /* workers flush one after the other within consolidate_us */
+	unsigned            early_percent;     /* 0: no cycle but those of the clock */
 	uint64_t            consolidate_us, shutdown_grace_us, drain_timeout_us, heartbeat_timeout_us;
 	uint64_t            max_connections, buffer_memory, max_objects, ticket_lifetime_us;
 	unsigned            drain_generations;
@@ -185,6 +187,7 @@ struct lb_config {
 	struct stat_seg    *seg;               /* after lb_attach */
 	uint64_t            seen_board, seen_health;
 	bool                refreshed;         /* lb_refresh ran once */
+	bool                moved_much;        /* early_percent is reached; the worker's to clear */
 };
 
 /* ---------- building (gen, control, -t, explain) ---------- */

@@ -151,9 +151,27 @@ uint64_t lb_service_now(const struct lb_config *lc, const struct lb_service *s, 
 	return lc->seg && s->row != STAT_NO_ROW ? stat_total(lc->seg, s->row, ctr) : 0;
 }
 
+#define EARLY_LEAST 8u            /* requests: below that a percentage says nothing */
+
+/* Has what this worker has in progress here moved far from what it last told the others? */
+static void watch_change(const struct lb_service *s)
+{
+	struct lb_config *lc = s->pool->lc;
+	uint64_t now, told, by;
+
+	if (FL_LIKELY(!lc->early_percent) || lc->moved_much || !s->stat)
+		return;
+	now = s->stat->v[CTR_SERVICE_REQ_CUR];
+	told = s->stat->flushed[CTR_SERVICE_REQ_CUR];
+	by = now > told ? now - told : told - now;
+	lc->moved_much = by >= EARLY_LEAST &&
+			 by * 100 >= lc->early_percent * stat_total(lc->seg, s->row, CTR_SERVICE_REQ_CUR);
+}
+
 void lb_resume(struct lb_service *s)
 {
 	stat_inc(s->stat, CTR_SERVICE_REQ_CUR);
+	watch_change(s);
 	lb_index_moved(s, 1);
 }
 
@@ -166,5 +184,6 @@ void lb_begin(struct lb_service *s)
 void lb_end(struct lb_service *s)
 {
 	stat_dec(s->stat, CTR_SERVICE_REQ_CUR);
+	watch_change(s);
 	lb_index_moved(s, -1);
 }

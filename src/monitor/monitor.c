@@ -108,6 +108,8 @@ static void check_done(void *ctx, const struct probe_result *r)
 	sb_c(&sb, r->text);
 	if (!r->ok)
 		stat_inc(t->s->stat, CTR_SERVICE_PROBE_FAIL);
+	else
+		stat_average(t->s->stat, CTR_SERVICE_LRTM_US, r->latency_us);
 	judge_result(rec, r->ok, c->mon->rise, c->mon->fall);
 	if (judge_early(rec) && c->due_ms > engine_now_ms(t->m->env.engine) + JUDGE_EARLY_MS)
 		schedule(c, JUDGE_EARLY_MS);

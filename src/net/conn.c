@@ -64,6 +64,7 @@ void conn_fini(void)
 		conn_flush_fini();
 		conn_owed_fini();
 		conn_shake_fini();
+		conn_segments_fini();
 		slab_fini(&m->conns);
 		slab_fini(&m->queues);
 	}
@@ -148,6 +149,7 @@ void conn_drop_fd(struct conn *c)
 	if (c->flags & CF_FREED)
 		return;
 	if (c->ev.fd >= 0) {
+		conn_segments(c);
 		if ((c->flags & (CF_ADDED | CF_SHARED)) == CF_ADDED) {
 			engine_close(conn_mod.e, &c->ev);
 		} else {

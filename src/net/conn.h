@@ -142,6 +142,8 @@ const char *conn_tls_why(const struct conn *c);
 /* After eof(): the end is authentic: FIN on clear connections, close_notify under TLS (a bare FIN
  * there may be a cut, so a body that ends by closing is then incomplete). */
 bool   conn_eof_clean(const struct conn *c);
+/* When c ends, the TCP segments that it received and sent are added to these counters of the row (and to the core's). */
+void     conn_count_segments(struct conn *c, struct stat_row *row, unsigned received, unsigned sent);
 uint64_t conn_bytes_in(const struct conn *c);    /* on the wire's plain side, since start */
 uint64_t conn_bytes_out(const struct conn *c);
 uint64_t conn_started_us(const struct conn *c);

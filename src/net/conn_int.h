@@ -89,6 +89,10 @@ struct conn {
 	struct addr            peer, local;
 };
 
+/* conn_segs.c: the descriptor is about to be closed; the worker ends. */
+void conn_segments(const struct conn *c);
+void conn_segments_fini(void);
+
 #define SCRATCH_SMALL (16 * 1024)
 #define SCRATCH_LARGE (256 * 1024)
 #define SCRATCH_SLACK 64                  /* readable bytes behind a scratch, for wide loads */

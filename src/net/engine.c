@@ -341,7 +341,12 @@ static void on_tick(struct engine_watch *w, unsigned events)
 		e->tick_fn(e->tick_ctx);
 }
 
-int engine_tick(struct engine *e, uint64_t interval_us, void (*fn)(void *ctx), void *ctx)
+static struct timespec from_us(uint64_t us)
+{
+	return (struct timespec){ (time_t)(us / 1000000), (long)(us % 1000000) * 1000 };
+}
+
+int engine_tick(struct engine *e, uint64_t interval_us, uint64_t phase_us, void (*fn)(void *ctx), void *ctx)
 {
 	struct itimerspec its = { 0 };
 	int err;
@@ -363,11 +368,13 @@ int engine_tick(struct engine *e, uint64_t interval_us, void (*fn)(void *ctx), v
 		}
 	}
 	if (fn) {
-		its.it_interval.tv_sec = (time_t)(interval_us / 1000000);
-		its.it_interval.tv_nsec = (long)(interval_us % 1000000) * 1000;
-		its.it_value = its.it_interval;
+		uint64_t now = env_now_us();
+
+		its.it_interval = from_us(interval_us);
+		its.it_value = from_us((now - phase_us % interval_us) / interval_us * interval_us +
+				       phase_us % interval_us + interval_us);
 	}
-	return timerfd_settime(e->tick.fd, 0, &its, NULL) < 0 ? -errno : 0;
+	return timerfd_settime(e->tick.fd, TFD_TIMER_ABSTIME, &its, NULL) < 0 ? -errno : 0;
 }
 
 /* Jobs, hooks, frees ----------------------------------------------------------------------- */

@@ -78,8 +78,9 @@ struct engine_hook {
 void engine_on_flush(struct engine *e, struct engine_hook *h);
 /* Runs once per loop turn whatever happened (heartbeat). */
 void engine_on_turn(struct engine *e, struct engine_hook *h);
-/* A precise periodic tick by timerfd on CLOCK_MONOTONIC (consolidation): NULL fn stops it. */
-int  engine_tick(struct engine *e, uint64_t interval_us, void (*fn)(void *ctx), void *ctx);
+/* A precise periodic tick by timerfd on CLOCK_MONOTONIC (consolidation), at the moments that are `phase_us`
+ * behind a multiple of the interval: processes that ask for the same one tick together. NULL fn stops it. */
+int  engine_tick(struct engine *e, uint64_t interval_us, uint64_t phase_us, void (*fn)(void *ctx), void *ctx);
 /* Frees with `fn` at the end of the turn, when no event of the batch can point to it any more. */
 void engine_free_later(struct engine *e, void *obj, void (*fn)(void *obj));
 /* Longest sleep without events; default unlimited (timers decide). */

@@ -5,6 +5,7 @@ libfairlead_a_SOURCES += \
 	src/net/conn_owed.c \
 	src/net/conn_pump.c \
 	src/net/conn_read.c \
+	src/net/conn_segs.c \
 	src/net/conn_shake.c \
 	src/net/conn_write.c \
 	src/net/engine.c src/net/engine.h \

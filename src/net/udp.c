@@ -81,6 +81,8 @@ static void count_in(const struct udp_listener *l, uint64_t datagrams, uint64_t 
 	stat_add(l->stat, CTR_LISTENER_BYTES_IN, bytes);
 	stat_add(l->vs_stat, CTR_VSERVER_DGRAMS_IN, datagrams);
 	stat_add(l->vs_stat, CTR_VSERVER_BYTES_IN, bytes);
+	stat_add(l->core_stat, CTR_PROC_DGRAMS_IN, datagrams);
+	stat_add(l->core_stat, CTR_PROC_UDP_IN, bytes);
 }
 
 static unsigned collect(struct udp_flow *f)
@@ -262,6 +264,8 @@ static void send_answers(struct udp_listener *l, unsigned from)
 	stat_add(l->stat, CTR_LISTENER_BYTES_OUT, s.bytes);
 	stat_add(l->vs_stat, CTR_VSERVER_DGRAMS_OUT, s.datagrams);
 	stat_add(l->vs_stat, CTR_VSERVER_BYTES_OUT, s.bytes);
+	stat_add(l->core_stat, CTR_PROC_DGRAMS_OUT, s.datagrams);
+	stat_add(l->core_stat, CTR_PROC_UDP_OUT, s.bytes);
 	if (s.drops)
 		stat_add(l->vs_stat, CTR_VSERVER_DROP_SEND, s.drops);
 }

@@ -71,6 +71,7 @@ struct udp_listener {
 	unsigned         n_fds;           /* cores */
 	int             *fds;             /* by core; -1: none. The owner closes them */
 	struct stat_row *stat, *vs_stat;  /* kinds LISTENER and VSERVER, may be NULL */
+	struct stat_row *core_stat;       /* kind PROC, may be NULL */
 	void            *owner;           /* vserver */
 	void            *priv;            /* udp.c's */
 };

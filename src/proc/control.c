@@ -3,8 +3,9 @@
  * control.c - see control.h
  *
  * Four threads: this one reads the channel to the master; the consolidator folds on a timer of its own; the admin
- * thread (admin/) serves people; the agent thread (agent.c) talks to other machines. While nothing is counted anywhere the consolidator sleeps on the eventfd that a worker
- * kicks with its first dirty row.
+ * thread (admin/) serves people; the agent thread (agent.c) talks to other machines. While nothing is counted anywhere the
+ * consolidator sleeps on the eventfd that a worker kicks with its first dirty row. Workers tell their figures at
+ * multiples of the interval, it folds half an interval later, all by one clock (doc/decisions/010-consolidator.md).
  */
 #include "config.h"
 
@@ -46,34 +47,57 @@ static struct {
 
 /* Consolidator ----------------------------------------------------------------------------- */
 
-static void arm(int timer, uint64_t interval_us)
+static struct timespec from_us(uint64_t us)
 {
-	struct itimerspec its = {
-		.it_interval = { (time_t)(interval_us / 1000000), (long)(interval_us % 1000000) * 1000 },
-	};
-	/* Workers' ticks begin with their first dirty row; half an interval later their rows are there. */
-	uint64_t half = interval_us / 2;
-
-	its.it_value = (struct timespec){ (time_t)(half / 1000000), (long)(half % 1000000) * 1000 + 1 };
-	(void)timerfd_settime(timer, 0, &its, NULL);
+	return (struct timespec){ (time_t)(us / 1000000), (long)(us % 1000000) * 1000 };
 }
 
+/* At odd halves of the interval: the flushes of the workers are at its multiples. */
+static void arm(int timer, uint64_t interval_us)
+{
+	uint64_t now = env_now_us(), half = interval_us / 2;
+	struct itimerspec its = {
+		.it_interval = from_us(interval_us),
+		.it_value = from_us((now - half) / interval_us * interval_us + half + interval_us),
+	};
+
+	(void)timerfd_settime(timer, TFD_TIMER_ABSTIME, &its, NULL);
+}
+
+static void drain(int fd)
+{
+	uint64_t seen;
+
+	(void)!env_read(fd, &seen, sizeof(seen));
+}
+
+/* Nothing changes: until somebody counts, or until rates have to fall. */
 static void sleep_until_kicked(void)
 {
 	struct pollfd p = { .fd = ctl.start->wake_fd, .events = POLLIN };
-	uint64_t seen;
+	uint64_t now = env_now_us() / 1000, due = stat_consolidate_due_ms(ctl.seg);
+	int wait = due > now ? (int)FL_MIN(due - now, (uint64_t)IDLE_MS) : 1;
 
-	if (poll(&p, 1, IDLE_MS) > 0)
-		(void)!env_read(p.fd, &seen, sizeof(seen));
+	if (poll(&p, 1, wait) > 0)
+		drain(p.fd);
 }
 
+/* Until the clock says so, or a worker wants a fold before. */
 static void wait_tick(int timer)
 {
-	struct pollfd p = { .fd = timer, .events = POLLIN };
-	uint64_t missed;
+	struct pollfd p[2] = { { .fd = timer, .events = POLLIN }, { .fd = ctl.start->wake_fd, .events = POLLIN } };
+	uint64_t ticks = 0;
 
-	if (poll(&p, 1, IDLE_MS) > 0)
-		(void)!env_read(timer, &missed, sizeof(missed));
+	while (poll(p, 2, IDLE_MS) > 0) {
+		if (p[0].revents) {
+			if (env_read(timer, &ticks, sizeof(ticks)) == sizeof(ticks) && ticks > 1)
+				stat_cycles_missed(ctl.seg, ticks - 1);
+			return;
+		}
+		drain(p[1].fd);
+		if (stat_early_wanted(ctl.seg))
+			return;
+	}
 }
 
 static void *consolidate(void *arg)

@@ -34,6 +34,7 @@
 #define SHORT_GRACE_MS 2000
 #define KILL_MS        1000      /* from EXIT to SIGKILL */
 #define FAST_MS        10
+#define SECOND_EARLY_MS 30       /* five ticks of 200 ms come before a second and a little */
 #define LOGD_LAST_MS   1000
 #define FILE_MAX       (64 << 20)
 
@@ -210,6 +211,19 @@ static void greet(struct master *m)
 	fflush(stdout);
 }
 
+/* With a tick, which would otherwise be a wake-up more. */
+static void once_a_second(struct master *m)
+{
+	uint64_t now = master_now_ms(m);
+
+	if (now < m->second_ms)
+		return;
+	m->second_ms = now + 1000 - SECOND_EARLY_MS;
+	supervise_second(m);
+	if (m->watchdog_us)
+		notify_systemd("WATCHDOG=1");
+}
+
 static void on_tick(struct timer *t)
 {
 	struct master *m = FL_CONTAINER_OF(t, struct master, tick);
@@ -222,20 +236,11 @@ static void on_tick(struct timer *t)
 		m->tick_ms = FAST_MS;
 	engine_timer(m->engine, t, m->tick_ms);
 	reload_tick(m);
+	once_a_second(m);
 	if (m->serving && !m->greeted)
 		greet(m);
 	if (m->stopping)
 		stop_tick(m);
-}
-
-static void on_second(struct timer *t)
-{
-	struct master *m = FL_CONTAINER_OF(t, struct master, second);
-
-	engine_timer(m->engine, t, 1000);
-	supervise_second(m);
-	if (m->watchdog_us)
-		notify_systemd("WATCHDOG=1");
 }
 
 /* Start ----------------------------------------------------------------------------------- */
@@ -361,7 +366,6 @@ static int make_engine(struct master *m)
 	for (size_t i = 0; !err && i < FL_ARRAY_LEN(signals); i++)
 		err = engine_signal(m->engine, signals[i], on_signal, m);
 	timer_init(&m->tick, on_tick);
-	timer_init(&m->second, on_second);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);       /* a binary upgrade came with all of them blocked */
 	return err;
@@ -456,7 +460,7 @@ static void run(struct master *m, const struct manifest *man, int image)
 	if (m->cur)
 		log_ev(EV_START, "took over %u workers of generation %u", generation_live(m->cur), m->cur->num);
 	engine_timer(m->engine, &m->tick, 1);
-	engine_timer(m->engine, &m->second, 1000);
+	m->second_ms = master_now_ms(m) + 1000;
 	if (!m->control)
 		(void)helper_fork(m, PROC_CONTROL);
 	if (!m->logd)

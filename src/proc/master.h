@@ -132,7 +132,8 @@ struct master {
 	char          *sums;                 /* counters of a segment that was not taken, until a commit; NULL: none */
 	bool           sums_first;           /* control shows nothing before they are there */
 
-	struct timer   tick, second;
+	struct timer   tick;
+	uint64_t       second_ms;            /* when supervise_second() is due */
 	uint64_t       tick_ms, last_tick_ms;
 	bool           stopping, serving;
 	/* a master was here and did not end regularly, nor could be adopted */

@@ -314,9 +314,19 @@ static uint64_t silence_limit(const struct proc *p)
 	return p->g ? limit : FL_MAX(limit, (uint64_t)UNKNOWN_MS);
 }
 
+/* When it was heard of last; a promise of a worker without work counts as if it had beaten as usual before. */
+static uint64_t heard_ms(const struct stat_proc *sp, uint64_t limit)
+{
+	uint64_t usual = limit * 2 / 5;
+
+	if (sp->promise_ms <= sp->heartbeat_ms + usual)
+		return sp->heartbeat_ms;
+	return sp->heartbeat_ms + FL_MIN(sp->promise_ms - usual - sp->heartbeat_ms, usual);
+}
+
 static void check_worker(struct proc *p, uint64_t now)
 {
-	uint64_t limit = silence_limit(p);
+	uint64_t limit = silence_limit(p), heard;
 	struct stat_proc sp;
 
 	if (p->state == ST_PROC_STARTING) {
@@ -326,14 +336,15 @@ static void check_worker(struct proc *p, uint64_t now)
 	}
 	if (p->foreign || !stat_proc_get(p->m->seg, p->slot, &sp) || !sp.heartbeat_ms)
 		return;
-	if (now + SOON_MS <= sp.heartbeat_ms + limit / 2) {
+	heard = heard_ms(&sp, limit);
+	if (now + SOON_MS <= heard + limit / 2) {
 		p->starved = (struct starved){ 0 };
 		return;
 	}
 	p->m->fast = true;
-	if (now + SOON_MS <= sp.heartbeat_ms + limit)
+	if (now + SOON_MS <= heard + limit)
 		(void)starved_look(&p->starved, p->pid, now);
-	else if (now > sp.heartbeat_ms + STARVED_LIMITS * limit || !starved_look(&p->starved, p->pid, now))
+	else if (now > heard + STARVED_LIMITS * limit || !starved_look(&p->starved, p->pid, now))
 		hung(p, now - sp.heartbeat_ms, "worker");
 }
 

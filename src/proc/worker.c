@@ -26,6 +26,8 @@
 #define ALONE_MS       10000
 #define LOOK_MS        10        /* a look at the words of all cores without a letter: one may have been lost */
 
+static struct worker *self;               /* this process's */
+
 /* Figures and logs ------------------------------------------------------------------------ */
 
 static void kick(int eventfd)
@@ -60,6 +62,13 @@ static void kick_control(struct worker *w, bool always)
 	kick(w->start->gen->start->wake_control);
 }
 
+static void flush(struct worker *w)
+{
+	count_load(w);
+	w->lc->moved_much = false;
+	stat_flush(w->seg, engine_now_ms(w->engine));
+}
+
 /* Once per consolidation interval while there is something to tell; a clean cycle ends it. */
 static void on_tick(void *ctx)
 {
@@ -67,20 +76,39 @@ static void on_tick(void *ctx)
 
 	stat_set(w->proc, CTR_PROC_BUF_BYTES, buf_held());
 	if (stat_is_dirty(w->seg)) {
-		count_load(w);
-		stat_flush(w->seg, engine_now_ms(w->engine));
+		flush(w);
 		kick_control(w, false);
 		return;
 	}
 	w->ticking = false;
-	(void)engine_tick(w->engine, 0, NULL, NULL);
+	(void)engine_tick(w->engine, 0, 0, NULL, NULL);
 	kick_control(w, true);
+}
+
+/* A large change is told at once, but at most once more than the clock would. */
+static void flush_early(struct worker *w)
+{
+	uint64_t now = engine_now_us(w->engine);
+
+	if (!w->lc->moved_much || now - w->early_us < w->lc->consolidate_us)
+		return;
+	w->early_us = now;
+	flush(w);
+	stat_flush_early(w->seg);
+	kick_control(w, true);
+}
+
+/* Where in the interval this worker's flush is; the fold is in its middle. */
+static uint64_t phase_us(const struct worker *w)
+{
+	return w->lc->staggered ? w->lc->consolidate_us * w->start->core / w->cores : 0;
 }
 
 static void on_flush(struct engine_hook *h)
 {
 	struct worker *w = FL_CONTAINER_OF(h, struct worker, flush);
 
+	flush_early(w);
 	if (w->ticking)
 		return;
 	/* bytes that wait for a slow peer are nothing that is counted otherwise */
@@ -88,7 +116,7 @@ static void on_flush(struct engine_hook *h)
 	if (!stat_is_dirty(w->seg))
 		return;
 	w->ticking = true;
-	(void)engine_tick(w->engine, w->lc->consolidate_us, on_tick, w);
+	(void)engine_tick(w->engine, w->lc->consolidate_us, phase_us(w), on_tick, w);
 }
 
 static void put_log(struct worker *w, uint32_t stream, enum log_level lvl, uint32_t ev, const char *line, size_t n)
@@ -156,6 +184,17 @@ void worker_apply_board(struct worker *w)
 	}
 }
 
+/* It is not as quiet as was promised. */
+static void awake(struct worker *w)
+{
+	if (!w->promised)
+		return;
+	w->promised = false;
+	stat_heartbeat(w->seg, env_now_us() / 1000);
+	stat_promise(w->seg, 0);
+	engine_timer(w->engine, &w->beat, w->beat_ms);
+}
+
 /* What owners have found out, and who they are. */
 static void look(struct worker *w, uint64_t now_ms)
 {
@@ -178,6 +217,10 @@ static void on_turn(struct engine_hook *h)
 	bool board = stat_board_epoch(w->seg) != w->seen_board;
 	uint64_t now_ms = env_now_us() / 1000;
 
+	w->turns++;
+	if (!w->beaten)
+		awake(w);
+	w->beaten = false;
 	stat_heartbeat(w->seg, now_ms);
 	if (board || w->news || now_ms - w->looked_ms >= LOOK_MS)
 		look(w, now_ms);
@@ -187,12 +230,18 @@ static void on_turn(struct engine_hook *h)
 		worker_check_done(w);
 }
 
-/* Only to have a turn now and then. */
+/* Only to have a turn now and then; less often, and saying so, while there is no client and nothing else happens. */
 static void on_beat(struct timer *t)
 {
 	struct worker *w = FL_CONTAINER_OF(t, struct worker, beat);
+	bool idle = w->turns == w->beat_turns + 1 && !http_clients();
+	uint64_t next = idle ? 2 * w->beat_ms : w->beat_ms;
 
-	engine_timer(w->engine, t, w->beat_ms);
+	w->beaten = true;
+	w->promised = idle;
+	w->beat_turns = w->turns;
+	stat_promise(w->seg, idle ? env_now_us() / 1000 + next : 0);
+	engine_timer(w->engine, t, next);
 }
 
 /* Letters --------------------------------------------------------------------------------- */
@@ -231,6 +280,8 @@ static void tell(void *ctx, const struct mail *m)
 static void accepted(struct listener *l, struct conn *c)
 {
 	struct lb_vserver *vs = l->owner;
+
+	awake(self);                     /* before anything of it can go wrong */
 
 	if (vs->http)
 		http_accept(vs, l, c);
@@ -432,6 +483,7 @@ void worker_main(const struct worker_start *s)
 	sandbox_child(name);
 	snprintf(name, sizeof(name), "worker@%u", s->core);
 	log_set_who(name);
+	self = &w;
 	w.start = s;
 	w.lc = s->gen->lc;
 	w.seg = s->gen->start->seg;

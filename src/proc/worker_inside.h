@@ -29,9 +29,12 @@ struct worker {
 	struct engine_hook flush, turn;
 	struct timer       beat;
 	uint64_t           beat_ms;
+	bool               beaten, promised; /* this turn is the beat's; the next one comes late */
+	uint64_t           turns, beat_turns;
 	uint64_t           seen_board, seen_owners, looked_ms;
 	uint64_t           last_turns, last_busy;
 	uint64_t           log_kicked_ms, control_kicked_ms;
+	uint64_t           early_us;         /* of the last flush before its time */
 	bool               ticking, serving;
 	bool               news;             /* a letter came or went: something changed */
 	/* draining */

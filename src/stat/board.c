@@ -55,16 +55,46 @@ bool stat_proc_get(const struct stat_seg *s, uint32_t slot, struct stat_proc *ou
 	}
 	if (ld32_acq(&sl->pid) == out->pid)
 		out->heartbeat_ms = ld64(&sl->heartbeat_ms);
+	out->promise_ms = ld64(&sl->promise_ms);
+	out->seen_cycle = ld64_acq(&sl->seen_cycle);
+	out->seen_at_ms = ld64(&sl->seen_at_ms);
 	out->log_dropped = ld64(&sl->log_dropped);
 	return true;
+}
+
+/* Totals are read where a decision needs them, so what this process has is the newest there is. */
+static void say_seen(const struct stat_seg *s, struct seg_slot *sl)
+{
+	uint64_t cycle, at_ms;
+
+	stat_cycle(s, &cycle, &at_ms);
+	if (cycle == sl->seen_cycle)
+		return;
+	st64(&sl->seen_at_ms, at_ms);
+	FP("stat.seen.at");
+	st64_rel(&sl->seen_cycle, cycle);
+	FP("stat.seen.cycle");
 }
 
 void stat_heartbeat(struct stat_seg *s, uint64_t now_ms)
 {
 	struct seg_slot *sl = view_own(s);
 
-	if (sl)
-		st64(&sl->heartbeat_ms, now_ms);
+	if (!sl)
+		return;
+	st64(&sl->heartbeat_ms, now_ms);
+	if (s->role == STAT_WORKER)
+		say_seen(s, sl);
+}
+
+void stat_promise(struct stat_seg *s, uint64_t at_ms)
+{
+	struct seg_slot *sl = view_own(s);
+
+	if (!sl || sl->promise_ms == at_ms)
+		return;
+	st64_rel(&sl->promise_ms, at_ms);
+	FP("stat.promise");
 }
 
 /* A start is a restart when the core (or the role) already had a process of this generation. */

@@ -95,7 +95,7 @@ static void row_begin(struct stat_seg *s, struct stat_row *r, uint64_t *w)
 		FP("stat.flush.tag0");
 	}
 	__atomic_thread_fence(__ATOMIC_RELEASE);
-	for (unsigned i = SEG_ROW_CTR; i < SEG_ROW_WORDS; i++) {
+	for (unsigned i = SEG_ROW_MAP; i < SEG_ROW_WORDS; i++) {
 		if (w[i] != 0) {
 			st64(&w[i], 0);
 			FP("stat.flush.zero");
@@ -108,10 +108,9 @@ static void row_begin(struct stat_seg *s, struct stat_row *r, uint64_t *w)
 	r->fresh = false;
 }
 
-static void row_flush(struct stat_seg *s, struct stat_row *r, uint64_t folded, uint64_t pos,
-		      uint64_t now_ms)
+static void row_flush(struct stat_seg *s, struct stat_row *r, uint64_t folded, uint64_t pos)
 {
-	uint64_t *w = own_row(s, r->id);
+	uint64_t *w = own_row(s, r->id), map;
 
 	if (r->fresh)
 		row_begin(s, r, w);
@@ -120,14 +119,19 @@ static void row_flush(struct stat_seg *s, struct stat_row *r, uint64_t folded, u
 		for (unsigned i = 0; i < s->tbl->n_levels[r->kind]; i++)
 			r->level_in[i] = r->flushed[s->tbl->level_ctr[r->kind][i]];
 	r->pos = pos;
+	map = w[SEG_ROW_MAP];
 	for (unsigned i = 0; i < s->tbl->n[r->kind]; i++) {
 		if (r->v[i] == r->flushed[i])
 			continue;
 		r->flushed[i] = r->v[i];
 		st64(&w[SEG_ROW_CTR + i], r->v[i]);
 		FP("stat.flush.word");
+		map |= UINT64_C(1) << i;
 	}
-	st64(&w[SEG_ROW_STAMP], now_ms);
+	if (map != w[SEG_ROW_MAP]) {
+		st64(&w[SEG_ROW_MAP], map);
+		FP("stat.flush.map");
+	}
 }
 
 bool stat_flush(struct stat_seg *s, uint64_t now_ms)
@@ -146,7 +150,7 @@ bool stat_flush(struct stat_seg *s, uint64_t now_ms)
 		next = r->next_dirty;
 		r->dirty = false;
 		r->next_dirty = NULL;
-		row_flush(s, r, folded, head, now_ms);
+		row_flush(s, r, folded, head);
 		/* who sees this entry of a lapped ring also sees the head before it */
 		__atomic_thread_fence(__ATOMIC_RELEASE);
 		st32(&ring[head & mask], r->id);
@@ -160,4 +164,14 @@ bool stat_flush(struct stat_seg *s, uint64_t now_ms)
 	st64_rel(&sl->flush_cycle, sl->flush_cycle + 1);
 	FP("stat.flush.cycle");
 	return true;
+}
+
+void stat_flush_early(struct stat_seg *s)
+{
+	struct seg_slot *sl = view_own(s);
+
+	if (!sl)
+		return;
+	st64_rel(&sl->early, sl->early + 1);
+	FP("stat.flush.early");
 }

@@ -1,53 +1,69 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fold.c - the consolidator: slots into totals
+ * fold.c - the consolidator: slots into totals (see fold.h)
  *
- * Each total is computed afresh from all slots, never adjusted, so a fold that was interrupted,
- * done twice or skipped cannot add or lose anything: the next one is right. Which rows to fold
- * comes from the dirty rings; all rows of a slot are folded when its ring was lapped, when its
- * owner changed, came alive or died, and when the consolidator itself has just started.
+ * What changed comes from the dirty rings. A slot is looked at as a whole when its ring was lapped, when its
+ * owner changed, came alive or died, and when the consolidator itself has just started; but for the first, that is done a part in each cycle, so that neither a reload nor a death
+ * makes a cycle late. One more part is looked at in each cycle for no reason: what was stored without its ring
+ * entry, or damaged here, is put right in the end.
  */
 #include "config.h"
 
-#include "stat/view.h"
+#include "stat/fold.h"
 
 #include "base/env.h"
 
-struct fold_slot {
-	uint64_t cursor, head;            /* dirty ring: folded up to; now seen */
-	uint64_t epoch;
-	bool     live, known;
-};
+#define LATER_MAX 256u            /* parts of a cycle that no ring named */
+#define RING_MAX  4096u           /* entries of a cycle; the rest, if that is no backlog that grows, is the next one's */
+#define AHEAD     4u              /* ring entries whose memory is asked for ahead */
+#define LEAST_MS  500u            /* between two folds that only windows need */
 
-struct fold {
-	uint32_t         *active;         /* slots that somebody ever had */
-	uint32_t          n_active;
-	uint64_t         *todo;           /* bit map of rows */
-	struct fold_slot  slot[];         /* [n_slots] */
-};
+static size_t map_words(const struct stat_seg *s)
+{
+	return ((size_t)s->dim.max_objects + 63) / 64;
+}
 
 void view_fold_free(struct stat_seg *s)
 {
-	if (s->fold) {
-		env_free(s->fold->active);
-		env_free(s->fold->todo);
-		env_free(s->fold);
+	struct fold *f = s->fold;
+
+	if (!f)
+		return;
+	for (uint32_t i = 0; f->row && f->rated && i < f->n_rated; i++)
+		window_forget(&f->row[f->rated[i]]);
+	for (uint32_t k = 0; k < s->dim.n_slots; k++) {
+		env_free(f->slot[k].part);
+		env_free(f->slot[k].later);
 	}
+	env_free(f->active);
+	env_free(f->row);
+	env_free(f->todo);
+	env_free(f->rated);
+	env_free(f->medians);
+	env_free(f);
 	s->fold = NULL;
 }
 
 static bool fold_make(struct stat_seg *s)
 {
-	size_t words = ((size_t)s->dim.max_objects + 63) / 64;
+	struct fold *f = s->fold;
+	unsigned most = 0;
 
-	if (s->fold)
+	if (f)
 		return true;
-	s->fold = env_calloc(1, sizeof(*s->fold) + s->dim.n_slots * sizeof(struct fold_slot));
-	if (!s->fold)
+	f = s->fold = env_calloc(1, sizeof(*f) + s->dim.n_slots * sizeof(struct fold_slot));
+	if (!f)
 		return false;
-	s->fold->active = env_calloc(s->dim.n_slots, sizeof(uint32_t));
-	s->fold->todo = env_calloc(words, sizeof(uint64_t));
-	if (!s->fold->active || !s->fold->todo) {
+	for (uint32_t k = 1; k < KIND__COUNT; k++)
+		most = FL_MAX(most, (unsigned)s->tbl->n[k]);
+	f->stride = (most + 7) & ~7u;
+	f->active = env_calloc(s->dim.n_slots, sizeof(*f->active));
+	f->medians = env_calloc(s->dim.n_slots, sizeof(*f->medians));
+	/* as sparse as the segment: what is never touched takes no memory */
+	f->row = env_calloc(s->dim.max_objects, sizeof(*f->row));
+	f->todo = env_calloc(s->dim.max_objects, sizeof(*f->todo));
+	f->rated = env_calloc(s->dim.max_objects, sizeof(*f->rated));
+	if (!f->active || !f->medians || !f->row || !f->todo || !f->rated) {
 		view_fold_free(s);
 		return false;
 	}
@@ -56,50 +72,147 @@ static bool fold_make(struct stat_seg *s)
 
 /* Collecting ------------------------------------------------------------------------------ */
 
-static void todo_all(struct stat_seg *s, uint32_t k)
+/* All rows of the slot, when there is time. False: no memory. */
+static bool look_later(struct stat_seg *s, uint32_t k)
+{
+	struct fold_slot *fs = &s->fold->slot[k];
+	const uint64_t *used = view_slot_used(s, k);
+
+	if (!fs->later)
+		fs->later = env_calloc(map_words(s), sizeof(uint64_t));
+	if (!fs->later)
+		return false;
+	fs->n_later = 0;
+	for (size_t i = 0; i < map_words(s); i++) {
+		fs->later[i] |= ld64_acq(&used[i]);
+		fs->n_later += (uint32_t)__builtin_popcountll(fs->later[i]);
+	}
+	return true;
+}
+
+/* At most `most` of them; how many it were. */
+static unsigned take_later(struct stat_seg *s, uint32_t k, unsigned most, uint64_t now_ms)
+{
+	struct fold_slot *fs = &s->fold->slot[k];
+	unsigned n = 0;
+
+	for (size_t seen = 0; fs->n_later && n < most && seen <= map_words(s); seen++) {
+		uint64_t *word = &fs->later[fs->later_at];
+
+		for (; *word && n < most; n++) {
+			part_take(s, k, fs->later_at * 64 + (uint32_t)__builtin_ctzll(*word), now_ms);
+			*word &= *word - 1;
+			fs->n_later--;
+		}
+		if (!*word)
+			fs->later_at = fs->later_at + 1 < map_words(s) ? fs->later_at + 1 : 0;
+	}
+	return n;
+}
+
+static void take_all(struct stat_seg *s, uint32_t k, uint64_t now_ms)
 {
 	const uint64_t *used = view_slot_used(s, k);
-	size_t words = ((size_t)s->dim.max_objects + 63) / 64;
 
-	for (size_t i = 0; i < words; i++)
-		s->fold->todo[i] |= ld64_acq(&used[i]);
+	for (size_t i = 0; i < map_words(s); i++)
+		for (uint64_t bits = ld64_acq(&used[i]); bits; bits &= bits - 1)
+			part_take(s, k, (uint32_t)(i * 64 + (unsigned)__builtin_ctzll(bits)), now_ms);
 }
 
-static void todo_ring(struct stat_seg *s, uint32_t k, struct fold_slot *f)
-{
-	const uint32_t *ring = (const void *)(s->slot[k] + s->dim.slot.dirty);
-	const uint64_t *head = &view_slot(s, k)->dirty_head;
-	uint32_t row, n = s->dim.dirty_n;
+#define HOT_WORDS 24u             /* of a row: what is asked for ahead, see counters.def */
 
-	if (f->head - f->cursor >= n) {
-		todo_all(s, k);
+/* All at once: one after the other, each miss would cost as much as the work. */
+static void ask_for(const void *p, unsigned words)
+{
+	for (unsigned i = 0; i < words; i += 8)
+		__builtin_prefetch((const uint64_t *)p + i);
+}
+
+static void ask_ahead(struct stat_seg *s, uint32_t k, uint32_t row)
+{
+	struct fold *f = s->fold;
+
+	if (row >= s->dim.max_objects)
+		return;
+	ask_for(view_slot_row(s, k, row), HOT_WORDS);
+	ask_for(fold_part(f, k, row), HOT_WORDS);
+	ask_for(&f->row[row], HOT_WORDS + 8);
+	__builtin_prefetch(view_total(s, row));
+}
+
+/* Up to where the ring is taken in this cycle: what a reload or a death makes dirty at once takes some. */
+static void bound_ring(struct fold_slot *fs, unsigned *left)
+{
+	uint64_t n = fs->head - fs->cursor;
+
+	if (n > *left && n <= 4 * RING_MAX) {
+		fs->head = fs->cursor + *left;
+		n = *left;
+	}
+	*left -= (unsigned)FL_MIN(n, (uint64_t)*left);
+}
+
+static void take_ring(struct stat_seg *s, uint32_t k, uint64_t now_ms)
+{
+	struct fold_slot *fs = &s->fold->slot[k];
+	const uint32_t *ring = (const void *)(s->slot[k] + s->dim.slot.dirty);
+	uint32_t n = s->dim.dirty_n;
+
+	if (fs->all || fs->head - fs->cursor >= n) {
+		fs->all = false;
+		take_all(s, k, now_ms);
 		return;
 	}
-	for (uint64_t i = f->cursor; i != f->head; i++) {
-		row = ld32(&ring[i & (n - 1)]);
-		if (row < s->dim.max_objects)
-			s->fold->todo[row / 64] |= UINT64_C(1) << (row % 64);
+	if (fs->head == fs->cursor)
+		return;
+	for (uint64_t i = fs->cursor; i != fs->head; i++) {
+		ask_ahead(s, k, ld32(&ring[(i + AHEAD) & (n - 1)]));
+		part_take(s, k, ld32(&ring[i & (n - 1)]), now_ms);
 	}
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	if (ld64(head) - f->cursor >= n) /* lapped meanwhile: what was read may be newer entries */
-		todo_all(s, k);
+	if (ld64(&view_slot(s, k)->dirty_head) - fs->cursor >= n)    /* lapped meanwhile: it may be newer entries */
+		take_all(s, k, now_ms);
 }
 
+/* False: the slot has to wait, for want of memory. */
+static bool slot_ready(struct stat_seg *s, uint32_t k)
+{
+	struct fold_slot *fs = &s->fold->slot[k];
+
+	if (!fs->part)
+		fs->part = env_calloc(s->dim.max_objects, s->fold->stride * sizeof(uint64_t));
+	return fs->part != NULL;
+}
+
+/* What the one before had folded of the ring, it has published. */
+static void first_look(struct stat_seg *s, uint32_t k)
+{
+	struct fold_slot *fs = &s->fold->slot[k];
+	const uint64_t *folded = (const void *)(s->totals + s->dim.totals.folded);
+
+	fs->cursor = ld64(&folded[k]);
+	if (fs->cursor > fs->head)
+		fs->cursor = fs->head - FL_MIN(fs->head, (uint64_t)s->dim.dirty_n);
+	fs->early = ld64(&view_slot(s, k)->early);
+}
+
+/* Before anything is taken: what a slot's figures mean depends on who has it. */
 static void look_at_slot(struct stat_seg *s, uint32_t k)
 {
-	struct fold_slot *f = &s->fold->slot[k];
+	struct fold_slot *fs = &s->fold->slot[k];
 	const struct seg_slot *sl = view_slot(s, k);
 	bool live = view_slot_live(s, k);
 	uint64_t epoch = ld64_acq(&sl->epoch);
 
-	f->head = ld64_acq(&sl->dirty_head);
-	if (!f->known || f->live != live || f->epoch != epoch)
-		todo_all(s, k);
-	else if (f->head != f->cursor)
-		todo_ring(s, k, f);
-	f->known = true;
-	f->live = live;
-	f->epoch = epoch;
+	fs->head = ld64_acq(&sl->dirty_head);
+	if (!fs->known)
+		first_look(s, k);
+	if (!fs->known || fs->live != live || fs->epoch != epoch) {
+		fs->live = live;
+		fs->all = !look_later(s, k);
+	}
+	fs->known = true;
+	fs->epoch = epoch;
 }
 
 static bool slot_ever_used(const struct stat_seg *s, uint32_t k)
@@ -108,103 +221,114 @@ static bool slot_ever_used(const struct stat_seg *s, uint32_t k)
 	       ld64(&view_slot(s, k)->epoch) != 0;
 }
 
-/* Folding --------------------------------------------------------------------------------- */
-
-static void add_slot(struct stat_seg *s, const uint64_t *w, uint32_t kind, bool live, uint64_t *sum)
+static void look_for_no_reason(struct stat_seg *s, uint64_t now_ms)
 {
-	for (unsigned i = 0; i < s->tbl->n[kind]; i++) {
-		uint64_t v = ld64(&w[SEG_ROW_CTR + i]);
+	struct fold *f = s->fold;
+	uint32_t high = FL_MIN(ld32_acq(&view_dir(s)->rows_high), s->dim.max_objects), k, row;
 
-		switch (s->tbl->fold[kind][i]) {
-		case FOLD_SUM:
-			sum[i] += v;
-			break;
-		case FOLD_LEVEL:
-			sum[i] += live ? v : 0;
-			break;
-		case FOLD_MAX:
-			sum[i] = FL_MAX(sum[i], v);
-			break;
-		case FOLD_MIN:
-			if (v && (sum[i] == 0 || v < sum[i]))
-				sum[i] = v;
-			break;
-		}
-	}
+	if (!f->n_active || !high)
+		return;
+	k = f->active[f->scrub % f->n_active];
+	row = (uint32_t)(f->scrub / f->n_active % high);
+	f->scrub++;
+	if (f->slot[k].part && f->row[row].tag)
+		part_take(s, k, row, now_ms);
 }
 
-static void publish(struct stat_seg *s, uint32_t row, uint64_t tag, const uint64_t *sum,
-		    uint64_t cycle)
+static void collect(struct stat_seg *s, uint64_t now_ms)
+{
+	struct fold *f = s->fold;
+	unsigned left = LATER_MAX, entries = RING_MAX;
+
+	f->n_active = 0;
+	for (uint32_t k = 0; k < s->dim.n_slots; k++)
+		if (slot_ever_used(s, k) && slot_ready(s, k))
+			f->active[f->n_active++] = k;
+	for (uint32_t a = 0; a < f->n_active; a++)
+		look_at_slot(s, f->active[a]);
+	for (uint32_t a = 0; a < f->n_active; a++) {
+		uint32_t k = f->active[(a + f->scrub) % f->n_active];    /* each is the first in its turn */
+
+		if (f->slot[k].head - f->slot[k].cursor < s->dim.dirty_n)
+			bound_ring(&f->slot[k], &entries);
+		take_ring(s, k, now_ms);
+	}
+	for (uint32_t a = 0; a < f->n_active && left; a++)
+		left -= take_later(s, f->active[a], left, now_ms);
+	look_for_no_reason(s, now_ms);
+}
+
+/* Publishing ------------------------------------------------------------------------------ */
+
+static void publish_word(uint64_t *w, uint64_t v)
+{
+	if (*w == v)
+		return;
+	st64(w, v);
+	FP("stat.total.word");
+}
+
+static void publish(struct stat_seg *s, uint32_t row, uint64_t cycle)
 {
 	struct seg_total_row *t =
 		(struct seg_total_row *)(void *)(s->totals_rw + s->dim.totals.row) + row;
 	uint64_t *used = (uint64_t *)(void *)(s->totals_rw + s->dim.totals.used) + row / 64;
-	uint64_t seq = t->seq, *w = t->copy[(seq + 1) & 1];
+	uint64_t seq = t->seq, *w = t->copy[(seq + 1) & 1], bits;
+	struct fold_row *r = &s->fold->row[row];
+	uint64_t levels = s->tbl->is_level[seg_tag_kind(r->tag)];
 
+	bits = r->whole < 2 ? UINT64_MAX >> (64 - TBL_CTR_MAX) : r->dirty | r->in_one;
 	__atomic_thread_fence(__ATOMIC_RELEASE);
-	st64(&w[SEG_ROW_TAG], tag);
+	st64(&w[SEG_ROW_TAG], r->tag);
 	FP("stat.total.tag");
-	st64(&w[SEG_ROW_STAMP], cycle);
-	for (unsigned i = 0; i < TBL_CTR_MAX; i++) {
-		st64(&w[SEG_ROW_CTR + i], sum[i]);
-		FP("stat.total.word");
+	st64(&w[SEG_ROW_CYCLE], cycle);
+	levels &= bits;
+	for (bits &= ~levels; bits; bits &= bits - 1) {
+		unsigned c = (unsigned)__builtin_ctzll(bits);
+
+		publish_word(&w[SEG_ROW_CTR + c], r->sum[c]);
+	}
+	for (; levels; levels &= levels - 1) {
+		unsigned c = (unsigned)__builtin_ctzll(levels);
+
+		publish_word(&w[SEG_ROW_CTR + c], (int64_t)r->sum[c] < 0 ? 0 : r->sum[c]);
 	}
 	st64_rel(&t->seq, seq + 1);
 	FP("stat.total.seq");
+	r->in_one = r->dirty;
+	r->dirty = 0;
+	if (r->whole < 2)
+		r->whole++;
 	if (!(*used >> (row % 64) & 1)) {
 		st64_rel(used, *used | UINT64_C(1) << (row % 64));
 		FP("stat.total.used");
 	}
 }
 
-static bool fold_row(struct stat_seg *s, uint32_t row, uint64_t cycle)
+static void publish_all(struct stat_seg *s, uint64_t cycle)
 {
-	uint64_t sum[TBL_CTR_MAX] = { 0 }, tag = view_tag(s, row);
-	uint32_t kind = seg_tag_kind(tag);
+	struct fold *f = s->fold;
 
-	if (!tag)
-		return false;
-	for (uint32_t a = 0; a < s->fold->n_active; a++) {
-		uint32_t k = s->fold->active[a];
-		const uint64_t *w;
+	for (uint32_t i = 0; i < f->n_todo; i++) {
+		uint32_t row = f->todo[i];
 
-		if (!view_bit(view_slot_used(s, k), row))
-			continue;
-		w = view_slot_row(s, k, row);
-		if (ld64_acq(&w[SEG_ROW_TAG]) == tag)
-			add_slot(s, w, kind, s->fold->slot[k].live, sum);
+		if (i + AHEAD < f->n_todo) {
+			const struct seg_total_row *t = view_total(s, f->todo[i + AHEAD]);
+
+			ask_for(t->copy[(t->seq + 1) & 1], HOT_WORDS);
+		}
+		f->row[row].changed = false;
+		if (f->row[row].tag)
+			publish(s, row, cycle);
 	}
-	for (unsigned i = 0; i < s->tbl->n_levels[kind]; i++)
-		if ((int64_t)sum[s->tbl->level_ctr[kind][i]] < 0)
-			sum[s->tbl->level_ctr[kind][i]] = 0;
-	publish(s, row, tag, sum, cycle);
-	return true;
+	f->n_todo = 0;
 }
 
-unsigned stat_consolidate(struct stat_seg *s, uint64_t now_ms)
+/* Up to where the rings are in the totals; behind the totals, see stat_now(). */
+static void publish_cursors(struct stat_seg *s)
 {
-	struct seg_totals *t = (void *)s->totals_rw;
-	uint64_t *folded, cycle, bits;
-	unsigned n = 0;
+	uint64_t *folded = (void *)(s->totals_rw + s->dim.totals.folded);
 
-	ASSERT(s->totals_rw && view_alive(s));
-	if (!fold_make(s))
-		return 0;
-	cycle = t->cycle + 1;
-	folded = (void *)(s->totals_rw + s->dim.totals.folded);
-	s->fold->n_active = 0;
-	for (uint32_t k = 0; k < s->dim.n_slots; k++) {
-		if (!slot_ever_used(s, k))
-			continue;
-		s->fold->active[s->fold->n_active++] = k;
-		look_at_slot(s, k);
-	}
-	for (size_t i = 0; i < ((size_t)s->dim.max_objects + 63) / 64; i++) {
-		for (bits = s->fold->todo[i]; bits; bits &= bits - 1)
-			n += fold_row(s, (uint32_t)(i * 64 + (unsigned)__builtin_ctzll(bits)),
-				      cycle);
-		s->fold->todo[i] = 0;
-	}
 	for (uint32_t a = 0; a < s->fold->n_active; a++) {
 		uint32_t k = s->fold->active[a];
 
@@ -214,8 +338,65 @@ unsigned stat_consolidate(struct stat_seg *s, uint64_t now_ms)
 			FP("stat.total.folded");
 		}
 	}
+}
+
+unsigned stat_consolidate(struct stat_seg *s, uint64_t now_ms)
+{
+	struct seg_totals *t = (void *)s->totals_rw;
+	uint64_t cycle, began = env_now_us(), took;
+	unsigned n;
+
+	ASSERT(s->totals_rw && view_alive(s));
+	if (!fold_make(s))
+		return 0;
+	cycle = t->cycle + 1;
+	collect(s, now_ms);
+	n = s->fold->n_todo;
+	window_move(s, now_ms);
+	publish_all(s, cycle);
+	publish_cursors(s);
+	took = env_now_us() - began;
+	st64(&t->fold_us, took);
+	if (took > t->fold_max_us)
+		st64(&t->fold_max_us, took);
 	st64(&t->at_ms, now_ms);
 	st64_rel(&t->cycle, cycle);
 	FP("stat.total.cycle");
 	return n;
+}
+
+uint64_t stat_consolidate_due_ms(const struct stat_seg *s)
+{
+	const struct fold *f = s->fold;
+
+	if (!f)
+		return UINT64_MAX;
+	for (uint32_t a = 0; a < f->n_active; a++)
+		if (f->slot[f->active[a]].n_later)
+			return 0;
+	return f->n_rated ? f->rated_ms + FL_MAX(WINDOW_STEP_MS / f->n_rated, LEAST_MS) : UINT64_MAX;
+}
+
+bool stat_early_wanted(struct stat_seg *s)
+{
+	struct seg_totals *t = (void *)s->totals_rw;
+	bool any = false;
+
+	for (uint32_t a = 0; s->fold && a < s->fold->n_active; a++) {
+		uint32_t k = s->fold->active[a];
+		uint64_t now = ld64_acq(&view_slot(s, k)->early);
+
+		any |= now != s->fold->slot[k].early;
+		s->fold->slot[k].early = now;
+	}
+	if (any)
+		st64(&t->early, t->early + 1);
+	return any;
+}
+
+void stat_cycles_missed(struct stat_seg *s, uint64_t missed)
+{
+	struct seg_totals *t = (void *)s->totals_rw;
+
+	st64(&t->missed, t->missed + missed);
 }

@@ -2,7 +2,7 @@
 libfairlead_a_SOURCES += \
 	src/stat/board.c \
 	src/stat/count.c \
-	src/stat/fold.c \
+	src/stat/fold.c src/stat/fold.h src/stat/part.c src/stat/window.c \
 	src/stat/health.c \
 	src/stat/latch.c src/stat/latch.h \
 	src/stat/mail.c src/stat/mail.h \

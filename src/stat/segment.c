@@ -86,12 +86,33 @@ size_t seg_file_size(const struct seg_dims *d, enum seg_file file)
 
 static const struct {
 	uint8_t     kind, ctr, fold;
-	const char *kind_id, *id;
+	const char *kind_id, *id, *src[2];
 } ctr_rows[] = {
-#define C(kind, id, fold, ...) { KIND_##kind, CTR_##kind##_##id, FOLD_##fold, #kind, #id },
+#define C(kind, id, fold, ...) \
+	{ KIND_##kind, CTR_##kind##_##id, FOLD_##fold, #kind, #id, { TBL_SRC_##fold } },
 #include "tbl/counters.def"
 #undef C
 };
+
+/* The number among the past of the counter that a rate or an average names. */
+static uint8_t past_of(struct seg_tables *t, unsigned kind, const char *id)
+{
+	for (size_t i = 0; i < FL_ARRAY_LEN(ctr_rows); i++) {
+		unsigned n = 0;
+
+		if (ctr_rows[i].kind != kind || strcmp(ctr_rows[i].id, id) != 0)
+			continue;
+		ASSERT(ctr_rows[i].fold == FOLD_SUM);
+		while (n < t->n_past[kind] && t->past_ctr[kind][n] != ctr_rows[i].ctr)
+			n++;
+		ASSERT(n < SEG_PAST_MAX);
+		t->past_ctr[kind][n] = ctr_rows[i].ctr;
+		t->n_past[kind] = (uint8_t)FL_MAX(t->n_past[kind], n + 1);
+		return (uint8_t)n;
+	}
+	ASSERT(false);                   /* a source that is no counter of its kind */
+	return 0;
+}
 
 const struct seg_tables *seg_tables(void)
 {
@@ -105,11 +126,26 @@ const struct seg_tables *seg_tables(void)
 
 		ASSERT(k < KIND__COUNT && c < TBL_CTR_MAX);
 		t.fold[k][c] = ctr_rows[i].fold;
+		if (ctr_rows[i].fold == FOLD_OWNER) {
+			ASSERT(t.n_owner[k] < SEG_OWNER_MAX);
+			t.owner_ctr[k][t.n_owner[k]++] = (uint8_t)c;
+			t.owners[k] |= UINT64_C(1) << c;
+		}
 		if (ctr_rows[i].fold == FOLD_LEVEL) {
 			ASSERT(t.n_levels[k] < SEG_LEVEL_MAX);
 			t.level_ctr[k][t.n_levels[k]] = (uint8_t)c;
 			t.level[k][c] = t.n_levels[k]++;
 		}
+		for (unsigned j = 0; j < 2 && ctr_rows[i].src[j]; j++)
+			t.src[k][c][j] = past_of(&t, k, ctr_rows[i].src[j]);
+		if (!ctr_rows[i].src[0])
+			t.counted[k] |= UINT64_C(1) << c;
+		if (ctr_rows[i].fold == FOLD_SUM || ctr_rows[i].fold == FOLD_LEVEL)
+			t.adds[k] |= UINT64_C(1) << c;
+		if (ctr_rows[i].fold == FOLD_LEVEL || ctr_rows[i].fold == FOLD_MEDIAN)
+			t.of_process[k] |= UINT64_C(1) << c;
+		if (ctr_rows[i].fold == FOLD_LEVEL)
+			t.is_level[k] |= UINT64_C(1) << c;
 		t.n[k] = (uint8_t)FL_MAX(t.n[k], c + 1);
 	}
 	return &t;
@@ -188,8 +224,13 @@ static void dump_offsets(struct sb *out)
 	FIELD(seg_slot, claims);
 	FIELD(seg_slot, health_epoch);
 	FIELD(seg_slot, heartbeat_ms);
+	FIELD(seg_slot, seen_cycle);
+	FIELD(seg_slot, early);
+	FIELD(seg_slot, promise_ms);
 	FIELD(seg_slot, dirty_head);
 	FIELD(seg_slot, log_head);
+	FIELD(seg_totals, missed);
+	FIELD(seg_totals, fold_us);
 	FIELD(stat_health, mon);
 	FIELD(stat_mon, text);
 	FIELD(stat_dns, addr);
@@ -202,7 +243,9 @@ static void dump_offsets(struct sb *out)
 static void dump_body(struct sb *out)
 {
 	static const char *const folds[] = {
-		[FOLD_SUM] = "SUM", [FOLD_LEVEL] = "LEVEL", [FOLD_MAX] = "MAX", [FOLD_MIN] = "MIN",
+		[FOLD_SUM] = "SUM",     [FOLD_LEVEL] = "LEVEL", [FOLD_MAX] = "MAX",
+		[FOLD_MIN] = "MIN",     [FOLD_MEDIAN] = "MEDIAN", [FOLD_AGE] = "AGE",
+		[FOLD_OWNER] = "OWNER", [FOLD_RATE] = "RATE",   [FOLD_AVG] = "AVG",
 	};
 
 	dump_sizes(out);
@@ -215,7 +258,7 @@ static void dump_body(struct sb *out)
 uint64_t stat_layout_id(void)
 {
 	static uint64_t id;
-	char text[8192];
+	char text[16384];
 	struct sb b;
 
 	if (!id) {

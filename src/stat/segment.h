@@ -32,10 +32,12 @@
  * slot
  *	64   pid u32, role u32, core u32, generation u32, epoch u64, claimed ms u64,
  *	     claims made u64, health epoch u64
- *	128  heartbeat ms u64, flush cycle u64, flush ms u64
+ *	128  heartbeat ms u64, flush cycle u64, flush ms u64, cycle of the totals that the process has seen u64, when that was
+ *	     folded (ms) u64, cycles asked for before their time u64, when it will beat at the latest (ms, 0: as usual) u64
  *	192  dirty ring head u64, log ring head u64, log lines dropped u64, log records torn u64
  *	used     [M/64] u64: bit r is set before row r first holds a count
- *	row      [M] 64 words of u64: tag of the object counted, ms of the last flush, 62 counters
+ *	row      [M] 64 words of u64: tag of the object counted, map of the counters that were ever written,
+ *	         62 counters
  *	dirty    [2^k >= M] u32: rows flushed, at head % 2^k; head moves after the entry
  *	hstate   [M] u32: incarnation << 8 | has DNS << 7 | has health << 6 | ST_HEALTH_*
  *	health   [M] latch record of struct stat_health
@@ -48,7 +50,8 @@
  *	mail     [N] 2 KiB: 64 letters to slot k, the n-th at n % 64
  *
  * totals
- *	64   cycle u64, at ms u64
+ *	64   cycle u64, at ms u64, cycles missed u64, cycles before their time u64, what the last and the longest
+ *	     fold took (us) u64 u64
  *	folded   [N] u64: dirty ring position of slot k that the totals contain
  *	used     [M/64] u64: bit r is set when row r has a total
  *	row      [M] 1088 bytes: sequence u64, 56 unused, 2 copies of 64 words: tag, cycle,
@@ -73,7 +76,8 @@
 #define SEG_LOG_LINE    8192u
 #define SEG_ROW_WORDS   64u
 #define SEG_ROW_TAG     0
-#define SEG_ROW_STAMP   1
+#define SEG_ROW_MAP     1                                  /* in a slot: bit c: counter c was written */
+#define SEG_ROW_CYCLE   1                                  /* in a total */
 #define SEG_ROW_CTR     2
 #define SEG_EXTRA_SLOTS 3u                                /* control, logd, master */
 #define SEG_INDEX_DEAD  UINT32_MAX
@@ -119,13 +123,13 @@ struct seg_slot {
 	uint32_t        pid, role, core, generation;
 	/* the last two are read by all in each turn: not in the line of the heartbeat */
 	uint64_t        epoch, claimed_ms, claims, health_epoch, pad[2];
-	uint64_t        heartbeat_ms, flush_cycle, flush_ms, pad2[5];
+	uint64_t        heartbeat_ms, flush_cycle, flush_ms, seen_cycle, seen_at_ms, early, promise_ms, pad2;
 	uint64_t        dirty_head, log_head, log_dropped, log_torn, pad3[4];
 };
 
 struct seg_totals {
 	struct seg_head head;
-	uint64_t        cycle, at_ms;
+	uint64_t        cycle, at_ms, missed, early, fold_us, fold_max_us;
 };
 
 struct seg_total_row {
@@ -187,15 +191,24 @@ struct seg_dims {
 bool seg_dims_make(struct seg_dims *d, uint32_t max_objects, uint32_t cores, uint32_t drain);
 size_t seg_file_size(const struct seg_dims *d, enum seg_file file);
 
-/* The counter table by (kind, position). */
+/* The counter table by (kind, position). `past` are the counters that rates and averages are made from. */
 #define SEG_LEVEL_MAX STAT_LEVEL_MAX
 #define SEG_NO_LEVEL  0xff
+#define SEG_PAST_MAX  16
+#define SEG_OWNER_MAX 4
 struct seg_tables {
 	uint8_t n[KIND__COUNT];                       /* counters of the kind */
 	uint8_t n_levels[KIND__COUNT];
 	uint8_t fold[KIND__COUNT][TBL_CTR_MAX];
 	uint8_t level[KIND__COUNT][TBL_CTR_MAX];      /* number among the LEVELs, or SEG_NO_LEVEL */
 	uint8_t level_ctr[KIND__COUNT][SEG_LEVEL_MAX];
+	uint8_t n_owner[KIND__COUNT];
+	uint8_t owner_ctr[KIND__COUNT][SEG_OWNER_MAX];
+	uint8_t n_past[KIND__COUNT];
+	uint8_t past_ctr[KIND__COUNT][SEG_PAST_MAX];
+	uint8_t src[KIND__COUNT][TBL_CTR_MAX][2];     /* RATE, AVG: numbers among the past */
+	/* bit c: processes count it, the consolidator takes it; it adds up; it is a process's, not its slot's; a LEVEL */
+	uint64_t counted[KIND__COUNT], adds[KIND__COUNT], of_process[KIND__COUNT], is_level[KIND__COUNT], owners[KIND__COUNT];
 };
 /* Constant after the first call. */
 const struct seg_tables *seg_tables(void);

@@ -135,10 +135,24 @@ static inline void stat_max(struct stat_row *r, unsigned ctr, uint64_t v)
 		stat_touch(r);
 	}
 }
+/* MIN: 0 means that there was none. */
+static inline void stat_min(struct stat_row *r, unsigned ctr, uint64_t v)
+{
+	if (r && (!r->v[ctr] || v < r->v[ctr]))
+		stat_set(r, ctr, v ? v : 1);
+}
+/* A moving average in which a value counts an eighth of what the ones before it do together; MEDIAN, OWNER. */
+static inline void stat_average(struct stat_row *r, unsigned ctr, uint64_t v)
+{
+	if (r)
+		stat_set(r, ctr, r->v[ctr] ? r->v[ctr] - r->v[ctr] / 8 + v / 8 : v ? v : 1);
+}
 /* Writes dirty rows into the slot and publishes; true when anything was dirty. The worker calls it
  * once per consolidation interval; cheap when nothing is dirty. */
 bool stat_flush(struct stat_seg *s, uint64_t now_ms);
 bool stat_is_dirty(const struct stat_seg *s);
+/* What was flushed should be folded before its time; whoever says so also wakes the consolidator. */
+void stat_flush_early(struct stat_seg *s);
 
 /* ---------- reading figures (any process) ---------- */
 /* The appliance's figure as last consolidated; 0 when the row is empty. */
@@ -151,27 +165,47 @@ int  stat_total_row(const struct stat_seg *s, uint32_t row, uint64_t out[TBL_CTR
 uint64_t stat_now(const struct stat_seg *s, const struct stat_row *r, unsigned ctr);
 /* One slot's own figure (per core displays). */
 uint64_t stat_slot_value(const struct stat_seg *s, uint32_t slot, uint32_t row, unsigned ctr);
-/* Cycle number last folded, when (monotonic ms) and how stale the totals are; for status. */
+/* Cycle number last folded and when (monotonic ms); for status. */
 void stat_cycle(const struct stat_seg *s, uint64_t *cycle, uint64_t *at_ms);
+struct stat_cycles {
+	uint64_t cycle, at_ms;
+	uint64_t missed;              /* moments of the clock at which no fold began, as the one before was late */
+	uint64_t early;               /* folds before their time */
+	uint64_t fold_us, fold_max_us;        /* what the last one and the longest took */
+};
+void stat_cycles(const struct stat_seg *s, struct stat_cycles *out);
 
 /* ---------- consolidator (control's thread) ---------- */
 /* One fold: takes the dirty rings of all slots, folds changed rows by their fold kind, publishes.
- * Also notices slots that came or went. Returns rows folded. Single caller, the process attached as
- * STAT_CONTROL. */
+ * Also notices slots that came or went: what only that changes is folded a part in each cycle, so that no
+ * cycle is late for it. Returns the rows that changed, those of which a window moved on apart. Single caller,
+ * the process attached as STAT_CONTROL. */
 unsigned stat_consolidate(struct stat_seg *s, uint64_t now_ms);
+/* Until when (monotonic ms) a fold is needed though nothing is counted: rates fall, or something is left over.
+ * UINT64_MAX: never. */
+uint64_t stat_consolidate_due_ms(const struct stat_seg *s);
+/* Has anybody asked for a fold before its time since this was asked last? */
+bool stat_early_wanted(struct stat_seg *s);
+/* For status: `missed` cycles of the clock, one that came before its time. */
+void stat_cycles_missed(struct stat_seg *s, uint64_t missed);
 
 /* ---------- process slots ---------- */
 struct stat_proc {                    /* one consistent-enough copy of a slot's head */
 	uint32_t slot, core, generation, pid, state;      /* ST_PROC_* */
 	enum stat_role role;
 	uint64_t heartbeat_ms, started_ms;                /* monotonic */
+	uint64_t promise_ms;                              /* no beat is due before; 0: as usual */
+	uint64_t seen_cycle, seen_at_ms;                  /* of the totals that it decides on; workers */
 	uint64_t log_dropped;
 	uint32_t restarts;                                /* of this core's worker since start */
 };
 /* False for a slot that nobody ever had. heartbeat_ms is 0 until the process has claimed the
  * slot. */
 bool stat_proc_get(const struct stat_seg *s, uint32_t slot, struct stat_proc *out);
-void stat_heartbeat(struct stat_seg *s, uint64_t now_ms);     /* owner: once per loop turn */
+/* Owner, once per loop turn; a worker also says which cycle of the totals it has now. */
+void stat_heartbeat(struct stat_seg *s, uint64_t now_ms);
+/* Owner: there is nothing to do, and the next beat comes at `at_ms`, later than usual; 0: that was before. */
+void stat_promise(struct stat_seg *s, uint64_t at_ms);
 /* Master only: state and pid of a slot as the master knows them. pid: the process's own getpid(),
  * as its LEVELs and heartbeat count by it (0 until known). Going to STARTING is a restart when the
  * core already had a worker of this generation (control, logd: when there was one before). */

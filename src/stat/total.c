@@ -10,6 +10,7 @@
 
 #include "stat/view.h"
 
+#include "base/env.h"
 #include "base/err.h"
 
 /* One word of a row's total; 0 when there is none for this object. */
@@ -33,9 +34,22 @@ static uint64_t total_word(const struct stat_seg *s, uint32_t row, uint64_t tag,
 	return got == tag ? v : 0;
 }
 
+/* An AGE is kept as the time of the event, and is told as how long ago that was: at least 1 ms, as 0 is never. */
+static uint64_t as_told(const struct stat_seg *s, uint64_t tag, unsigned ctr, uint64_t v)
+{
+	uint64_t now;
+
+	if (!v || s->tbl->fold[seg_tag_kind(tag)][ctr] != FOLD_AGE)
+		return v;
+	now = env_now_us() / 1000;
+	return now > v ? now - v : 1;
+}
+
 uint64_t stat_total(const struct stat_seg *s, uint32_t row, unsigned ctr)
 {
-	return ctr < TBL_CTR_MAX ? total_word(s, row, view_tag(s, row), SEG_ROW_CTR + ctr) : 0;
+	uint64_t tag = view_tag(s, row);
+
+	return ctr < TBL_CTR_MAX && tag ? as_told(s, tag, ctr, total_word(s, row, tag, SEG_ROW_CTR + ctr)) : 0;
 }
 
 int stat_total_row(const struct stat_seg *s, uint32_t row, uint64_t out[TBL_CTR_MAX])
@@ -56,10 +70,8 @@ int stat_total_row(const struct stat_seg *s, uint32_t row, uint64_t out[TBL_CTR_
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		if (ld64(&t->seq) != seq)
 			continue;
-		if (tmp[SEG_ROW_TAG] == tag)
-			memcpy(out, tmp + SEG_ROW_CTR, TBL_CTR_MAX * sizeof(out[0]));
-		else
-			memset(out, 0, TBL_CTR_MAX * sizeof(out[0]));
+		for (unsigned i = 0; i < TBL_CTR_MAX; i++)
+			out[i] = tmp[SEG_ROW_TAG] == tag ? as_told(s, tag, i, tmp[SEG_ROW_CTR + i]) : 0;
 		return 0;
 	}
 	return FL_ETORN_;
@@ -88,8 +100,10 @@ uint64_t stat_now(const struct stat_seg *s, const struct stat_row *r, unsigned c
 		return total && (!r->v[ctr] || total < r->v[ctr]) ? total : r->v[ctr];
 	case FOLD_SUM:
 		return total > r->flushed[ctr] ? total - r->flushed[ctr] + r->v[ctr] : r->v[ctr];
-	default:
+	case FOLD_LEVEL:
 		break;
+	default:                         /* only the consolidator has it */
+		return as_told(s, r->tag, ctr, total);
 	}
 	level = s->tbl->level[r->kind][ctr];
 	mine = folded > r->pos || level >= SEG_LEVEL_MAX ? r->flushed[ctr] : r->level_in[level];
@@ -110,11 +124,22 @@ uint64_t stat_slot_value(const struct stat_seg *s, uint32_t slot, uint32_t row, 
 		return 0;
 	if (s->tbl->fold[seg_tag_kind(tag)][ctr] == FOLD_LEVEL && !view_slot_live(s, slot))
 		return 0;
-	return ld64(&w[SEG_ROW_CTR + ctr]);
+	return as_told(s, tag, ctr, ld64(&w[SEG_ROW_CTR + ctr]));
 }
 
 void stat_cycle(const struct stat_seg *s, uint64_t *cycle, uint64_t *at_ms)
 {
 	*cycle = ld64_acq(&view_totals(s)->cycle);
 	*at_ms = ld64(&view_totals(s)->at_ms);
+}
+
+void stat_cycles(const struct stat_seg *s, struct stat_cycles *out)
+{
+	const struct seg_totals *t = view_totals(s);
+
+	stat_cycle(s, &out->cycle, &out->at_ms);
+	out->missed = ld64(&t->missed);
+	out->early = ld64(&t->early);
+	out->fold_us = ld64(&t->fold_us);
+	out->fold_max_us = ld64(&t->fold_max_us);
 }

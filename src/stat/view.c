@@ -232,6 +232,7 @@ static void slot_claim(struct stat_seg *s, uint32_t slot)
 	st32(&sl->generation, s->generation);
 	st64(&sl->claimed_ms, now);
 	st64(&sl->heartbeat_ms, now);
+	st64(&sl->promise_ms, 0);
 	FP("stat.claim.head");
 	st64_rel(&sl->epoch, sl->epoch + 1);
 	FP("stat.claim.epoch");

@@ -129,7 +129,7 @@ void tbl_kind_range(enum tbl_kind k, unsigned *first, unsigned *n)
 
 const char *tbl_fold_name(enum tbl_fold f)
 {
-	static const char *const names[] = { "sum", "level", "max", "min" };
+	static const char *const names[] = { "sum", "level", "max", "min", "median", "age", "owner", "rate", "avg" };
 
 	ASSERT((unsigned)f < FL_ARRAY_LEN(names));
 	return names[f];

@@ -53,7 +53,19 @@ const char *tbl_ctx_name(enum tbl_ctx ctx);     /* "vserver", "listen tls", ... 
 /* --- counters --- */
 enum tbl_kind { KIND_NONE, KIND_PROC, KIND_LISTENER, KIND_VSERVER, KIND_POOL, KIND_SERVICE, KIND_POLICY,
 		KIND_MESSAGE, KIND_EXCHANGE, KIND_TLS, KIND__COUNT };
-enum tbl_fold { FOLD_SUM, FOLD_LEVEL, FOLD_MAX, FOLD_MIN };
+enum tbl_fold { FOLD_SUM, FOLD_LEVEL, FOLD_MAX, FOLD_MIN, FOLD_MEDIAN, FOLD_AGE, FOLD_OWNER, FOLD_RATE, FOLD_AVG };
+/* Folds that name the counters they are made from: what of the table's column is the fold, what are their ids. */
+#define FOLD_RATE(of)       FOLD_RATE
+#define FOLD_AVG(sum, n)    FOLD_AVG
+#define TBL_SRC_SUM         NULL, NULL
+#define TBL_SRC_LEVEL       NULL, NULL
+#define TBL_SRC_MAX         NULL, NULL
+#define TBL_SRC_MIN         NULL, NULL
+#define TBL_SRC_MEDIAN      NULL, NULL
+#define TBL_SRC_AGE         NULL, NULL
+#define TBL_SRC_OWNER       NULL, NULL
+#define TBL_SRC_RATE(of)    #of, NULL
+#define TBL_SRC_AVG(sum, n) #sum, #n
 #define TBL_CTR_MAX 62
 /* CTR_VSERVER_CONN_CUR etc.: index within its kind (0..61), assigned by tbl.c's position tables. */
 enum {

@@ -9,13 +9,14 @@ syn region fairleadString start=/"/ skip=/\\./ end=/"/ oneline contains=fairlead
 syn region fairleadString start=/`/ end=/`/
 syn match fairleadVariable /\${[^}]*}/
 syn match fairleadNumber /\<\d\+\%(\.\d\+\)\?\%(us\|ms\|[smhdkg]\|[kmg]bit\)\?\>/
-syn keyword fairleadValue 1.2 1.3 2 3 4 abort auto body
-syn keyword fairleadValue both bytes combined cpu custom debug default drain
-syn keyword fairleadValue err http http/1.1 info jhash json kernel least-connection
-syn keyword fairleadValue least-load maint none off on optional ping ready
-syn keyword fairleadValue redirect refuse reject required respond rfc7239 round-robin rss
-syn keyword fairleadValue rules serve shared source-ip-hash status tcp toeplitz trust
-syn keyword fairleadValue udp use vserver warn when x-forwarded
+syn keyword fairleadValue 1.2 1.3 2 3 4 abort aligned auto
+syn keyword fairleadValue body both bytes combined consolidated cpu custom debug
+syn keyword fairleadValue default drain early err http http/1.1 info jhash
+syn keyword fairleadValue json kernel least-connection least-load local maint none off
+syn keyword fairleadValue on optional ping ready redirect refuse reject required
+syn keyword fairleadValue respond rfc7239 round-robin rss rules serve shared source-ip-hash
+syn keyword fairleadValue staggered status tcp toeplitz trust udp use vserver
+syn keyword fairleadValue warn when x-forwarded
 syn keyword fairleadDirective access-log alpn backlog backup body-rate body-timeout buffer-memory buffer-response
 syn keyword fairleadDirective ca cert ciphers ciphersuites client-ca client-verify congestion connect-timeout
 syn keyword fairleadDirective consolidate control-core core default distribute drain-generations drain-timeout error-log
@@ -26,7 +27,7 @@ syn keyword fairleadDirective ocsp policy port protocol rebalance redirect rejec
 syn keyword fairleadDirective remove-response-header request-id resolver respond response-timeout responses retries rise
 syn keyword fairleadDirective send service set-header set-response-header shutdown-grace sni socket state
 syn keyword fairleadDirective ticket-keys ticket-lifetime tickets timeout tls trust-forwarded tuple unknown-sni
-syn keyword fairleadDirective upgrade use user verify via weight workers
+syn keyword fairleadDirective upgrade use user verify via view weight workers
 syn keyword fairleadObject admin monitor pool vserver
 hi def link fairleadComment Comment
 hi def link fairleadString String

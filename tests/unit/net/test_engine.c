@@ -80,9 +80,9 @@ START_TEST(test_tick_starts_and_stops)
 	unsigned n = 0, before;
 
 	engine_max_sleep_ms(E, 20);
-	ck_assert_int_eq(engine_tick(E, 2000, tick, &n), 0);
+	ck_assert_int_eq(engine_tick(E, 2000, 500, tick, &n), 0);
 	RUN(n >= 5);
-	ck_assert_int_eq(engine_tick(E, 0, NULL, NULL), 0);
+	ck_assert_int_eq(engine_tick(E, 0, 0, NULL, NULL), 0);
 	before = n;
 	unit_turns(3);
 	ck_assert_uint_eq(n, before);
@@ -162,7 +162,7 @@ START_TEST(test_under_load_everything_else_has_its_turn)
 	order[0] = '\0';
 	timer_init(&t, on_late);
 	engine_timer(E, &t, 30);
-	ck_assert_int_eq(engine_tick(E, 1000, tick, &ticks), 0);
+	ck_assert_int_eq(engine_tick(E, 1000, 0, tick, &ticks), 0);
 	ck_assert_int_eq(engine_signal(E, SIGUSR2, on_signal, &got), 0);
 	raise(SIGUSR2);
 	RUN(got == SIGUSR2);
@@ -171,7 +171,7 @@ START_TEST(test_under_load_everything_else_has_its_turn)
 	again_left = 3;
 	engine_defer(E, &again);
 	RUN(again_left == 0);
-	ck_assert_int_eq(engine_tick(E, 0, NULL, NULL), 0);
+	ck_assert_int_eq(engine_tick(E, 0, 0, NULL, NULL), 0);
 	m.stop = true;
 	engine_timer(E, &t, 300);         /* and when it is over it sleeps */
 	order_n = 0;

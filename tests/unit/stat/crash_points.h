@@ -29,6 +29,8 @@ static void stage_worker(struct stat_seg *s, void *arg)
 
 	(void)arg;
 	stat_heartbeat(s, 5);
+	stat_flush_early(s);
+	stat_promise(s, 7);
 	for (uint32_t row = 0; row < stat_obj_max(s); row++) {
 		struct stat_row *r = stat_row_get(s, SV, row);
 
@@ -228,6 +230,7 @@ static struct stat_seg *point_segment(void)
 		seg_run(s, STAT_WORKER, 0, stage_worker, NULL);
 		seg_run(s, STAT_LOGD, stat_slot_of(s, STAT_LOGD), stage_logd, NULL);
 	}
+	seg_fold(s);
 	return s;
 }
 

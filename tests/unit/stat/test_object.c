@@ -323,7 +323,7 @@ END_TEST
 
 START_TEST(test_layout_text)
 {
-	char text[8192];
+	char text[16384];
 	struct sb b;
 
 	sb_init(&b, text, sizeof(text));
