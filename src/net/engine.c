@@ -200,8 +200,10 @@ static void wait_in_libev(struct engine *e)
 		arm_sleep(e);
 	ev_run(e->loop, e->more || e->hot ? EVRUN_NOWAIT : EVRUN_ONCE);
 	e->libev_us = e->now_us;
-	if (e->hot)
+	if (e->hot) {                    /* a turn looks at everything */
+		take_ready(e, epoll_wait(e->inner, e->ready, BATCH, 0));
 		return;
+	}
 	e->streak = e->n_ready && e->now_us - e->ready_us < HOT_GAP_US ? e->streak + 1 : 0;
 	if (e->streak < HOT_STREAK)
 		return;
