@@ -93,6 +93,7 @@ struct h1c *upstream_connect(struct lb_service *s, const char *sni, const struct
 		.sni = p->tls ? sni : NULL,
 		.congestion = p->congestion,
 		.connect_timeout_ms = p->connect_timeout_ms,
+		.speaks_first = true,
 	};
 	struct h1c *m;
 	struct addr to;

@@ -236,6 +236,8 @@ static void set_upstream_options(int fd, const struct conn_opts *o)
 	if (o && o->congestion)
 		env_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, o->congestion,
 			       (socklen_t)strlen(o->congestion));
+	if (o && (o->speaks_first || o->tls))
+		env_setsockopt_int(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
 }
 
 /* 0 or a negated errno that belongs to the destination, thus told by error(). */
@@ -558,6 +560,7 @@ void conn_close(struct conn **cp)
 		return;
 	}
 	c->flags &= ~CF_DEAD;
+	c->flags |= CF_LAST;
 	if (c->tls && !(c->flags & CF_HANDSHAKE))
 		conn_shutdown_tls(c);
 	conn_flush(c);

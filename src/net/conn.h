@@ -54,6 +54,9 @@ struct conn_opts {
 	const char *congestion;             /* NULL = system's */
 	uint64_t    connect_timeout_ms;     /* TCP and TLS together; error FL_ETIMEOUT_ */
 	const struct addr *source;          /* bind to it first; NULL = any */
+	/* We send at once when it is up: the last ACK of the handshake waits for that and goes with it. For a peer
+	 * that speaks first it would only come late. */
+	bool        speaks_first;
 };
 
 /* Per-process pools, scratch buffers and the flush hook; once, before any conn. */

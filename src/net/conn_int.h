@@ -60,6 +60,7 @@
 #define CF_PROBED     (1u << 28)  /* keep-alive probes are on */
 #define CF_LINE       (1u << 29)  /* job.link is in conn_mod.shake: its handshake waits */
 #define CF_LATE       (1u << 30)  /* and has waited since an earlier turn */
+#define CF_LAST       (1u << 31)  /* conn_close(): nothing but the end comes behind the queue */
 
 struct conn_ent;                          /* a run of bytes in the turn arena */
 struct pump;

@@ -134,17 +134,23 @@ struct runs {
 	unsigned     at, n;          /* what is left: iov[at..n) */
 };
 
-/* Goes on until EAGAIN, since only that makes the kernel tell when it takes more. False after conn_write_failed(). */
+/*
+ * Goes on until EAGAIN, since only that makes the kernel tell when it takes more. False after conn_write_failed().
+ * When the end follows at once, one segment has both: the peer is woken once. Whoever sets CF_SHUT or CF_LAST
+ * sends the FIN as soon as all was taken, which is what ends the kernel's wait for more.
+ */
 static bool send_runs(struct conn *c, struct runs *v)
 {
+	int how = (c->flags & (CF_SHUT | CF_LAST)) && !(c->flags & CF_HANDSHAKE) ? MSG_MORE : 0;
+
 	while (v->at < v->n && (c->flags & CF_W)) {
 		struct iovec *first = &v->iov[v->at];
 		struct msghdr m = { .msg_iov = first, .msg_iovlen = v->n - v->at };
 		ssize_t r;
 
 		conn_sends(c, m.msg_iovlen == 1 ? first->iov_len : SIZE_MAX);
-		r = m.msg_iovlen == 1 ? env_send(c->ev.fd, first->iov_base, first->iov_len, 0)
-				      : env_sendmsg(c->ev.fd, &m, 0);
+		r = m.msg_iovlen == 1 ? env_send(c->ev.fd, first->iov_base, first->iov_len, how)
+				      : env_sendmsg(c->ev.fd, &m, how);
 		if (r == -EAGAIN) {
 			c->flags &= ~CF_W;
 			break;

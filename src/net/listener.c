@@ -25,7 +25,8 @@
 #include "base/log.h"
 #include "net/conn_int.h"
 
-#define ACCEPTS_A_TURN 64
+#define ACCEPTS_A_TURN 64u
+#define FULL_TURNS     8u        /* in a row that took all they were to, then one takes twice as many */
 #define BACKOFF_MIN_MS 10
 #define BACKOFF_MAX_MS 1000
 #define CLIENT_KEEPIDLE_S 60
@@ -38,6 +39,9 @@ struct served {
 	bool                on;          /* served by this worker */
 	bool                own;         /* its own core's, not adopted */
 	bool                all;         /* everybody's */
+	/* Clients taken a turn. To ask for one too many costs as much as half an accept, so the queue is asked until
+	 * it is empty only when it has not been for some turns; what is left there makes the next turn's event. */
+	unsigned            burst, full;
 };
 struct listener_priv {
 	struct list   link;              /* all started listeners */
@@ -237,13 +241,16 @@ static void on_acceptable(struct engine_watch *w, unsigned events)
 	struct served *s = FL_CONTAINER_OF(w, struct served, w);
 
 	(void)events;
-	for (unsigned i = 0; i < ACCEPTS_A_TURN && !acc.paused && !acc.waiting && w->priv; i++) {
+	for (unsigned i = 0; i < s->burst && !acc.paused && !acc.waiting && w->priv; i++) {
 		struct addr peer;
 		socklen_t n = sizeof(peer);
 		int fd = env_accept(w->fd, &peer.sa, &n);
 
-		if (fd == -EAGAIN)
+		if (fd == -EAGAIN) {
+			s->burst = FL_MAX(i, 1u);
+			s->full = 0;
 			return;
+		}
 		if (fd >= acc.edge) {
 			refuse(fd);
 			shortage(s->l, -1, -EMFILE);
@@ -253,6 +260,10 @@ static void on_acceptable(struct engine_watch *w, unsigned events)
 			shortage(s->l, w->fd, fd);
 		}
 	}
+	if (!w->priv || ++s->full < FULL_TURNS)
+		return;
+	s->full = 0;
+	s->burst = FL_MIN(2 * s->burst, ACCEPTS_A_TURN);
 }
 
 /* Life ------------------------------------------------------------------------------------- */
@@ -278,6 +289,7 @@ int listener_start(struct engine *e, struct listener *l, unsigned core)
 	for (unsigned i = 0; i < p->n; i++) {
 		p->s[i].w = (struct engine_watch){ .fd = l->fds[i], .fn = on_acceptable };
 		p->s[i].l = l;
+		p->s[i].burst = 1;
 		p->s[i].all = l->shared && i == 0;
 		p->s[i].own = i == core || p->s[i].all;
 	}

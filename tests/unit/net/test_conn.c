@@ -684,6 +684,46 @@ START_TEST(test_linger_owes_until_all_is_out)
 }
 END_TEST
 
+/* Segments that have come to fd; its place in struct tcp_info, which the headers of C do not all have. */
+static unsigned segments_in(int fd)
+{
+	uint32_t info[64] = { 0 };
+	socklen_t n = sizeof(info);
+
+	ck_assert_int_eq(getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &n), 0);
+	return info[35];
+}
+
+/* The answer and the end are one segment, however the end is said, so the peer is woken once. */
+START_TEST(test_end_comes_with_the_answer)
+{
+	struct rec r;
+	int peer = rec_open(&r);
+	char buf[64];
+	unsigned before;
+
+	peer_send(peer, "q");
+	RUN(r.calls == 1);
+	unit_turns(2);
+	before = segments_in(peer);
+	conn_write(r.c, "answer", 6);
+	if (_i == 0)
+		conn_expect_no_more(r.c);
+	if (_i == 2)
+		conn_shutdown(r.c);
+	else
+		conn_close(&r.c);
+	unit_turns(2);
+	ck_assert_int_eq(recv(peer, buf, sizeof(buf), 0), 6);
+	ck_assert_int_eq(recv(peer, buf, sizeof(buf), 0), 0);
+	ck_assert_uint_eq(segments_in(peer), before + 1);
+	close(peer);
+	RUN(conn_lingering() == 0);
+	conn_close(&r.c);
+	free(r.got);
+}
+END_TEST
+
 static void close_in_data(struct rec *r)
 {
 	conn_close(&r->c);
@@ -788,6 +828,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_owed_list_survives_closing);
 	tcase_add_test(t, test_linger_saves_the_answer);
 	tcase_add_test(t, test_linger_owes_until_all_is_out);
+	tcase_add_loop_test(t, test_end_comes_with_the_answer, 0, 3);
 	tcase_add_test(t, test_close_inside_data);
 	tcase_add_test(t, test_abort_resets);
 	tcase_add_test(t, test_idle_check_and_detach);

@@ -64,7 +64,7 @@ START_TEST(test_adoption)
 	ck_assert_int_eq(listener_start(E, &l, 0), 0);
 	clients(40);
 	RUN(taken > 0);
-	unit_turns(5);
+	unit_turns(50);
 	own = taken;
 	ck_assert_uint_lt(own, 40);              /* 2^-40: all hashed to ours */
 	listener_serve(&l, 1, true);
@@ -72,11 +72,28 @@ START_TEST(test_adoption)
 	RUN(taken == 40);
 	listener_serve(&l, 1, false);
 	clients(40);
-	unit_turns(10);
+	unit_turns(50);
 	ck_assert_uint_lt(taken, 80);
 	ck_assert_uint_gt(taken, 40);
 	listener_serve(&l, 1, true);
 	RUN(taken == 80);
+}
+END_TEST
+
+/* One client a turn as long as that is enough; more when they wait. */
+START_TEST(test_a_full_queue_is_taken_faster)
+{
+	unsigned turns = 0;
+
+	ck_assert_int_eq(listener_start(E, &l, 0), 0);
+	listener_serve(&l, 1, true);
+	clients(60);
+	for (; taken < 60 && turns < 1000; turns++)
+		unit_turns(1);
+	ck_assert_uint_eq(taken, 60);
+	ck_assert_uint_lt(turns, 45);
+	unit_turns(1);
+	ck_assert_uint_eq(taken, 60);
 }
 END_TEST
 
@@ -204,6 +221,7 @@ int main(void)
 	tcase_add_checked_fixture(t, start, end);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_adoption);
+	tcase_add_test(t, test_a_full_queue_is_taken_faster);
 	tcase_add_test(t, test_pause_all);
 	tcase_add_test(t, test_descriptors_run_out);
 	tcase_add_test(t, test_reserve_is_not_for_clients);
