@@ -28,6 +28,7 @@
 
 #define QUIET_CYCLES 3u       /* folds without a row before it sleeps */
 #define IDLE_MS      900      /* below half of what the master waits for */
+#define SOON_MS      1        /* to the next fold while there is something left for it */
 #define KICK_MS      50
 #define SILENT_MS    10000     /* an admin or agent thread that is silent for so long takes the process down */
 
@@ -76,19 +77,20 @@ static void sleep_until_kicked(void)
 {
 	struct pollfd p = { .fd = ctl.start->wake_fd, .events = POLLIN };
 	uint64_t now = env_now_us() / 1000, due = stat_consolidate_due_ms(ctl.seg);
-	int wait = due > now ? (int)FL_MIN(due - now, (uint64_t)IDLE_MS) : 1;
+	int wait = due > now ? (int)FL_MIN(due - now, (uint64_t)IDLE_MS) : SOON_MS;
 
 	if (poll(&p, 1, wait) > 0)
 		drain(p.fd);
 }
 
-/* Until the clock says so, or a worker wants a fold before. */
+/* Until the clock says so, or a worker wants a fold before, or what is left of a slot that went must not wait. */
 static void wait_tick(int timer)
 {
 	struct pollfd p[2] = { { .fd = timer, .events = POLLIN }, { .fd = ctl.start->wake_fd, .events = POLLIN } };
+	int wait = stat_consolidate_due_ms(ctl.seg) ? IDLE_MS : SOON_MS;
 	uint64_t ticks = 0;
 
-	while (poll(p, 2, IDLE_MS) > 0) {
+	while (poll(p, 2, wait) > 0) {
 		if (p[0].revents) {
 			if (env_read(timer, &ticks, sizeof(ticks)) == sizeof(ticks) && ticks > 1)
 				stat_cycles_missed(ctl.seg, ticks - 1);

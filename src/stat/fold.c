@@ -3,8 +3,9 @@
  * fold.c - the consolidator: slots into totals (see fold.h)
  *
  * What changed comes from the dirty rings. A slot is looked at as a whole when its ring was lapped, when its
- * owner changed, came alive or died, and when the consolidator itself has just started; but for the first, that is done a part in each cycle, so that neither a reload nor a death
- * makes a cycle late. One more part is looked at in each cycle for no reason: what was stored without its ring
+ * owner changed, came alive or died, and when the consolidator itself has just started; but for the first, that is
+ * done a part in each cycle, so that neither a reload nor a death makes a cycle late; while there are such parts
+ * the next cycle is due at once (stat_consolidate_due_ms()). One more part is looked at in each cycle for no reason: what was stored without its ring
  * entry, or damaged here, is put right in the end.
  */
 #include "config.h"
@@ -235,10 +236,25 @@ static void look_for_no_reason(struct stat_seg *s, uint64_t now_ms)
 		part_take(s, k, row, now_ms);
 }
 
+/* Slots that nobody has any more come first: their levels are too much in the totals until they were looked at. */
+static void take_laters(struct stat_seg *s, uint64_t now_ms)
+{
+	struct fold *f = s->fold;
+	unsigned left = LATER_MAX;
+
+	for (unsigned live = 0; live < 2; live++)
+		for (uint32_t a = 0; a < f->n_active && left; a++) {
+			uint32_t k = f->active[(a + f->scrub) % f->n_active];
+
+			if (f->slot[k].live == live)
+				left -= take_later(s, k, left, now_ms);
+		}
+}
+
 static void collect(struct stat_seg *s, uint64_t now_ms)
 {
 	struct fold *f = s->fold;
-	unsigned left = LATER_MAX, entries = RING_MAX;
+	unsigned entries = RING_MAX;
 
 	f->n_active = 0;
 	for (uint32_t k = 0; k < s->dim.n_slots; k++)
@@ -253,8 +269,7 @@ static void collect(struct stat_seg *s, uint64_t now_ms)
 			bound_ring(&f->slot[k], &entries);
 		take_ring(s, k, now_ms);
 	}
-	for (uint32_t a = 0; a < f->n_active && left; a++)
-		left -= take_later(s, f->active[a], left, now_ms);
+	take_laters(s, now_ms);
 	look_for_no_reason(s, now_ms);
 }
 

@@ -56,7 +56,9 @@ struct fold {
 	uint32_t          n_todo;
 	uint32_t         *rated;         /* rows whose window moves */
 	uint32_t          n_rated, rated_at;
+	uint32_t          pass_n;        /* rows when rated_at was 0 */
 	uint64_t          rated_ms;      /* up to when windows were moved */
+	uint64_t          window_ms;     /* when they were moved last */
 	uint64_t          scrub;         /* the part that is looked at next for no reason at all */
 	uint64_t         *medians;       /* [n_slots] */
 	struct fold_slot  slot[];        /* [n_slots] */

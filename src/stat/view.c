@@ -175,14 +175,15 @@ static int map_all_ro(struct stat_seg *s)
 
 /* Claiming a slot ------------------------------------------------------------------------- */
 
-/* LEVEL counters describe a process, not its slot: the next owner begins without any. */
-static void zero_levels(struct stat_seg *s)
+/* Levels and averages describe a process, not its slot: who has it next begins without any. */
+static void zero_of_process(struct stat_seg *s)
 {
 	uint64_t *used = (void *)(s->own + s->dim.slot.used);
 	uint64_t *rows = (void *)(s->own + s->dim.slot.row);
 
 	for (uint32_t row = 0; row < s->dim.max_objects; row++) {
 		uint64_t *w = rows + (size_t)row * SEG_ROW_WORDS;
+		uint64_t bits;
 		uint32_t kind;
 
 		if (row % 64 == 0 && used[row / 64] == 0) {
@@ -192,8 +193,9 @@ static void zero_levels(struct stat_seg *s)
 		if (!view_bit(used, row))
 			continue;
 		kind = seg_tag_kind(w[SEG_ROW_TAG]);
-		for (unsigned i = 0; seg_kind_ok(kind) && i < s->tbl->n_levels[kind]; i++) {
-			st64(&w[SEG_ROW_CTR + s->tbl->level_ctr[kind][i]], 0);
+		bits = seg_kind_ok(kind) ? s->tbl->of_process[kind] | s->tbl->owners[kind] : 0;
+		for (; bits; bits &= bits - 1) {
+			st64(&w[SEG_ROW_CTR + (unsigned)__builtin_ctzll(bits)], 0);
 			FP("stat.claim.level");
 		}
 	}
@@ -225,7 +227,7 @@ static void slot_claim(struct stat_seg *s, uint32_t slot)
 	st32_rel(&sl->pid, 0);
 	FP("stat.claim.pid0");
 	head_fill(&sl->head, s, SEG_SLOT, slot);     /* mends what a wild write left */
-	zero_levels(s);
+	zero_of_process(s);
 	sl->log_head &= ~UINT64_C(7);
 	st32(&sl->role, s->role);
 	st32(&sl->core, s->core);

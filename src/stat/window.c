@@ -14,7 +14,8 @@
 
 #include "base/env.h"
 
-#define MOVES_MAX 256u            /* of a cycle, also after a long pause */
+#define MOVES_MORE 256u           /* a cycle catches up with so many */
+#define CYCLE_MS   1000u          /* two cycles are not further apart, but after a pause */
 
 void window_forget(struct fold_row *r)
 {
@@ -51,8 +52,10 @@ void window_begin(struct stat_seg *s, struct fold_row *r, uint32_t row, uint64_t
 	}
 	if (r->rated)
 		return;
-	if (!f->n_rated)
+	if (!f->n_rated) {
 		f->rated_ms = now_ms;
+		f->rated_at = f->pass_n = 0;
+	}
 	f->rated[f->n_rated++] = row;
 	r->rated = f->n_rated;
 }
@@ -163,26 +166,55 @@ static void move(struct stat_seg *s, struct fold_row *r, uint32_t row, uint64_t 
 		leave(s->fold, r);
 }
 
-/* As many rows as bring each its turn once in a step. */
+/* Rows a step: those that leave in a pass do not slow it down for the others. */
+static uint64_t pace(const struct fold *f)
+{
+	return FL_MAX(f->n_rated, f->pass_n);
+}
+
+/* What a cycle moves at most: what fell due since the one before, and some of what that one left. */
+static uint64_t moves_max(const struct fold *f, uint64_t now_ms)
+{
+	uint64_t since = FL_MIN(now_ms - FL_MIN(now_ms, f->window_ms), (uint64_t)CYCLE_MS);
+
+	return pace(f) * since / WINDOW_STEP_MS + MOVES_MORE;
+}
+
+static void move_next(struct stat_seg *s, uint64_t now_ms)
+{
+	struct fold *f = s->fold;
+	uint32_t row, before = f->n_rated;
+	struct fold_row *r;
+
+	if (f->rated_at >= f->n_rated) {
+		f->rated_at = 0;
+		f->pass_n = f->n_rated;
+	}
+	row = f->rated[f->rated_at];
+	r = &f->row[row];
+	if (!r->tag || !r->past)
+		leave(f, r);
+	else
+		move(s, r, row, now_ms);
+	f->rated_at += f->n_rated == before;     /* who left was replaced by the last of the list */
+}
+
+/* As many rows as bring each its turn once in a step. What is due and not moved is the next cycle's. */
 void window_move(struct stat_seg *s, uint64_t now_ms)
 {
 	struct fold *f = s->fold;
-	uint64_t due = f->n_rated * (now_ms > f->rated_ms ? now_ms - f->rated_ms : 0) / WINDOW_STEP_MS;
+	uint64_t due, most = moves_max(f, now_ms), n = pace(f);
 
+	f->window_ms = now_ms;
+	due = n * (now_ms > f->rated_ms ? now_ms - f->rated_ms : 0) / WINDOW_STEP_MS;
+	if (due > n) {                           /* nobody has more than one turn to come */
+		due = n;
+		f->rated_ms = now_ms - WINDOW_STEP_MS;
+	}
+	due = FL_MIN(due, most);
 	if (!due)
 		return;
-	f->rated_ms = due < MOVES_MAX ? f->rated_ms + due * WINDOW_STEP_MS / f->n_rated : now_ms;
-	due = FL_MIN(due, (uint64_t)FL_MIN(f->n_rated, MOVES_MAX));
-	for (; due && f->n_rated; due--) {
-		uint32_t row = f->rated[f->rated_at % f->n_rated];
-		uint32_t before = f->n_rated;
-		struct fold_row *r = &f->row[row];
-
-		f->rated_at %= f->n_rated;
-		if (!r->tag || !r->past)
-			leave(f, r);
-		else
-			move(s, r, row, now_ms);
-		f->rated_at += f->n_rated == before;     /* who left was replaced by the last of the list */
-	}
+	f->rated_ms += due * WINDOW_STEP_MS / n;
+	for (; due && f->n_rated; due--)
+		move_next(s, now_ms);
 }

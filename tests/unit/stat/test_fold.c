@@ -423,6 +423,72 @@ START_TEST(test_many_rows_change_hands)
 }
 END_TEST
 
+/* Slots that went are looked at before those that came: a reload's many new rows do not keep a dead one's levels. */
+START_TEST(test_who_went_comes_first)
+{
+	struct play p;
+	unsigned cycles = 0;
+
+	begin(&p, MANY, 4096);
+	p.g->many = MANY;
+	p.g->by = 2;
+	for (uint32_t k = 0; k < 2; k++) {
+		tell(&p, k, GO_MANY);
+		wait_for(&p, k);
+	}
+	for (int i = 0; i < 4; i++)
+		fold(&p);
+	leave_stage(&p, 0);
+	for (int i = 0; i < 30; i++)
+		fold(&p);
+	ck_assert_uint_eq(with_level(p.s, 2), MANY);
+	enter(&p, 0);
+	leave_stage(&p, 1);
+	while (with_level(p.s, 0) < MANY && cycles++ < 100)
+		fold(&p);
+	ck_assert_uint_le(cycles, MANY / 256 + 2);
+	enter(&p, 1);
+	end(&p);
+}
+END_TEST
+
+static unsigned with_rate(const struct stat_seg *s)
+{
+	unsigned n = 0;
+
+	for (uint32_t row = 0; row < MANY; row++)
+		n += stat_total(s, row, CTR_SERVICE_REQ_RATE) != 0;
+	return n;
+}
+
+/* Many rows have rates, and no longer when nothing is counted any more, however far apart the cycles are. */
+START_TEST(test_many_fall_silent)
+{
+	static const unsigned apart_ms[] = { 2, 100, 1000 };
+	struct play p;
+
+	begin(&p, MANY, 4096);
+	p.g->many = MANY;
+	p.g->by = 20;
+	for (unsigned t = 0; t < 4000; t += apart_ms[_i]) {
+		if (t % 1000 == 0) {
+			tell(&p, 0, GO_MANY);
+			wait_for(&p, 0);
+		}
+		fold(&p);
+		p.g->now_ms += apart_ms[_i];
+	}
+	ck_assert_uint_eq(with_rate(p.s), MANY);
+	p.g->now_ms += 5000;                     /* nor if none came for a while */
+	for (unsigned t = 0; t < 18500; t += apart_ms[_i]) {         /* a window and two steps */
+		fold(&p);
+		p.g->now_ms += apart_ms[_i];
+	}
+	ck_assert_uint_eq(with_rate(p.s), 0);
+	end(&p);
+}
+END_TEST
+
 static void ask_early(struct stat_seg *s, void *arg)
 {
 	(void)arg;
@@ -477,6 +543,8 @@ int main(void)
 	tcase_add_test(tc, test_rates);
 	tcase_add_test(tc, test_median_owner_average);
 	tcase_add_test(tc, test_many_rows_change_hands);
+	tcase_add_test(tc, test_who_went_comes_first);
+	tcase_add_loop_test(tc, test_many_fall_silent, 0, 3);
 	tcase_add_test(tc, test_early_and_seen);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
