@@ -166,12 +166,15 @@ static void start_waiting(void)
 	}
 }
 
-static bool user_is_busy(const char *user)
+/* The library's user is one of an engine: another poll uses it that has found the same engine. Who still looks for
+ * his makes the user himself then. */
+static bool user_is_busy(const struct snmp_poll *p)
 {
 	LIST_FOREACH(it, &mgr.active) {
-		const struct snmp_query *q = &LIST_ENTRY(it, struct snmp_poll, link)->job->q;
+		const struct snmp_poll *a = LIST_ENTRY(it, struct snmp_poll, link);
 
-		if (q->version == 3 && strcmp(q->user, user) == 0)
+		if (a->found && strcmp(a->job->q.user, p->job->q.user) == 0 && a->engine_n == p->engine_n &&
+		    memcmp(a->engine, p->engine, p->engine_n) == 0)
 			return true;
 	}
 	return false;
@@ -183,7 +186,7 @@ static void on_ended(struct snmp_poll *p)
 
 	list_del(&p->link);
 	mgr.n_active--;
-	snmp_poll_free(p, !user_is_busy(j->q.user));
+	snmp_poll_free(p, !user_is_busy(p));
 	give_back(j);
 	start_waiting();
 }

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import os
 import pathlib
+import select
 import shutil
 import signal
 import socket
@@ -109,6 +110,11 @@ def lab(tmp_path_factory):
             words += ["--auth", a, "--auth-pass", self.file(auth)] if a else []
             return words + (["--priv", p, "--priv-pass", self.file(priv)] if p else [])
 
+        def user_here(self, name, **passphrases):
+            """The same as the control socket takes it: the secrets themselves."""
+            return [pathlib.Path(w[5:]).read_text().strip() if w.startswith("file:") else w
+                    for w in self.user(name, **passphrases)]
+
         def fails(self, op, *args, **kw):
             answer = self.snmp(op, *args, check=False, **kw)
             assert answer["ok"] is False and answer["complete"] is False, answer
@@ -121,6 +127,17 @@ def lab(tmp_path_factory):
     finally:
         x.d.stop()
         x.a.stop()
+
+
+@pytest.fixture
+def other(lab, tmp_path):
+    """A second agent: another engine with the same users."""
+    d = Snmpd(tmp_path / "other")
+    try:
+        fl.wait_for("the other agent answers", lambda: lab.snmp("get", UPTIME, host=d.addr, check=False)["ok"], 30)
+        yield d
+    finally:
+        d.stop()
 
 
 # What is asked ---------------------------------------------------------------------------------
@@ -224,6 +241,25 @@ def test_reasons(lab):
         assert lab.fails("get", UPTIME, *lab.user("sha", auth="wrong passphrase")) == "wrongDigest"
         assert lab.snmp("get", UPTIME, *lab.user("sha"))["ok"]
         assert lab.snmp("get", UPTIME, *lab.user("aes"))["ok"]
+
+
+@pytest.mark.parametrize("first, then", [("wrong passphrase", AUTH), (AUTH, "wrong passphrase")])
+def test_keys_go_while_another_agent_is_asked(lab, other, first, then):
+    """The same user of another agent, which does not answer, does not keep the keys of this one's."""
+    said = {AUTH: None, "wrong passphrase": "wrongDigest"}
+    other.proc.send_signal(signal.SIGSTOP)
+    try:
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(30 * fl.SLOW)
+            s.connect(lab.a.socket)
+            user = " ".join(f'"{w}"' for w in lab.user_here("sha", auth=first))
+            s.sendall(f"@json snmp get {other.addr} {UPTIME} {user} --timeout {int(2000 * fl.SLOW)}ms --retries 0\n".encode())
+            assert lab.snmp("get", UPTIME, *lab.user("sha", auth=first), check=False).get("reason") == said[first]
+            assert not select.select([s], [], [], 0)[0], "the other agent's job ended first: it proves nothing"
+            assert b'"timeout"' in s.recv(65536)
+    finally:
+        other.proc.send_signal(signal.SIGCONT)
+    assert lab.snmp("get", UPTIME, *lab.user("sha", auth=then), check=False).get("reason") == said[then]
 
 
 def test_an_agent_that_restarts(lab):
