@@ -80,12 +80,14 @@ void buckets_resize(struct buckets *b, unsigned cores)
 		fill(b, n);
 }
 
-void buckets_restore(struct buckets *b, unsigned cores, const uint32_t *home)
+void buckets_restore(struct buckets *b, unsigned cores, const uint32_t *home, const uint64_t *hits, uint64_t *got)
 {
 	buckets_resize(b, cores);
 	for (unsigned i = 0; i < RSS_BUCKETS; i++)
 		if (home[i] < cores)
 			b->home[i] = b->now[i] = (uint16_t)home[i];
+	buckets_count(b, hits, got);
+	memset(b->fresh, 0, sizeof(b->fresh));   /* of days, not of this second */
 }
 
 void buckets_rules(struct buckets *b, const unsigned *core, unsigned n)
@@ -163,7 +165,8 @@ unsigned buckets_largest(const struct buckets *b)
 		if (i < RSS_BUCKETS)
 			most_of = FL_MAX(most_of, b->recent[i]);
 	}
-	return sum ? (unsigned)(most_of * 100 / sum) : 0;
+	/* what is left of a burst is rounded down in each bucket, till the largest is all */
+	return sum >= ENOUGH * EIGHTHS ? (unsigned)(most_of * 100 / sum) : 0;
 }
 
 /* Of those that can, the one with the most and the one with the least; false: there are no two. */

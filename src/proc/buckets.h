@@ -43,8 +43,9 @@ void buckets_rules(struct buckets *b, const unsigned *core, unsigned n);
  * True: something changed. Nobody can: nothing changes. */
 bool buckets_deal(struct buckets *b, const bool *can);
 
-/* Who gets what, as another master left it; instead of the first buckets_resize(). */
-void buckets_restore(struct buckets *b, unsigned cores, const uint32_t *home);
+/* Who gets what, as another master left it; instead of the first buckets_resize(). What was counted until now
+ * (see buckets_count()) is in got, but not recent. */
+void buckets_restore(struct buckets *b, unsigned cores, const uint32_t *home, const uint64_t *hits, uint64_t *got);
 
 /* hits[RSS_ENTRIES]: since ever. What was added since the last count goes to those who have the buckets now:
  * got[cores]. Before each change of now, and every second. */
@@ -52,7 +53,8 @@ void buckets_count(struct buckets *b, const uint64_t *hits, uint64_t *got);
 void buckets_second(struct buckets *b);         /* what was counted becomes recent */
 /* Adds what came to each core to recent[cores]. */
 void buckets_recent(const struct buckets *b, uint64_t *recent);
-/* Percent of what came lately that fell into one bucket, the largest; it cannot be split. */
+/* Percent of what came lately that fell into one bucket, the largest; it cannot be split. 0: too few came to
+ * tell. */
 unsigned buckets_largest(const struct buckets *b);
 /* Moves homes as said above. load[cores] is of all listeners, and afterwards as it should become; price: what one of a
  * core's recent weighs there. percent: allowed difference of busiest and idlest, of their mean. True: homes changed. */

@@ -66,16 +66,24 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+static void read_hits(const struct rss_spread *r, uint64_t hits[RSS_ENTRIES])
+{
+	for (unsigned i = 0; i < RSS_ENTRIES; i++)
+		hits[i] = rss_hits(&r->rss, i);
+}
+
 /* Those of the master before, or new ones. */
 static int open_maps(struct distribute *d, struct rss_spread *r, struct sock *s)
 {
 	unsigned workers = d->m->cur->n_workers;
+	uint64_t hits[RSS_ENTRIES];
 	int err;
 
 	if (s->rss_socks >= 0 && s->rss_data >= 0) {
 		err = rss_take(&r->rss, d->m->cores, s->rss_socks, s->rss_data);
 		if (!err) {
-			buckets_restore(&r->buckets, workers, r->rss.data->home);
+			read_hits(r, hits);
+			buckets_restore(&r->buckets, workers, r->rss.data->home, hits, r->got);
 			return 0;
 		}
 	}
@@ -139,8 +147,7 @@ static void count(struct rss_spread *r)
 {
 	uint64_t hits[RSS_ENTRIES];
 
-	for (unsigned i = 0; i < RSS_ENTRIES; i++)
-		hits[i] = rss_hits(&r->rss, i);
+	read_hits(r, hits);
 	buckets_count(&r->buckets, hits, r->got);
 }
 

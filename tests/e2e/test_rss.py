@@ -371,6 +371,28 @@ def test_the_next_master_has_the_same_table(appliance, how, hash_):
     assert rss(a)["fallback"] == 0
 
 
+@needs_bpf
+def test_the_next_master_begins_to_count(appliance):
+    """All that came since the maps were made is shown, but it is no load of the last seconds."""
+    port = fl.free_port()
+    a = appliance(answers(port, "rss tuple 2"))
+    for s in SOURCES * 10:
+        ask(port, s)
+    os.kill(a.proc.pid, signal.SIGKILL)
+    a.proc.wait()
+    a.start()
+    fl.wait_for("it steers", lambda: steering(a) == "rss")
+    a.wait_only_current()
+    assert sum(rss(a)["flows"]) == 10 * len(SOURCES)
+
+    def largest():
+        for _ in range(20):
+            ask(port)
+        return rss(a)["largest_bucket_percent"]
+
+    assert fl.wait_for("something of now", largest, 30) == 100
+
+
 def maps_of(pid):
     """How many maps a process has: by descriptor, in its memory."""
     fds = 0

@@ -143,7 +143,7 @@ START_TEST(test_another_master)
 		home[i] = i < 100 ? 3 : i < 120 ? 1 : 77;
 	fresh(CORES);
 	memset(&b, 0, sizeof(b));
-	buckets_restore(&b, CORES, home);
+	buckets_restore(&b, CORES, home, hits, got);
 	ck_assert_uint_eq(b.cores, CORES);
 	for (unsigned i = 0; i < RSS_BUCKETS; i++)
 		ck_assert_uint_eq(b.now[i], i < 120 ? home[i] : i % CORES);
@@ -300,6 +300,53 @@ START_TEST(test_new_maps_count_from_zero)
 }
 END_TEST
 
+/* What came before it was there is neither load nor a reason to move. */
+START_TEST(test_another_master_has_not_seen_the_load)
+{
+	static const unsigned more[RSS_BUCKETS];
+	uint64_t recent[CORES] = { 0 };
+	uint32_t home[RSS_BUCKETS];
+
+	fresh(2);
+	for (unsigned i = 0; i < RSS_BUCKETS; i++) {
+		home[i] = i % 2;
+		hits[i] = i % 2 ? 1000 : 9000;
+	}
+	memset(&b, 0, sizeof(b));
+	buckets_restore(&b, 2, home, hits, got);
+	ck_assert_uint_eq(got[0], 64 * 9000);
+	ck_assert_uint_eq(got[1], 64 * 1000);
+	for (unsigned s = 0; s < 10; s++)
+		ck_assert(!second(more, 10));
+	buckets_recent(&b, recent);
+	ck_assert_uint_eq(recent[0] + recent[1], 0);
+	ck_assert_uint_eq(b.moves, 0);
+	ck_assert_uint_eq(got[0], 64 * 9000);
+	hits[1] += 50;
+	(void)second(more, 10);
+	ck_assert_uint_eq(got[1], 64 * 1000 + 50);
+}
+END_TEST
+
+/* A burst fades away; the bucket that had the most of it does not become all of it. */
+START_TEST(test_largest_is_not_what_is_left)
+{
+	unsigned more[RSS_BUCKETS];
+
+	fresh(2);
+	for (unsigned i = 0; i < RSS_BUCKETS; i++)
+		more[i] = i ? 2 : 60;
+	(void)second(more, 10);
+	ck_assert_uint_eq(buckets_largest(&b), 6000 / (60 + 2 * 127));
+	memset(more, 0, sizeof(more));
+	for (unsigned s = 0; s < 100; s++) {
+		(void)second(more, 10);
+		ck_assert_uint_le(buckets_largest(&b), 40);
+	}
+	ck_assert_uint_eq(buckets_largest(&b), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("buckets");
@@ -312,6 +359,8 @@ int main(void)
 	tcase_add_test(t, test_more_and_fewer);
 	tcase_add_test(t, test_rules);
 	tcase_add_test(t, test_another_master);
+	tcase_add_test(t, test_another_master_has_not_seen_the_load);
+	tcase_add_test(t, test_largest_is_not_what_is_left);
 	tcase_add_test(t, test_skewed_load_is_evened_out);
 	tcase_add_test(t, test_few_moves);
 	tcase_add_test(t, test_chance_moves_nothing);
