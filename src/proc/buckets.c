@@ -210,21 +210,15 @@ static unsigned best_move(const struct buckets *b, unsigned hi, uint64_t price, 
 }
 
 /* Could even shares differ by as much? Counts of n chances each lie within some sqrt(n) of it. Where
- * connections have a price of their own, there need only be enough to know it. */
-static bool is_chance(const struct buckets *b, const uint64_t *price, unsigned hi, unsigned lo)
+ * connections have a price of their own, there need only be enough to know it. Judged by the same connections as
+ * the load, those of all listeners: one that is even itself makes up for another that cannot move. */
+static bool is_chance(const uint64_t *recent, const uint64_t *price, unsigned hi, unsigned lo)
 {
-	uint64_t n[2] = { 0 }, diff;
+	uint64_t a = recent[hi] / EIGHTHS, b = recent[lo] / EIGHTHS;
 
-	for (unsigned i = 0; i < RSS_BUCKETS + b->rules; i++) {
-		if (b->now[i] == hi)
-			n[0] += b->recent[i] / EIGHTHS;
-		if (b->now[i] == lo)
-			n[1] += b->recent[i] / EIGHTHS;
-	}
 	if (price[hi] != price[lo])
-		return n[0] + n[1] < ENOUGH;
-	diff = n[0] > n[1] ? n[0] - n[1] : n[1] - n[0];
-	return diff * diff < SIGMAS2 * (n[0] + n[1]);
+		return a + b < ENOUGH;
+	return a <= b || (a - b) * (a - b) < SIGMAS2 * (a + b);
 }
 
 static unsigned move_some(struct buckets *b, const bool *can, const uint64_t *price, uint64_t *load, unsigned percent)
@@ -246,7 +240,8 @@ static unsigned move_some(struct buckets *b, const bool *can, const uint64_t *pr
 	return moves;
 }
 
-bool buckets_balance(struct buckets *b, const bool *can, const uint64_t *price, uint64_t *load, unsigned percent)
+bool buckets_balance(struct buckets *b, const bool *can, const uint64_t *recent, const uint64_t *price, uint64_t *load,
+		     unsigned percent)
 {
 	unsigned hi = 0, lo = 0, moves;
 	uint64_t mean;
@@ -256,7 +251,7 @@ bool buckets_balance(struct buckets *b, const bool *can, const uint64_t *price, 
 		return false;
 	}
 	if (!find_ends(b, can, load, &hi, &lo, &mean) || (load[hi] - load[lo]) * 100 <= (uint64_t)percent * mean ||
-	    is_chance(b, price, hi, lo)) {
+	    is_chance(recent, price, hi, lo)) {
 		b->bad = 0;
 		return false;
 	}

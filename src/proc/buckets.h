@@ -56,8 +56,10 @@ void buckets_recent(const struct buckets *b, uint64_t *recent);
 /* Percent of what came lately that fell into one bucket, the largest; it cannot be split. 0: too few came to
  * tell. */
 unsigned buckets_largest(const struct buckets *b);
-/* Moves homes as said above. load[cores] is of all listeners, and afterwards as it should become; price: what one of a
- * core's recent weighs there. percent: allowed difference of busiest and idlest, of their mean. True: homes changed. */
-bool buckets_balance(struct buckets *b, const bool *can, const uint64_t *price, uint64_t *load, unsigned percent);
+/* Moves homes as said above. recent[cores], of all listeners, tells what is chance; load[cores] is of all listeners, and
+ * afterwards as it should become; price: what one of a core's recent weighs there. percent: allowed difference of busiest
+ * and idlest, of their mean. True: homes changed. */
+bool buckets_balance(struct buckets *b, const bool *can, const uint64_t *recent, const uint64_t *price, uint64_t *load,
+		     unsigned percent);
 
 #endif

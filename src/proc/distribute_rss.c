@@ -9,7 +9,7 @@
  * sockets, so a new master goes on with the same table and key.
  *
  * Load of a core: while none is busy for half of its time, the connections that came to it; else the time that
- * its worker works, and a connection weighs what it cost there. For least-load it is always the time, and
+ * its worker works, and a connection weighs what it cost there. A datagram is no connection: it counts by time only. For least-load it is always the time, and
  * each core has some more, so that nothing moves where all are idle. Every second; each sum costs some
  * microseconds per listener, of which a look takes 2 ms at most.
  */
@@ -267,7 +267,7 @@ static void weigh(struct distribute *d)
 	for (unsigned i = 0; i < d->m->cur->man->n_listens; i++) {
 		const struct rss_spread *r = spread_at(d, i, false);
 
-		if (r)
+		if (r && !d->m->cur->man->listens[i].udp)
 			buckets_recent(&r->buckets, d->recent);
 	}
 	for (unsigned c = 0; c < n; c++)
@@ -310,7 +310,8 @@ void rss_spread_second(struct distribute *d, bool all_there)
 		struct rss_spread *r = spread_at(d, i, true);
 		unsigned by = man->listens[i].distribute == STEER_LEAST_LOAD;
 
-		if (r && buckets_balance(&r->buckets, d->can, d->price[by], d->load[by], man->listens[i].rebalance))
+		if (r && buckets_balance(&r->buckets, d->can, d->recent, d->price[by], d->load[by],
+					 man->listens[i].rebalance))
 			store(r);
 	}
 }

@@ -597,6 +597,23 @@ def test_udp_flows(appliance, server):
             c.ask()
 
 
+@needs_bpf
+def test_datagrams_are_no_connections(appliance, server):
+    """One udp flow has one core; connections, which are even, do not make way for its datagrams."""
+    port, flow = fl.free_port(), udp.udp_port()
+    a = appliance(answers(port, "rss rebalance 50", top=udp.conf(
+        flow, server.addr, listen=f"127.0.0.1:{flow} {{ distribute rss }}").replace("workers 1\n", "")))
+    web = next(r["name"] for r in a.json("show", "listener", "--json") if r["vserver"] == "web")
+    with udp.Client(flow) as c:
+        for _ in range(600):
+            ask(port)
+            for _ in range(3):
+                c.send(b"x")
+            time.sleep(0.015)            # some seconds in all: the load is looked at once a second
+    shown = a.json("show", "listener", web, "--json")[0]["rss"]
+    assert (shown["buckets"], shown["moves"]) == ([64, 64], 0)
+
+
 # Without the right ----------------------------------------------------------------------------------
 
 def test_without_the_right_to_load_programs(appliance, tmp_path):

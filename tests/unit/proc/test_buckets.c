@@ -15,12 +15,14 @@
 static struct buckets b;
 static bool can[CORES];
 static uint64_t hits[RSS_ENTRIES], got[CORES], load[CORES], price[CORES];
+static uint64_t others[CORES];   /* recent of listeners that cannot move */
 
 static void fresh(unsigned cores)
 {
 	memset(&b, 0, sizeof(b));
 	memset(hits, 0, sizeof(hits));
 	memset(got, 0, sizeof(got));
+	memset(others, 0, sizeof(others));
 	for (unsigned c = 0; c < CORES; c++) {
 		can[c] = c < cores;
 		price[c] = 1;
@@ -155,15 +157,17 @@ END_TEST
 /* A second in which bucket i had more[i] connections; true: homes changed. */
 static bool second(const unsigned *more, unsigned percent)
 {
+	uint64_t recent[CORES];
+
 	for (unsigned i = 0; i < RSS_BUCKETS; i++)
 		hits[i] += more[i];
 	buckets_count(&b, hits, got);
 	buckets_second(&b);
-	memset(load, 0, sizeof(load));
-	buckets_recent(&b, load);
+	memcpy(recent, others, sizeof(recent));
+	buckets_recent(&b, recent);
 	for (unsigned c = 0; c < CORES; c++)
-		load[c] *= price[c];
-	return buckets_balance(&b, can, price, load, percent);
+		load[c] = recent[c] * price[c];
+	return buckets_balance(&b, can, recent, price, load, percent);
 }
 
 /* Seconds until nothing more moves for ten of them. */
@@ -257,6 +261,35 @@ START_TEST(test_chance_moves_nothing)
 		(void)second(more, 10);
 	}
 	ck_assert_uint_le(b.moves, 8);           /* an hour */
+}
+END_TEST
+
+/* Another listener's connections are uneven and cannot move: this one, whose own are even, makes up for them, no more. */
+START_TEST(test_one_listener_makes_up_for_another)
+{
+	unsigned more[RSS_BUCKETS], s = 0;
+
+	srandom(7);
+	fresh(2);
+	others[0] = 30 * 8 * 8;          /* 30 a second, for long, in eighths */
+	for (; s < 600; s++) {
+		memset(more, 0, sizeof(more));
+		for (unsigned k = 0; k < 100; k++)
+			more[(unsigned)random() % RSS_BUCKETS]++;
+		(void)second(more, 10);
+		if (s < 30)
+			continue;
+		ck_assert_uint_ge(n_now(0), 36);
+		ck_assert_uint_le(n_now(0), 54);
+	}
+	ck_assert_uint_le(b.moves, 40);
+	/* more than it has: all of its own goes, and nothing to and fro */
+	others[0] = 300 * 8 * 8;
+	for (s = 0; s < 600; s++)
+		(void)second(more, 10);
+	for (unsigned i = 0; i < RSS_BUCKETS; i++)
+		ck_assert(b.now[i] == 1 || !more[i]);
+	ck_assert_uint_le(b.moves, 40 + RSS_BUCKETS);
 }
 END_TEST
 
@@ -364,6 +397,7 @@ int main(void)
 	tcase_add_test(t, test_skewed_load_is_evened_out);
 	tcase_add_test(t, test_few_moves);
 	tcase_add_test(t, test_chance_moves_nothing);
+	tcase_add_test(t, test_one_listener_makes_up_for_another);
 	tcase_add_test(t, test_what_a_connection_costs);
 	tcase_add_test(t, test_new_maps_count_from_zero);
 	suite_add_tcase(s, t);
