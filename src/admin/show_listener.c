@@ -13,7 +13,7 @@
 
 #define STEERING_MS 1000u
 
-/* The master's answer: "HASH TUPLE REBALANCE MOVES SPARE KERNEL LARGEST", then "BUCKETS FLOWS" of each core. */
+/* The master's answer: "HASH TUPLE REBALANCE MOVES SPARE KERNEL LARGEST", then "BUCKETS GOT" of each core. */
 enum { TELL_HASH, TELL_TUPLE, TELL_REBALANCE, TELL_MOVES, TELL_SPARE, TELL_KERNEL, TELL_LARGEST, TELLS };
 
 static bool read_numbers(struct str line, uint64_t *v, unsigned n)
@@ -29,6 +29,12 @@ static const char *hash_word(uint64_t hash)
 	return hash == RSS_TOEPLITZ ? "toeplitz" : "jhash";
 }
 
+/* What is counted: the program sees each datagram of udp, but of a TCP connection its SYN only. */
+static const char *unit(const struct lb_listen *l)
+{
+	return l->udp ? "datagrams" : "flows";
+}
+
 /* One of the two numbers of each core, parted by commas. */
 static void put_cores(struct sb *b, struct str cores, unsigned which, const char *comma)
 {
@@ -38,7 +44,7 @@ static void put_cores(struct sb *b, struct str cores, unsigned which, const char
 		sb_fmt(b, "%s%" PRIu64, i ? comma : "", v[which]);
 }
 
-static void rss_json(struct grid *g, struct str tell)
+static void rss_json(struct grid *g, const struct lb_listen *l, struct str tell)
 {
 	uint64_t v[TELLS];
 
@@ -50,18 +56,18 @@ static void rss_json(struct grid *g, struct str tell)
 	       v[TELL_TUPLE], v[TELL_REBALANCE]);
 	sb_c(&g->mem, ", \"buckets\": [");
 	put_cores(&g->mem, tell, 0, ", ");
-	sb_c(&g->mem, "], \"flows\": [");
+	sb_fmt(&g->mem, "], \"%s\": [", unit(l));
 	put_cores(&g->mem, tell, 1, ", ");
 	sb_fmt(&g->mem, "], \"moves\": %" PRIu64 ", \"spare\": %" PRIu64 ", \"fallback\": %" PRIu64
 	       ", \"largest_bucket_percent\": %" PRIu64 "}", v[TELL_MOVES], v[TELL_SPARE], v[TELL_KERNEL], v[TELL_LARGEST]);
 	grid_text(g, NULL);
 }
 
-static void rss_text_cols(struct grid *g)
+static void rss_text_cols(struct grid *g, const struct lb_listen *l)
 {
 	grid_col(g, "hash", GRID_TEXT);
 	grid_col(g, "buckets per core", GRID_TEXT);
-	grid_col(g, "flows per core", GRID_TEXT);
+	grid_col(g, l->udp ? "datagrams per core" : "flows per core", GRID_TEXT);
 	grid_col(g, "largest bucket", GRID_TEXT);
 	grid_col(g, "rebalance", GRID_TEXT);
 	grid_col(g, "buckets moved", GRID_NUM);
@@ -69,7 +75,7 @@ static void rss_text_cols(struct grid *g)
 	grid_col(g, "to the kernel's hash", GRID_NUM);
 }
 
-static void rss_text(struct grid *g, struct str tell)
+static void rss_text(struct grid *g, const struct lb_listen *l, struct str tell)
 {
 	uint64_t v[TELLS];
 
@@ -80,7 +86,7 @@ static void rss_text(struct grid *g, struct str tell)
 	grid_text(g, NULL);
 	put_cores(&g->mem, tell, 1, " ");
 	grid_text(g, NULL);
-	grid_fmt(g, "%" PRIu64 " %% of the last seconds' flows", v[TELL_LARGEST]);
+	grid_fmt(g, "%" PRIu64 " %% of the last seconds' %s", v[TELL_LARGEST], unit(l));
 	if (v[TELL_REBALANCE])
 		grid_fmt(g, "%" PRIu64 " %%", v[TELL_REBALANCE]);
 	else
@@ -115,9 +121,18 @@ static void listener_row(struct cmd *c, struct grid *g, const struct lb_listen *
 	show_counters(c, g, KIND_LISTENER, l->row);
 }
 
+static const struct lb_listen *named(const struct cmd *c)
+{
+	for (unsigned i = 0; c->call.n_pos && i < c->v->lc->n_listens; i++)
+		if (show_wanted(c, c->v->lc->listens[i].full_name))
+			return &c->v->lc->listens[i];
+	return NULL;
+}
+
 /* tell: of the one that is asked for; empty: there is nothing to tell. */
 static int show_listeners(struct cmd *c, struct str tell)
 {
+	const struct lb_listen *one = tell.n ? named(c) : NULL;
 	struct grid g;
 
 	grid_init(&g);
@@ -130,20 +145,20 @@ static int show_listeners(struct cmd *c, struct str tell)
 	grid_col(&g, "steering", GRID_TEXT);
 	grid_col(&g, "origin", GRID_TEXT);
 	grid_col(&g, "counters", GRID_RAW);
-	if (tell.n && c->call.json)
+	if (one && c->call.json)
 		grid_col(&g, "rss", GRID_RAW);
-	else if (tell.n)
-		rss_text_cols(&g);
+	else if (one)
+		rss_text_cols(&g, one);
 	for (unsigned i = 0; i < c->v->lc->n_listens; i++) {
 		const struct lb_listen *l = &c->v->lc->listens[i];
 
 		if (!show_wanted(c, l->full_name))
 			continue;
 		listener_row(c, &g, l);
-		if (tell.n && c->call.json)
-			rss_json(&g, tell);
-		else if (tell.n)
-			rss_text(&g, tell);
+		if (one && c->call.json)
+			rss_json(&g, l, tell);
+		else if (one)
+			rss_text(&g, l, tell);
 	}
 	return show_done(c, &g, KIND_LISTENER);
 }
@@ -163,14 +178,6 @@ static void steering_came(struct ask *a)
 	code = cmd_needs_config(c) ? CMD_FAIL : show_listeners(c, tell);
 	ask_free(a);
 	cmd_finish(c, code);
-}
-
-static const struct lb_listen *named(const struct cmd *c)
-{
-	for (unsigned i = 0; c->call.n_pos && i < c->v->lc->n_listens; i++)
-		if (show_wanted(c, c->v->lc->listens[i].full_name))
-			return &c->v->lc->listens[i];
-	return NULL;
 }
 
 int verb_SHOW_LISTENER(struct cmd *c)

@@ -38,7 +38,7 @@ struct rss_spread {
 	uint32_t        crew;           /* for whom it was made */
 	struct rss_opts opts;           /* of the program; its rules: */
 	struct cidr     rules[RSS_RULES];
-	uint64_t       *got;            /* [cores] flows that were steered there */
+	uint64_t       *got;            /* [cores] connections (udp: datagrams) that were steered there */
 	bool            in[];           /* [cores] its socket is in its slot */
 };
 
@@ -322,6 +322,7 @@ void distribute_tell(struct master *m, uint32_t row, struct sb *out)
 {
 	for (unsigned i = 0; m->distribute && m->cur && m->cur->man && i < m->cur->man->n_listens; i++) {
 		struct rss_spread *r = spread_at(m->distribute, i, false);
+		const struct man_listen *l = &m->cur->man->listens[i];
 		unsigned n[STAT_MAX_CORES] = { 0 };
 
 		if (!r || distribute_sock(m, i)->spread->row != row)
@@ -330,7 +331,7 @@ void distribute_tell(struct master *m, uint32_t row, struct sb *out)
 		for (unsigned k = 0; k < RSS_BUCKETS; k++)
 			n[r->buckets.now[k]]++;
 		sb_fmt(out, "%d %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %u\n", (int)r->opts.hash, r->opts.tuple,
-		       m->cur->man->listens[i].rebalance, r->buckets.moves, rss_hits(&r->rss, RSS_SPARE),
+		       l->udp ? 0 : l->rebalance, r->buckets.moves, rss_hits(&r->rss, RSS_SPARE),
 		       rss_hits(&r->rss, RSS_KERNEL), buckets_largest(&r->buckets));
 		for (unsigned c = 0; c < m->cur->n_workers; c++)
 			sb_fmt(out, "%u %" PRIu64 "\n", n[c], r->got[c]);

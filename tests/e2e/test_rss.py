@@ -561,8 +561,14 @@ def test_udp_flows(appliance, server):
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(udp.Client(port)) for _ in range(60)]
         where = [c.ask() for c in clients]
-        got = rss(a)["flows"]
-        assert min(got) > 5 and sum(got) == 60
+        assert [[c.ask() for c in clients] for _ in range(2)] == [where] * 2
+        shown = rss(a)
+        got = shown["datagrams"]
+        assert min(got) > 15 and sum(got) == 180          # three of each flow
+        assert shown["rebalance"] == 0 and "flows" not in shown
+        text = a.ctl("show", "listener", listener(a)["name"]).stdout
+        assert re.search(rf"^datagrams per core +{got[0]} {got[1]}$", text, re.M), text
+        assert re.search("^rebalance +off$", text, re.M) and "flows per core" not in text, text
         # a flow stays with its worker, over reloads too
         a.reload(config(2, "rss rebalance 1"))
         assert [c.ask() for c in clients] == where
