@@ -64,6 +64,16 @@ static bool put_host(struct str host, struct sb *line)
 	return true;
 }
 
+/* Up to the end of the first line, whichever of LF and CRLF ends it. */
+static size_t line_length(const char *text, size_t n)
+{
+	const char *end = memchr(text, '\n', n);
+
+	if (end)
+		n = (size_t)(end - text);
+	return n && text[n - 1] == '\r' ? n - 1 : n;
+}
+
 /* The first line of a file, which may be a pipe. */
 static bool put_secret(struct str option, struct str path, struct sb *line)
 {
@@ -83,8 +93,7 @@ static bool put_secret(struct str option, struct str path, struct sb *line)
 	while (n < sizeof(text) && (got = env_read(fd, text + n, sizeof(text) - n)) > 0)
 		n += (size_t)got;
 	env_close(fd);
-	if (memchr(text, '\n', n))
-		n = (size_t)((char *)memchr(text, '\n', n) - text);
+	n = line_length(text, n);
 	if (got < 0 || n == 0 || n > SECRET_MAX)
 		ctl_say(STR_FMT ": %s: %s", STR_ARG(option), name, got < 0 ? fl_err_text((int)got) : n ? "longer than 127 bytes" : "empty");
 	else

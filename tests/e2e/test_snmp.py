@@ -286,6 +286,23 @@ def test_community_of_a_file_and_names(lab):
     assert p.returncode == 2 and "no.such.name.invalid" in p.stderr
 
 
+def test_secrets_of_files_with_other_line_ends(lab, tmp_path):
+    def of(data):
+        path = tmp_path / f"secret-{zlib.crc32(data)}"
+        path.write_bytes(data)
+        return f"file:{path}"
+
+    for end in (b"\r\n", b"", b"\r\nsecond line\r\n"):
+        assert lab.snmp("get", UPTIME, "--user", "aes", "--auth", "SHA", "--auth-pass", of(AUTH.encode() + end),
+                        "--priv", "AES", "--priv-pass", of(PRIV.encode() + end))["ok"]
+        assert lab.snmp("get", UPTIME, "--community", of(b"public" + end))["ok"]
+    # the longest one has room for both
+    assert lab.fails("get", UPTIME, *lab.user("sha")[:-1], of(b"x" * 127 + b"\r\n")) == "wrongDigest"
+    for data, said in ((b"x" * 128 + b"\r\n", "longer than 127 bytes"), (b"\r\n", "empty"), (b"", "empty")):
+        p = lab.a.ctl("snmp", "get", lab.d.addr, UPTIME, *lab.user("sha")[:-1], of(data), check=False)
+        assert p.returncode == 2 and said in p.stderr, p.stderr
+
+
 @pytest.mark.parametrize("words, said", [
     (["1.3.a"], "no object identifier"), (["sysUpTime.0"], "no object identifier"), (["1"], "no object identifier"),
     ([UPTIME, "--version", "4"], "--version is"), ([UPTIME, "--version", "3"], "needs --user"),
