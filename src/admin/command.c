@@ -128,6 +128,8 @@ void cmd_abandon(struct cmd *c)
 	c->finished = NULL;
 	if (!c->asking)
 		cmd_free(c);
+	else if (c->leave)
+		c->leave(c);
 }
 
 void cmd_render(struct cmd *c, int code, struct sb *to)

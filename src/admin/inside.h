@@ -68,7 +68,9 @@ struct cmd {
 	uint32_t           row, generation;
 	const char        *was;               /* state before */
 	unsigned           n_empty;
-	bool               asking;            /* the master has a question of ours: c must live */
+	bool               asking;            /* another has a question of ours: c must live */
+	void             (*leave)(struct cmd *c);        /* takes it back when the client goes; NULL: it is answered anyhow */
+	void              *question;
 };
 /* Makes a command from one line. The result belongs to the caller of finished(), which frees
  * it. NULL: no memory. */
@@ -77,8 +79,8 @@ struct cmd *cmd_new(struct admin_view *v, struct engine *e, uint32_t uid, uint32
 /* Runs it; finished() is called, now or later. json_wanted: as if --json was given. */
 void cmd_run(struct cmd *c, struct str line, bool json_wanted);
 void cmd_finish(struct cmd *c, int code);
-/* The client is gone: what was asked of the master still happens, nobody is told. c is not the
- * caller's any more. */
+/* The client is gone: what was asked of the master still happens, nobody is told; what can be taken back is. c is
+ * not the caller's any more. */
 void cmd_abandon(struct cmd *c);
 void cmd_free(struct cmd *c);
 /* Takes the option --wait TIME into *ms, 0 without it; false with the answer CMD_USAGE in out. */

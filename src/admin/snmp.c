@@ -117,6 +117,7 @@ static void on_done(struct snmp_job *j)
 	bool failed;
 
 	c->asking = false;
+	c->leave = NULL;
 	judge(j);
 	failed = j->reason != NULL;
 	if (c->call.json)
@@ -125,6 +126,12 @@ static void on_done(struct snmp_job *j)
 		answer_text(c, j);
 	snmp_job_free(j);
 	cmd_finish(c, failed ? CMD_FAIL : CMD_OK);
+}
+
+/* A script that gives up does not keep others from asking. */
+static void on_leave(struct cmd *c)
+{
+	snmp_manager_cancel(c->question);
 }
 
 /* ---------- the question ---------- */
@@ -304,10 +311,13 @@ static int ask(struct cmd *c, enum snmp_op op)
 	j->done = on_done;
 	j->ctx = c;
 	c->asking = true;
+	c->leave = on_leave;
+	c->question = j;
 	err = snmp_manager_post(j);
 	if (!err)
 		return CMD_LATER;
 	c->asking = false;
+	c->leave = NULL;
 	snmp_job_free(j);
 	sb_fmt(&c->out, "the agent thread does not take it: %s", fl_err_text(err));
 	return CMD_FAIL;

@@ -180,7 +180,7 @@ static bool user_is_busy(const struct snmp_poll *p)
 	return false;
 }
 
-static void on_ended(struct snmp_poll *p)
+static void end(struct snmp_poll *p)
 {
 	struct snmp_job *j = p->job;
 
@@ -188,7 +188,56 @@ static void on_ended(struct snmp_poll *p)
 	mgr.n_active--;
 	snmp_poll_free(p, !user_is_busy(p));
 	give_back(j);
+}
+
+static void on_ended(struct snmp_poll *p)
+{
+	end(p);
 	start_waiting();
+}
+
+static void fail_cancelled(struct snmp_job *j)
+{
+	snmp_job_fail(j, "cancelled", "nobody waits for the answer any more");
+}
+
+/* Those of askers that left take no place, neither in the line nor at work. */
+static void drop_waiting(void)
+{
+	struct list dropped, *n;
+	struct snmp_job *j;
+
+	list_init(&dropped);
+	pthread_mutex_lock(&mgr.lock);
+	LIST_FOREACH_SAFE(it, next, &mgr.waiting) {
+		if (!LIST_ENTRY(it, struct snmp_job, link)->cancelled)
+			continue;
+		list_del(it);
+		list_append(&dropped, it);
+		mgr.n_waiting--;
+	}
+	pthread_mutex_unlock(&mgr.lock);
+	while ((n = list_pop(&dropped)) != NULL) {
+		j = LIST_ENTRY(n, struct snmp_job, link);
+		fail_cancelled(j);
+		give_back(j);
+	}
+}
+
+static void drop_active(void)
+{
+	LIST_FOREACH_SAFE(it, next, &mgr.active) {
+		struct snmp_poll *p = LIST_ENTRY(it, struct snmp_poll, link);
+		bool cancelled;
+
+		pthread_mutex_lock(&mgr.lock);
+		cancelled = p->job->cancelled;
+		pthread_mutex_unlock(&mgr.lock);
+		if (!cancelled)
+			continue;
+		fail_cancelled(p->job);
+		end(p);
+	}
 }
 
 static void on_wake(struct engine_watch *w, unsigned events)
@@ -198,6 +247,8 @@ static void on_wake(struct engine_watch *w, unsigned events)
 	(void)events;
 	while (env_read(w->fd, drop, sizeof(drop)) == (ssize_t)sizeof(drop))
 		;
+	drop_waiting();
+	drop_active();
 	start_waiting();
 }
 
@@ -220,6 +271,13 @@ int snmp_manager_open(struct engine *e)
 	return 0;
 }
 
+static void wake(void)
+{
+	if (env_write(mgr.wake[1], "j", 1) < 0) {
+		/* full: it wakes the reader anyhow */
+	}
+}
+
 int snmp_manager_post(struct snmp_job *j)
 {
 	int err = 0;
@@ -234,8 +292,15 @@ int snmp_manager_post(struct snmp_job *j)
 		mgr.n_waiting++;
 	}
 	pthread_mutex_unlock(&mgr.lock);
-	if (!err && env_write(mgr.wake[1], "j", 1) < 0) {
-		/* full: it wakes the reader anyhow */
-	}
+	if (!err)
+		wake();
 	return err;
+}
+
+void snmp_manager_cancel(struct snmp_job *j)
+{
+	pthread_mutex_lock(&mgr.lock);
+	j->cancelled = true;
+	pthread_mutex_unlock(&mgr.lock);
+	wake();
 }

@@ -55,6 +55,7 @@ struct snmp_job {
 	struct snmp_home *home;              /* who collects it; NULL: done() is called in the agent thread */
 	void            (*done)(struct snmp_job *j);     /* frees j */
 	void             *ctx;
+	bool              cancelled;         /* the manager's */
 	/* the answer; reason NULL: it came. Rows may have come before a walk failed. */
 	const char       *reason;            /* one word: "timeout", "tooBig", "unknownUserName" ... */
 	char              why[256];          /* a sentence for people */
@@ -88,5 +89,8 @@ int  snmp_manager_open(struct engine *e);
 /* Any thread; the job is the manager's until it comes back. FL_EDEAD_: there is no agent thread, FL_ELIMIT_: too many
  * wait; then it still is the caller's. */
 int  snmp_manager_post(struct snmp_job *j);
+/* Nobody wants the answer any more: the job comes back soon, as "cancelled" unless it just was done. Of one that was
+ * posted and whose done() was not called yet, so only in the thread that collects it. */
+void snmp_manager_cancel(struct snmp_job *j);
 
 #endif

@@ -367,6 +367,19 @@ def test_a_client_that_leaves(lab):
     assert lab.snmp("get", UPTIME)["ok"]
 
 
+def test_clients_that_left_block_nobody(lab, other):
+    """More of them than jobs are worked on at a time, each of which would go on for two minutes."""
+    other.proc.send_signal(signal.SIGSTOP)
+    try:
+        for _ in range(80):
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(lab.a.socket)
+                s.sendall(f"@json snmp get {other.addr} {UPTIME} --timeout 60s --retries 10\n".encode())
+        assert lab.snmp("get", UPTIME)["ok"]
+    finally:
+        other.proc.send_signal(signal.SIGCONT)
+
+
 def test_control_killed_while_it_asks(lab):
     pid = lab.a.process("fl-control")
     lab.d.proc.send_signal(signal.SIGSTOP)

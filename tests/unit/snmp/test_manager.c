@@ -24,7 +24,7 @@ static struct engine *e;
 static struct engine_watch agent;
 static struct addr agent_addr;
 static struct timer limit;
-static unsigned n_asked, n_ended, n_wanted;
+static unsigned n_asked, n_ended, n_wanted, n_cancelled, stop_at;
 static size_t (*answer)(uint8_t *p, size_t n);
 static char reason[32];
 static struct snmp_value first;
@@ -71,7 +71,8 @@ static void on_request(struct engine_watch *w, unsigned events)
 	(void)events;
 	if (n <= PDU_AT + 8)
 		return;
-	n_asked++;
+	if (++n_asked == stop_at)
+		engine_stop(e);
 	back = answer(p, (size_t)n);
 	if (back)
 		ck_assert_int_eq(env_sendto(w->fd, p, back, 0, (struct sockaddr *)&from, len), (ssize_t)back);
@@ -87,6 +88,7 @@ static void done(struct snmp_job *j)
 {
 	snprintf(reason, sizeof(reason), "%s", j->reason ? j->reason : "");
 	ck_assert(!j->reason || j->why[0]);
+	n_cancelled += strcmp(reason, "cancelled") == 0;
 	first.type = j->n ? j->row[0].value.type : SNMP_T_END;
 	snmp_job_free(j);
 	if (++n_ended == n_wanted)
@@ -251,6 +253,38 @@ START_TEST(one_user_has_one_set_of_keys_at_a_time)
 }
 END_TEST
 
+/* Those at work and those that wait, and none of them stands in the way of another for the minute that they had. */
+START_TEST(a_cancelled_job_comes_back_at_once)
+{
+	struct snmp_job *j[SNMP_ACTIVE_MAX + 10];
+
+	answer = silence;
+	for (unsigned i = 0; i < FL_ARRAY_LEN(j); i++) {
+		j[i] = job(SNMP_OP_GET);
+		j[i]->q.timeout_ms = 60000;
+		j[i]->q.retries = 10;
+		ck_assert_int_eq(snmp_manager_post(j[i]), 0);
+	}
+	stop_at = SNMP_ACTIVE_MAX;
+	run(FL_ARRAY_LEN(j));
+	ck_assert_uint_eq(n_ended, 0);
+	for (unsigned i = 0; i < FL_ARRAY_LEN(j); i++)
+		if (i != 1 && i != SNMP_ACTIVE_MAX)      /* one of each goes on */
+			snmp_manager_cancel(j[i]);
+	stop_at = SNMP_ACTIVE_MAX + 1;
+	run(FL_ARRAY_LEN(j));
+	ck_assert_uint_eq(n_cancelled, FL_ARRAY_LEN(j) - 2);
+	ck_assert_uint_eq(n_asked, SNMP_ACTIVE_MAX + 1);
+	snmp_manager_cancel(j[1]);
+	snmp_manager_cancel(j[SNMP_ACTIVE_MAX]);
+	run(2);
+	ck_assert_uint_eq(n_cancelled, FL_ARRAY_LEN(j));
+	answer = echo;
+	ask(job(SNMP_OP_GET));
+	ck_assert_str_eq(reason, "");
+}
+END_TEST
+
 START_TEST(broken_answers_do_no_harm)
 {
 	answer = broken;
@@ -282,6 +316,7 @@ int main(void)
 	tcase_add_test(t, too_big_is_said_and_a_walk_asks_for_less);
 	tcase_add_test(t, many_at_once_and_no_more);
 	tcase_add_test(t, one_user_has_one_set_of_keys_at_a_time);
+	tcase_add_test(t, a_cancelled_job_comes_back_at_once);
 	tcase_add_test(t, broken_answers_do_no_harm);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
