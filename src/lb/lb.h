@@ -175,6 +175,7 @@ struct lb_config {
 	int                 error_level;       /* enum log_level */
 	unsigned            workers;           /* 0 = auto */
 	int                 control_core;      /* CPU of master and control; -1: none of their own */
+	bool                share_full;        /* key shares are checked the long way */
 	bool                staggered;         /* workers flush one after the other within consolidate_us */
 	unsigned            early_percent;     /* 0: no cycle but those of the clock */
 	uint64_t            consolidate_us, shutdown_grace_us, drain_timeout_us, heartbeat_timeout_us;

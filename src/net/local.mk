@@ -26,6 +26,7 @@ libfairlead_a_SOURCES += \
 	src/net/tls_mem.c src/net/tls_mem.h \
 	src/net/tls_ocsp.c \
 	src/net/tls_server.c \
+	src/net/tls_share.c \
 	src/net/tls_ticket.c \
 	src/net/udp.c src/net/udp.h src/net/udp_int.h \
 	src/net/udp_batch.c \

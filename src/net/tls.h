@@ -57,6 +57,11 @@ void tls_server_choose(const struct tls_server *t, const char *sni, const struct
 #define TLS_TICKET_KEYS    3
 void tls_ticket_keys(const uint8_t (*keys)[TLS_TICKET_KEY_LEN], unsigned n);
 
+/* From here on key shares on P-256, P-384 and P-521 are checked as RFC 8446 section 4.2.8.2 wants it, without the
+ * multiplication by the group's order that OpenSSL 3 adds. One thread only; not called: `key-share-check full`. */
+void tls_share_init(void);
+uint64_t tls_share_quick(void);      /* shares that were checked so, for tests */
+
 /* Has the running kernel TLS on sockets (kTLS)? For fairlead -V; nothing uses it. */
 bool tls_kernel_offers(void);
 

@@ -455,6 +455,8 @@ static int birth(struct worker *w)
 	if (err)
 		return err;
 	(void)tls_mem_cells();
+	if (!w->lc->share_full)
+		tls_share_init();
 	close_others(w);
 	sandbox_pin(s->core, s->cpu);
 	w->engine = engine_new();

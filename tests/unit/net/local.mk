@@ -13,6 +13,7 @@ check_PROGRAMS += \
 	tests/unit/net/test_tls_bad \
 	tests/unit/net/test_tls_certs \
 	tests/unit/net/test_tls_mem \
+	tests/unit/net/test_tls_share \
 	tests/unit/net/test_udp
 
 tests_unit_net_test_conn_SOURCES = tests/unit/net/test_conn.c tests/unit/net/net_unit.h
@@ -37,6 +38,8 @@ tests_unit_net_test_tls_bad_SOURCES = tests/unit/net/test_tls_bad.c tests/unit/n
 tests_unit_net_test_tls_bad_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_tls_certs_SOURCES = tests/unit/net/test_tls_certs.c tests/unit/net/tls_unit.h
 tests_unit_net_test_tls_certs_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+tests_unit_net_test_tls_share_SOURCES = tests/unit/net/test_tls_share.c
+tests_unit_net_test_tls_share_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_tls_mem_SOURCES = tests/unit/net/test_tls_mem.c
 tests_unit_net_test_tls_mem_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 tests_unit_net_test_udp_SOURCES = tests/unit/net/test_udp.c tests/unit/net/net_unit.h tests/unit/heapcount.h
