@@ -22,12 +22,13 @@ syn keyword fairleadDirective ca cert ciphers ciphersuites client-ca client-veri
 syn keyword fairleadDirective consolidate control-core core default distribute drain-generations drain-timeout error-log
 syn keyword fairleadDirective every expect fall forwarded groups half-close hash head-timeout
 syn keyword fairleadDirective heartbeat-timeout host http idle-max idle-timeout include keepalive-max listen
-syn keyword fairleadDirective max-body max-connections max-fields max-head max-objects max-request-line method min-version
-syn keyword fairleadDirective ocsp policy port protocol rebalance redirect reject remove-header
-syn keyword fairleadDirective remove-response-header request-id resolver respond response-timeout responses retries rise
-syn keyword fairleadDirective send service set-header set-response-header shutdown-grace sni socket state
-syn keyword fairleadDirective ticket-keys ticket-lifetime tickets timeout tls trust-forwarded tuple unknown-sni
-syn keyword fairleadDirective upgrade use user verify via view weight workers
+syn keyword fairleadDirective max-bandwidth max-body max-connections max-fields max-head max-objects max-request-line method
+syn keyword fairleadDirective min-version ocsp policy port protocol rebalance redirect reject
+syn keyword fairleadDirective remove-header remove-response-header request-id resolver respond response-timeout responses retries
+syn keyword fairleadDirective rise send service set-header set-response-header shutdown-grace sni socket
+syn keyword fairleadDirective state ticket-keys ticket-lifetime tickets timeout tls trust-forwarded tuple
+syn keyword fairleadDirective unknown-sni upgrade use user verify via view weight
+syn keyword fairleadDirective workers
 syn keyword fairleadObject admin monitor pool vserver
 hi def link fairleadComment Comment
 hi def link fairleadString String
