@@ -109,7 +109,7 @@ static void check_done(void *ctx, const struct probe_result *r)
 	if (!r->ok)
 		stat_inc(t->s->stat, CTR_SERVICE_PROBE_FAIL);
 	else
-		stat_average(t->s->stat, CTR_SERVICE_LRTM_US, r->latency_us);
+		stat_own_average(t->s->stat, CTR_SERVICE_LRTM_US, r->latency_us);
 	judge_result(rec, r->ok, c->mon->rise, c->mon->fall);
 	if (judge_early(rec) && c->due_ms > engine_now_ms(t->m->env.engine) + JUDGE_EARLY_MS)
 		schedule(c, JUDGE_EARLY_MS);
@@ -262,6 +262,12 @@ static bool target_init(struct monitor *m, struct target *t, struct lb_service *
 	return true;
 }
 
+/* Is there anything to do for it? */
+static bool is_owned(const struct monitor_env *env, const struct lb_service *s)
+{
+	return s->pool->n_monitors || s->host || monitor_is_measured(env->seg, s);
+}
+
 struct monitor *monitor_new(const struct monitor_env *env)
 {
 	struct monitor *m = env_calloc(1, sizeof(*m));
@@ -279,7 +285,7 @@ struct monitor *monitor_new(const struct monitor_env *env)
 		struct lb_pool *p = &env->lc->pools[i];
 
 		for (unsigned k = 0; k < p->n_services; k++) {
-			if ((p->n_monitors || p->services[k].host) &&
+			if (is_owned(env, &p->services[k]) &&
 			    !target_init(m, &m->targets[m->n_targets++], &p->services[k])) {
 				monitor_free(&m);
 				return NULL;
