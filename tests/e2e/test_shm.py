@@ -81,6 +81,27 @@ def test_the_master_is_dead(counted):
                 os.kill(pid, signal.SIGKILL)
 
 
+def test_the_manual_draws_the_layout_that_is_there():
+    """Each size and each field that `fairlead -x layout` tells stands in fairlead-shm(7)."""
+    manual = (fl.TOP / "man/fairlead-shm.7").read_text()
+    part = dict(re.findall(r'\.\\" LAYOUT (\w+)\n(.*?)(?=\.\\" LAYOUT|\.Ed)', manual, re.S))
+    whole = " ".join(" ".join(part.values()).split())
+    layout = subprocess.run([fl.FAIRLEAD, "-x", "layout"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split("\t") for line in layout.splitlines()[1:] if not line.startswith("counter")]
+    own = {"seg_dir": "dir", "seg_totals": "totals", "seg_slot": "slot"}
+    for what, name, n in (r for r in rows if r[0] in ("size", "field")):
+        kind, _, field = name.partition(".")
+        if what == "size":
+            assert re.search(rf"\b{n}\b", whole), f"size of {name}: {n}"
+        elif kind in own:
+            assert re.search(rf"(^|[\s,]){n}\s+{field}\b", part[own[kind]]), f"{name} at {n}"
+    areas = [name for what, name, _ in rows if what == "offset"]
+    for file, text in part.items():
+        mine = [a.partition(".")[2] for a in areas if a.startswith(file + ".")]
+        drawn = [a for line in text.splitlines() for a in re.findall(r"^  ([a-z]+(?:, [a-z]+)*)  ", line) for a in a.split(", ")]
+        assert drawn == mine, file
+
+
 @pytest.mark.parametrize("which, args, words", [
     (1, ["stat", "service"], "no segment of fairlead open"), ("x", ["stat", "service"], "or any"),
     (4194304, ["stat", "service"], "cannot be read"), (os.getpid(), ["stat", "service"], "no segment of fairlead open")])
