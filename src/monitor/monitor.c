@@ -207,10 +207,15 @@ static uint64_t first_ms(struct check *c)
 
 void monitor_target_start(struct target *t)
 {
+	uint64_t lrtm;
+
 	import_records(t);
 	/* the average goes on from what the owner before said, not from what was when this one had it last */
-	if (t->s->stat)
-		stat_set(t->s->stat, CTR_SERVICE_LRTM_US, stat_total(t->m->env.seg, t->s->row, CTR_SERVICE_LRTM_US));
+	lrtm = stat_total(t->m->env.seg, t->s->row, CTR_SERVICE_LRTM_US);
+	if (lrtm)
+		stat_own(t->s->stat, CTR_SERVICE_LRTM_US, lrtm);
+	else
+		stat_set(t->s->stat, CTR_SERVICE_LRTM_US, 0);
 	(void)stat_health_set(t->m->env.seg, t->s->row, &t->health);
 	for (unsigned i = 0; i < t->n_checks; i++)
 		schedule(&t->checks[i], first_ms(&t->checks[i]));

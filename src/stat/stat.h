@@ -89,6 +89,7 @@ struct stat_row {
 	/* what this process has counted, on top of what its slot held */
 	uint64_t         v[TBL_CTR_MAX];
 	uint64_t         flushed[TBL_CTR_MAX]; /* values last written to the slot */
+	uint64_t         touched;            /* bit c: v[c] may differ from that */
 	uint32_t         id;
 	uint8_t          kind;
 	bool             dirty;
@@ -105,8 +106,9 @@ struct stat_row {
  * process counts. */
 struct stat_row *stat_row_get(struct stat_seg *s, enum tbl_kind kind, uint32_t row);
 void stat_row_mark(struct stat_row *r);
-static inline void stat_touch(struct stat_row *r)
+static inline void stat_touch(struct stat_row *r, unsigned ctr)
 {
+	r->touched |= UINT64_C(1) << ctr;
 	if (FL_UNLIKELY(!r->dirty))
 		stat_row_mark(r);
 }
@@ -115,7 +117,7 @@ static inline void stat_add(struct stat_row *r, unsigned ctr, uint64_t n)
 {
 	if (FL_LIKELY(r != NULL)) {
 		r->v[ctr] += n;
-		stat_touch(r);
+		stat_touch(r, ctr);
 	}
 }
 static inline void stat_inc(struct stat_row *r, unsigned ctr) { stat_add(r, ctr, 1); }
@@ -125,14 +127,14 @@ static inline void stat_set(struct stat_row *r, unsigned ctr, uint64_t v)
 {
 	if (r && v != r->v[ctr]) {
 		r->v[ctr] = v;
-		stat_touch(r);
+		stat_touch(r, ctr);
 	}
 }
 static inline void stat_max(struct stat_row *r, unsigned ctr, uint64_t v)
 {
 	if (r && v > r->v[ctr]) {
 		r->v[ctr] = v;
-		stat_touch(r);
+		stat_touch(r, ctr);
 	}
 }
 /* MIN: 0 means that there was none. */
