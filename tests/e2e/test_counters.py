@@ -328,6 +328,25 @@ def test_wrong_bandwidths_are_refused(fairlead, value, words):
     assert p.returncode != 0 and words in p.stdout + p.stderr, p.stdout + p.stderr
 
 
+@pytest.mark.parametrize("method", ["round-robin", "least-connection"])
+def test_a_large_pool_passes_over_it_too(fairlead, origins, method):
+    """From 32 services on they are chosen from an index, which reads limits now and then."""
+    big, small, port = origins(), origins(), fl.free_port()
+    f = fairlead(fl.web(port, big.addr + " max-bandwidth 100kbit", *[small.addr] * 39, pool=f"method {method}"))
+    body = "x" * 400000
+    for _ in range(80):                              # each of 40 comes up twice
+        with fl.Client(port) as c:
+            c.request(f"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: {len(body)}\r\n\r\n{body}")
+    f.wait_stat("service", "app/a1", lambda r: r["bytes_in_rate"] + r["bytes_out_rate"] >= 12500, 20)
+    fl.get(port, "/")                                # whatever it was, the figures are read again behind it
+    before = f.stat("service", "app/a1")["requests"]
+    for _ in range(80):
+        assert fl.get(port, "/").status == 200
+    rows = f.json("stat", "service", "--all")
+    assert next(r["requests"] for r in rows if r["name"] == "app/a1") == before >= 1
+    assert sum(r["requests"] > 0 for r in rows) == 40
+
+
 # ---------- sessions, figures by protocol ----------
 
 def test_udp_flows_are_sessions(fairlead):
