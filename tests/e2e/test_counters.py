@@ -10,6 +10,7 @@ import time
 import pytest
 
 import fl
+import udp
 
 
 def refused_addr():
@@ -350,25 +351,28 @@ def test_a_large_pool_passes_over_it_too(fairlead, origins, method):
 # ---------- sessions, figures by protocol ----------
 
 def test_udp_flows_are_sessions(fairlead):
-    port = fl.free_port()
+    port = udp.udp_port()
     with contextlib.ExitStack() as stack:
         echo = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         echo.bind(("127.0.0.1", 0))
         f = fairlead(f"workers 1\npool app {{ monitor none; service a1 127.0.0.1:{echo.getsockname()[1]} }}\n"
-                     f"vserver web {{ protocol udp; idle-timeout 2s; listen 127.0.0.1:{port}; default use app }}\n")
-        for _ in range(3):
-            s = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            s.sendto(b"x", ("127.0.0.1", port))
-        f.wait_stat("service", "app/a1", lambda r: r["sessions"] == 3)
-        assert f.stat("core", "0")["udp_flows_active"] == 3
+                     f"vserver web {{ protocol udp; idle-timeout {int(2 * fl.SLOW)}s; listen 127.0.0.1:{port}; default use app }}\n")
+        clients = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(3)]
+
+        def are_three():
+            for s in clients:
+                s.sendto(b"x", ("127.0.0.1", port))
+            return f.stat("service", "app/a1")["sessions"] == f.stat("core", "0")["udp_flows_active"] == 3
+
+        fl.wait_for("three sessions", are_three)
         f.reload()
-        f.wait_stat("service", "app/a1", lambda r: r["sessions"] == 3, 10)
+        fl.wait_for("three sessions of the successor", are_three)
         f.wait_stat("service", "app/a1", lambda r: r["sessions"] == 0, 20)
         assert f.stat("core", "0")["udp_flows_active"] == 0
 
 
 def test_a_udp_service_that_is_not_there(fairlead):
-    port = fl.free_port()
+    port = udp.udp_port()
     f = fairlead(f"workers 1\npool app {{ monitor none; service a1 {refused_addr()} }}\n"
                  f"vserver web {{ protocol udp; listen 127.0.0.1:{port}; default use app }}\n")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
