@@ -13,6 +13,9 @@ _fairleadctl() {
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
+		--shm)
+			socket=(--shm "${COMP_WORDS[++i]}")
+			;;
 		-s)
 			if ((i + 1 == COMP_CWORD)); then
 				mapfile -t COMPREPLY < <(compgen -f -- "$cur")
@@ -31,7 +34,7 @@ _fairleadctl() {
 		esac
 	done
 	if [[ -z $verb ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "status show stat explain enable disable drain reload reopen shutdown stop diff fmt top help snmp -s --json -h -V" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "status show stat explain enable disable drain reload reopen shutdown stop diff fmt top help snmp -s --shm --json -h -V" -- "$cur")
 		return
 	fi
 	case $verb in

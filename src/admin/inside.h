@@ -21,6 +21,7 @@
 #define FL_ADMIN_INSIDE_H
 
 #include "admin/admin.h"
+#include "admin/grid.h"
 #include "admin/verbs.h"
 #include "lb/lb.h"
 #include "net/conn.h"
@@ -101,31 +102,7 @@ bool cmd_needs_config(struct cmd *c);
 #include "tbl/verbs.def"
 #undef B
 
-/* ---------- tables of text ---------- */
-/* BOOL: yes, no; RAW: JSON as it is, only there. */
-enum grid_type { GRID_TEXT, GRID_NUM, GRID_BOOL, GRID_RAW };
-struct grid {
-	struct sb        mem;                 /* all cells, one behind the other */
-	size_t          *cell;                /* offsets of cell ends */
-	unsigned         n_cells, cap_cells;
-	struct { const char *name; enum grid_type type; } col[TBL_CTR_MAX + 16];
-	unsigned         n_cols;
-	bool             over;
-};
-void grid_init(struct grid *g);
-void grid_free(struct grid *g);
-/* All columns first; name is kept. */
-void grid_col(struct grid *g, const char *name, enum grid_type type);
-/* Cells of a row in the order of columns. */
-void grid_text(struct grid *g, const char *z); /* NULL or "": "-" in text, null in JSON */
-void grid_str(struct grid *g, struct str s);
-void grid_u64(struct grid *g, uint64_t v);
-void grid_bool(struct grid *g, bool v);
-void grid_fmt(struct grid *g, const char *fmt, ...) FL_PRINTF(2, 3);
-enum { GRID_JSON = 1, GRID_VERTICAL = 2, GRID_HIDE_ZERO = 4 };
-/* Prints aligned columns (VERTICAL: name and value one below the other; HIDE_ZERO: without columns
- * that are 0 in every row), or a JSON array of objects. */
-void grid_print(const struct grid *g, unsigned flags, struct sb *out);
+/* ---------- tables of text: grid.h ---------- */
 /* Prints into the command's answer and frees. Returns CMD_OK. */
 int  cmd_grid(struct cmd *c, struct grid *g, unsigned flags);
 

@@ -9,7 +9,7 @@ libfairlead_a_SOURCES += \
 	src/admin/explain.c src/admin/explain.h \
 	src/admin/explain_print.c \
 	src/admin/figures.c \
-	src/admin/grid.c \
+	src/admin/grid.c src/admin/grid.h \
 	src/admin/metrics.c \
 	src/admin/out.c \
 	src/admin/owner.c \

@@ -9,9 +9,10 @@
 
 static const char *mission(const struct lb_service *s)
 {
-	if (s->pool->n_monitors && s->host)
-		return "probe resolve";
-	return s->pool->n_monitors ? "probe" : s->host ? "resolve" : NULL;
+	static const char *const words[] = { NULL,	"measure",	 "resolve",	  "resolve measure",
+					     "probe",	"probe measure", "probe resolve", "probe resolve measure" };
+
+	return words[(s->pool->n_monitors ? 4 : 0) + (s->host ? 2 : 0) + (s->max_connections || s->max_bandwidth)];
 }
 
 static const char *why_text(uint32_t why)
@@ -98,7 +99,7 @@ int verb_SHOW_OWNER(struct cmd *c)
 		grid_free(&g);
 		if (!idle)
 			return cmd_no_such(c, KIND_SERVICE, c->call.pos[0]);
-		sb_c(&c->out, "it has neither a monitor nor a name, so that nobody has to do anything for it");
+		sb_c(&c->out, "it has neither a monitor nor a name nor a limit, so that nobody has to do anything for it");
 		return CMD_FAIL;
 	}
 	return cmd_grid(c, &g, c->call.n_pos ? GRID_VERTICAL : 0);

@@ -97,7 +97,10 @@ void val_number_text(enum conf_type type, int64_t v, struct sb *b)
 			sb_fmt(b, "%" PRId64 "%s", v / u->of, u->name);
 			return;
 		}
-	sb_fmt(b, "%" PRId64 "%s", v, type == CV_TIME ? "s" : type == CV_RATE ? "kbit" : "");
+	if (type == CV_RATE && v)        /* there is no smaller unit */
+		sb_fmt(b, "%" PRId64 ".%03" PRId64 "kbit", v / 1000, v % 1000);
+	else
+		sb_fmt(b, "%" PRId64 "%s", v, type == CV_TIME ? "s" : type == CV_RATE ? "kbit" : "");
 }
 
 static bool count(struct tok *t, struct conf_val *v, struct val_fail *f)

@@ -18,6 +18,7 @@ struct ctl_client {
 	const char *path;            /* given by -s; NULL: searched */
 	char        found[256];      /* where it is connected to, or was looked for last */
 	int         fd;              /* -1: not connected */
+	const char *shm;             /* given by --shm: a process id or "any"; nobody is asked */
 	bool        quiet;           /* says nothing of not reaching it: there will be another try */
 };
 
@@ -34,6 +35,8 @@ int  ctl_ask(struct ctl_client *c, const char *line, bool json, unsigned wait_ms
 int  ctl_fmt(const struct verb_call *call);
 int  ctl_diff(struct ctl_client *c, const struct verb_call *call);
 int  ctl_top(struct ctl_client *c, const struct verb_call *call);
+/* Reads the shared segment of a process (its id, or "any": the only appliance there is) instead of asking. */
+int  ctl_shm(const char *which, const struct verb_call *call);
 
 /* The line that asks for `snmp ...`: with addresses for names, secrets for files. False: a message was said. */
 bool ctl_snmp_line(const struct verb_call *call, struct sb *line);

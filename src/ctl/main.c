@@ -100,9 +100,10 @@ bool ctl_put(int fd, struct str s)
 static void usage(int fd)
 {
 	static const char text[] =
-		"usage: fairleadctl [-s SOCKET] [--json] VERB [KIND] [NAME] [ARGUMENTS]\n"
+		"usage: fairleadctl [-s SOCKET | --shm PID|any] [--json] VERB [KIND] [NAME] [ARGUMENTS]\n"
 		"       fairleadctl help [VERB]\n"
 		"  -s SOCKET  control socket (else FAIRLEAD_SOCKET, /run/fairlead/ctl.sock, ...)\n"
+		"  --shm PID  asks nobody: reads the shared memory that this process has open; any: the only one\n"
 		"  --json     answers as JSON\n"
 		"  -V         version\n"
 		"exit status: 0 done, 1 refused or failed, 2 misused, 3 fairlead cannot be reached\n";
@@ -237,6 +238,8 @@ static int run(struct ctl_client *c, const struct str *w, unsigned n)
 	if (!verb_parse(w, n, &call, &err))
 		return complain(&err);
 	sb_free(&err);
+	if (c->shm && call.id != VERB_HELP)
+		return ctl_shm(c->shm, &call);
 	switch (call.id) {
 	case VERB_HELP:
 		code = help(&call);
@@ -285,6 +288,8 @@ int main(int argc, char **argv)
 			return CTL_OK;
 		} else if (strcmp(argv[i], "-s") == 0 && i + 1 < argc) {
 			c.path = argv[++i];
+		} else if (strcmp(argv[i], "--shm") == 0 && i + 1 < argc) {
+			c.shm = argv[++i];
 		} else if (strcmp(argv[i], "--json") == 0) {
 			w[n++] = STR("--json");
 		} else {

@@ -136,14 +136,24 @@ static void count_failure(struct exchange *x, enum txn_code why)
 		stat_inc(row, CTR_SERVICE_CONN_FAIL);
 		break;
 	case TXN_SERVICE_BAD:
+		stat_inc(row, CTR_SERVICE_RESP_BAD);
+		stat_inc(row, CTR_SERVICE_RESP_ERR);
+		break;
 	case TXN_SERVICE_CUT:
-	case TXN_SERVICE_CLOSED:
+		stat_inc(row, CTR_SERVICE_RESP_CUT);
+		stat_inc(row, CTR_SERVICE_RESP_ERR);
+		break;
 	case TXN_SERVICE_TIMEOUT:
+		stat_inc(row, CTR_SERVICE_RESP_LATE);
+		stat_inc(row, CTR_SERVICE_RESP_ERR);
+		break;
+	case TXN_SERVICE_CLOSED:
 		stat_inc(row, CTR_SERVICE_RESP_ERR);
 		break;
 	default:
-		break;
+		return;                          /* our own trouble, or the client's */
 	}
+	stat_inc(http_room.w.proc, CTR_PROC_HTTP_ERRS);
 }
 
 /* The connection failed; m is still there. */

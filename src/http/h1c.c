@@ -17,6 +17,8 @@
 #include "base/err.h"
 #include "http/refuse.h"
 
+#define COUNT_FROM (64u * 1024)   /* bytes of a request that are told before its end */
+
 /* Life ------------------------------------------------------------------------------------ */
 
 static void start_pump(struct engine_job *j);
@@ -185,6 +187,8 @@ int h1c_send_data(struct h1c *m, struct str s)
 	char size[20];
 	int r;
 
+	if (conn_bytes_out(m->c) - m->out_counted >= COUNT_FROM)
+		h1c_count_bytes(m);
 	if (!m->chunked)
 		return conn_write(m->c, s.p, s.n);
 	r = conn_write(m->c, size, h1_put_chunk_size(size, s.n));
@@ -389,6 +393,7 @@ static size_t on_data(struct conn *c, const uint8_t *p, size_t n)
 		m->pump_wanted = true;
 		engine_defer(http_room.w.engine, &m->job);
 	} else if (!m->blocked) {
+		h1c_count_bytes(m);      /* a long answer has a rate, too */
 		conn_deadline(c, m->response_ms);
 		conn_read_hint(c, m->body.kind == HB_LENGTH ? m->body.left : 0);
 	}
@@ -499,6 +504,7 @@ static void pump_progress(struct conn_pump *p, size_t n)
 	struct h1c *m = p->owner;
 
 	m->body.left -= FL_MIN(m->body.left, (uint64_t)n);
+	h1c_count_bytes(m);
 	conn_deadline(m->c, m->response_ms);
 	if (m->ops)
 		m->ops->moved(m, TXN_RESP, n);

@@ -454,7 +454,7 @@ void h1s_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
 		conn_abort(&c);
 		return;
 	}
-	conn_count_segments(c, vs->stat, CTR_VSERVER_SEGS_IN, CTR_VSERVER_SEGS_OUT);
+	conn_count(c, vs->stat, &room_client_counters);
 	conn_start(c, &conn_ops, s);
 	conn_deadline(c, room_begin_ms(vs, c));
 }

@@ -50,6 +50,7 @@ static void start_exchange(struct h1s *s, struct txn *t)
 	stat_inc(s->cl.vs->stat, CTR_VSERVER_REQ_TOT);
 	stat_inc(http_room.w.proc, CTR_PROC_HTTP_TXNS);
 	stat_inc(s->cl.vs->stat, CTR_VSERVER_REQ_CUR);
+	stat_inc(http_room.w.proc, CTR_PROC_HTTP_CUR);
 	if (s->n_requests)
 		stat_inc(s->cl.vs->stat, CTR_VSERVER_REUSED);
 	http_room.n_active++;

@@ -174,7 +174,7 @@ static void down_join(struct txn *t, void *transport)
 		txn_abort(t, TXN_NO_MEMORY);
 		return;
 	}
-	s->x->tunnel = tunnel_start(s->c, service, s->cl.vs->idle_timeout_ms, tunnel_done, s);
+	s->x->tunnel = tunnel_start(s->c, service, s->cl.vs->idle_timeout_ms, tunnel_done, NULL, s);
 	s->c = NULL;
 	if (!s->x->tunnel) {
 		h1s_gone(s);

@@ -109,6 +109,16 @@ bool room_peer_owes(const struct conn *c, uint64_t *acked)
 	return conn_pending(c) || ti.tcpi_unacked || ti.tcpi_notsent_bytes;
 }
 
+/* "in" of a service is what goes there; of its connections, what comes from there. */
+const struct conn_counters room_service_counters = {
+	.segs_in = CTR_SERVICE_SEGS_OUT, .segs_out = CTR_SERVICE_SEGS_IN, .wait_in = CTR_SERVICE_PEND_OUT,
+	.wait_out = CTR_SERVICE_PEND_IN, .unacked = CTR_SERVICE_PEND_SEGS,
+};
+const struct conn_counters room_client_counters = {
+	.segs_in = CTR_VSERVER_SEGS_IN, .segs_out = CTR_VSERVER_SEGS_OUT, .wait_in = CTR_VSERVER_PEND_IN,
+	.wait_out = CTR_VSERVER_PEND_OUT, .unacked = CONN_NOT_COUNTED,
+};
+
 /* The list of clients ------------------------------------------------------------------------ */
 
 const char *room_listen_name(const struct listener *l, const struct lb_vserver *vs)

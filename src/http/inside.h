@@ -80,6 +80,8 @@ static inline void room_count_tls(struct http_client *cl, const struct conn *c)
 	if (why && *why)
 		stat_inc(cl->lrow, CTR_LISTENER_TLS_FAIL);
 }
+/* What of a connection is counted in the row of its vserver, of its service. */
+extern const struct conn_counters room_client_counters, room_service_counters;
 /* The name of the listener's row, for hand-over. */
 const char *room_listen_name(const struct listener *l, const struct lb_vserver *vs);
 
@@ -104,12 +106,13 @@ void access_log_txn(const struct txn *t);
 /* When a finished exchange began: "2026-01-31T12:00:00.123456Z"; static memory. */
 struct str access_log_time(const struct txn *t);
 
-/* tunnel.c: two transports become a relay; `done` comes once, from the loop. Takes both. */
+/* tunnel.c: two transports become a relay; `done` comes once, from the loop, with all that went through; `moved`, NULL:
+ * none, tells it while it goes. Takes both. */
 struct tunnel;
-struct tunnel *tunnel_start(struct conn *client, struct conn *service, uint64_t idle_ms,
-			    void (*done)(void *ctx, uint64_t to_service, uint64_t to_client,
-					 int err, int side),
-			    void *ctx);
+typedef void (*tunnel_done_fn)(void *ctx, uint64_t to_service, uint64_t to_client, int err, int side);
+typedef void (*tunnel_moved_fn)(void *ctx, uint64_t to_service, uint64_t to_client);
+struct tunnel *tunnel_start(struct conn *client, struct conn *service, uint64_t idle_ms, tunnel_done_fn done,
+			    tunnel_moved_fn moved, void *ctx);
 void tunnel_cut(struct tunnel *t);              /* done() is not called */
 
 /* Each file knows the size of its own objects. */

@@ -65,6 +65,29 @@ void refused_response(const struct lb_service *s, enum h1_reason why, const uint
 		   h1_reason_code(why), mem);
 }
 
+static void count_class(struct stat_row *row, int err)
+{
+	switch (err) {
+	case FL_EREFUSED_:
+		stat_inc(row, CTR_SERVICE_ERR_REFUSED);
+		break;
+	case FL_ETIMEOUT_:
+		stat_inc(row, CTR_SERVICE_ERR_TIMEOUT);
+		break;
+	case FL_ERESET_:
+		stat_inc(row, CTR_SERVICE_ERR_RESET);
+		break;
+	case -EHOSTUNREACH:
+	case -ENETUNREACH:
+	case -EHOSTDOWN:
+	case -ENETDOWN:
+		stat_inc(row, CTR_SERVICE_ERR_UNREACH);
+		break;
+	default:
+		break;
+	}
+}
+
 enum txn_code refused_connect(const struct lb_service *s, const struct conn *c, int err)
 {
 	const char *tls = c ? conn_tls_why(c) : NULL;
@@ -75,11 +98,13 @@ enum txn_code refused_connect(const struct lb_service *s, const struct conn *c, 
 	if (tls) {
 		const char *sni = conn_tls_sni(c);
 
+		stat_inc(s->stat, err == FL_ETIMEOUT_ ? CTR_SERVICE_ERR_TIMEOUT : CTR_SERVICE_ERR_TLS);
 		log_ev_key(EV_SERVICE_TLS, str_c(s->full_name),
 			   "service %s: TLS with %s%s%s failed: %s: %s", s->full_name, to,
 			   sni && *sni ? " as " : "", sni ? sni : "", tls, conn_tls_reason(c));
 		return err == FL_ETIMEOUT_ ? TXN_CONNECT_TIMEOUT : TXN_TLS_FAILED;
 	}
+	count_class(s->stat, err);
 	log_ev_key(EV_CONNECT_FAIL, str_c(s->full_name), "service %s: cannot connect%s%s: %s",
 		   s->full_name, c ? " to " : "", to, fl_err_text(err));
 	return err == FL_ETIMEOUT_ ? TXN_CONNECT_TIMEOUT :

@@ -102,6 +102,7 @@ static void finished(struct txn *t)
 	t->t_end_us = room_now_us();
 	http_room.n_active--;
 	stat_dec(row, CTR_VSERVER_REQ_CUR);
+	stat_dec(http_room.w.proc, CTR_PROC_HTTP_CUR);
 	if (t->status)
 		stat_inc(row, status_counter(CTR_VSERVER_R1XX, t->status));
 	if (t->t_first_us) {

@@ -57,6 +57,7 @@ static void end(struct tcp *x)
 	x->over = true;
 	leave_service(x, false);
 	http_room.n_active--;
+	stat_dec(http_room.w.proc, CTR_PROC_TCP_CUR);
 	room_client_del(&x->cl);
 	engine_free_later(http_room.w.engine, x, give_back);
 }
@@ -78,17 +79,26 @@ static void give_up(struct tcp *x, enum txn_code why)
 	refuse(x, false);
 }
 
-static void relay_over(void *ctx, uint64_t to_service, uint64_t to_client, int err, int side)
+/* While it goes: a long connection has a rate, too. */
+static void relay_moved(void *ctx, uint64_t to_service, uint64_t to_client)
 {
 	struct tcp *x = ctx;
 
-	x->tunnel = NULL;
 	stat_add(x->vs->stat, CTR_VSERVER_BYTES_IN, to_service);
 	stat_add(x->vs->stat, CTR_VSERVER_BYTES_OUT, to_client);
 	stat_add(http_room.w.proc, CTR_PROC_TCP_IN, to_service);
 	stat_add(http_room.w.proc, CTR_PROC_TCP_OUT, to_client);
 	stat_add(x->s->stat, CTR_SERVICE_BYTES_IN, to_service);
 	stat_add(x->s->stat, CTR_SERVICE_BYTES_OUT, to_client);
+}
+
+static void relay_over(void *ctx, uint64_t to_service, uint64_t to_client, int err, int side)
+{
+	struct tcp *x = ctx;
+
+	(void)to_service;
+	(void)to_client;
+	x->tunnel = NULL;
 	if (err == FL_ETLS_ && side == 0)
 		stat_inc(x->cl.lrow, CTR_LISTENER_TLS_FAIL);
 	if (err && side == 0) {
@@ -97,6 +107,7 @@ static void relay_over(void *ctx, uint64_t to_service, uint64_t to_client, int e
 	} else if (err && side == 1) {
 		stat_inc(x->vs->stat, CTR_VSERVER_ABORT_SERVER);
 		stat_inc(x->s->stat, CTR_SERVICE_ABORT_SERVER);
+		stat_inc(http_room.w.proc, CTR_PROC_TCP_ERRS);
 	}
 	leave_service(x, true);
 	end(x);
@@ -127,7 +138,7 @@ static void on_service_ready(struct conn *c)
 
 	stat_add(x->s->stat, CTR_SERVICE_CONNECT_US, room_now_us() - x->t_connect_us);
 	x->client = x->service = NULL;
-	x->tunnel = tunnel_start(a, b, idle_ms(x), relay_over, x);
+	x->tunnel = tunnel_start(a, b, idle_ms(x), relay_over, relay_moved, x);
 	if (!x->tunnel) {
 		leave_service(x, true);
 		end(x);
@@ -150,7 +161,7 @@ static bool start_connect(struct tcp *x)
 		x->failed = refused_connect(x->s, NULL, err);
 		return false;
 	}
-	conn_count_segments(x->service, x->s->stat, CTR_SERVICE_SEGS_OUT, CTR_SERVICE_SEGS_IN);
+	conn_count(x->service, x->s->stat, &room_service_counters);
 	x->t_connect_us = room_now_us();
 	stat_inc(x->s->stat, CTR_SERVICE_CONN_CUR);
 	stat_inc(x->s->stat, CTR_SERVICE_CONN_TOT);
@@ -161,6 +172,7 @@ static bool start_connect(struct tcp *x)
 static bool after_failure(struct tcp *x)
 {
 	stat_inc(x->s->stat, CTR_SERVICE_CONN_FAIL);
+	stat_inc(http_room.w.proc, CTR_PROC_TCP_ERRS);
 	if (x->tries > x->pool->retries)
 		return false;
 	stat_inc(x->s->stat, CTR_SERVICE_RETRIES);
@@ -328,7 +340,8 @@ void tcp_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
 	}
 	http_room.n_active++;
 	stat_inc(http_room.w.proc, CTR_PROC_TCP_CONNS);
-	conn_count_segments(c, vs->stat, CTR_VSERVER_SEGS_IN, CTR_VSERVER_SEGS_OUT);
+	stat_inc(http_room.w.proc, CTR_PROC_TCP_CUR);
+	conn_count(c, vs->stat, &room_client_counters);
 	if (conn_is_tls(c))
 		conn_deadline(c, room_begin_ms(vs, c));
 	conn_start(c, &client_ops, x);

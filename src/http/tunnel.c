@@ -20,7 +20,8 @@ struct tunnel {
 	uint64_t          idle_ms, to_service, to_client;
 	int               err, side;
 	bool              over;
-	void (*done)(void *ctx, uint64_t to_service, uint64_t to_client, int err, int side);
+	tunnel_done_fn    done;
+	tunnel_moved_fn   moved;
 	void             *ctx;
 };
 
@@ -70,6 +71,8 @@ static void relay_progress(void *ctx, size_t a_to_b, size_t b_to_a)
 
 	u->to_service += a_to_b;
 	u->to_client += b_to_a;
+	if (u->moved)
+		u->moved(u->ctx, a_to_b, b_to_a);
 }
 
 static void start(struct engine_job *j)
@@ -92,10 +95,8 @@ static void start(struct engine_job *j)
 		finish(u, FL_ENOMEM_, -1);
 }
 
-struct tunnel *tunnel_start(struct conn *client, struct conn *service, uint64_t idle_ms,
-			    void (*done)(void *ctx, uint64_t to_service, uint64_t to_client,
-					 int err, int side),
-			    void *ctx)
+struct tunnel *tunnel_start(struct conn *client, struct conn *service, uint64_t idle_ms, tunnel_done_fn done,
+			    tunnel_moved_fn moved, void *ctx)
 {
 	struct tunnel *u = slab_get(&http_room.s_tunnel);
 
@@ -109,6 +110,7 @@ struct tunnel *tunnel_start(struct conn *client, struct conn *service, uint64_t 
 	u->service = service;
 	u->idle_ms = idle_ms;
 	u->done = done;
+	u->moved = moved;
 	u->ctx = ctx;
 	conn_set_owner(client, &hold_ops, u);
 	conn_set_owner(service, &hold_ops, u);

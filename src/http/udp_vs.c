@@ -75,10 +75,12 @@ static uint32_t idle_ms(const struct lb_vserver *vs, const struct lb_pool *p)
 	return (uint32_t)FL_MIN(FL_MAX(ms, (uint64_t)1), (uint64_t)UINT32_MAX);
 }
 
-static void begin(struct lb_vserver *vs)
+static void begin(struct lb_vserver *vs, struct lb_service *s)
 {
 	vs->n_conns++;
 	stat_inc(vs->stat, CTR_VSERVER_CONN_CUR);
+	stat_inc(mod.w.proc, CTR_PROC_UDP_CUR);
+	stat_inc(s->stat, CTR_SERVICE_SESSIONS);
 }
 
 static int on_open(struct udp_listener *l, const struct addr *client, const struct addr *local,
@@ -108,7 +110,7 @@ static int on_open(struct udp_listener *l, const struct addr *client, const stru
 		return CTR_VSERVER_DROP_LIMIT;
 	out->idle_ms = idle_ms(vs, pool);
 	out->responses = (uint16_t)vs->responses;
-	begin(vs);
+	begin(vs, s);
 	stat_inc(vs->stat, CTR_VSERVER_CONN_TOT);
 	stat_inc(mod.w.proc, CTR_PROC_UDP_FLOWS);
 	lb_begin(s);
@@ -118,17 +120,20 @@ static int on_open(struct udp_listener *l, const struct addr *client, const stru
 
 static void on_adopt(struct udp_listener *l, struct udp_service *u)
 {
-	begin(l->owner);
+	begin(l->owner, u->owner);
 	lb_resume(u->owner);
 }
 
 static void on_close(struct udp_listener *l, struct udp_service *u)
 {
 	struct lb_vserver *vs = l->owner;
+	struct lb_service *s = u->owner;
 
 	vs->n_conns--;
 	stat_dec(vs->stat, CTR_VSERVER_CONN_CUR);
-	lb_end(u->owner);
+	stat_dec(mod.w.proc, CTR_PROC_UDP_CUR);
+	stat_dec(s->stat, CTR_SERVICE_SESSIONS);
+	lb_end(s);
 }
 
 static bool takes_traffic(const struct lb_service *s)

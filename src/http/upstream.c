@@ -114,7 +114,7 @@ struct h1c *upstream_connect(struct lb_service *s, const char *sni, const struct
 		slab_put(&http_room.s_h1c, m);
 		return NULL;
 	}
-	conn_count_segments(m->c, s->stat, CTR_SERVICE_SEGS_OUT, CTR_SERVICE_SEGS_IN);
+	conn_count(m->c, s->stat, &room_service_counters);
 	h1c_attach(m, ops, user);
 	m->state = H1C_CONNECTING;
 	m->t_connect_us = room_now_us();

@@ -170,6 +170,7 @@ static void build_service(struct lb_builder *b, struct lb_pool *p, struct lb_ser
 {
 	const struct conf_val *hp = &n->val[1];
 	const char *state = conf_opt_word(n, D_SVC_STATE);
+	const struct conf_val *rate = conf_opt(n, D_SVC_MAX_BANDWIDTH);
 
 	s->name = n->name;
 	s->full_name = n->full_name;
@@ -184,6 +185,8 @@ static void build_service(struct lb_builder *b, struct lb_pool *p, struct lb_ser
 	s->weight = (unsigned)conf_opt_int(n, D_SVC_WEIGHT);
 	s->backup = conf_opt_bool(n, D_SVC_BACKUP);
 	s->max_connections = (uint64_t)conf_opt_int(n, D_SVC_MAX_CONNECTIONS);
+	s->max_bandwidth = rate && rate->type == CV_RATE ? ((uint64_t)rate->i + 7) / 8 : 0;
+	p->has_max_bandwidth |= s->max_bandwidth > 0;
 	s->hash_id = fl_hash64(s->full_name, strlen(s->full_name), 0);
 	if (state && strcmp(state, "drain") == 0)
 		s->conf_admin = ST_ADMIN_DRAIN;

@@ -25,6 +25,7 @@ struct spot {
 	uint64_t mine;            /* on this worker, exact */
 	uint64_t chosen;          /* when it was taken last */
 	uint32_t place;           /* 1 + place in the heap, 0: not there */
+	bool     busy;            /* at max-bandwidth, as last read */
 };
 struct lb_index {
 	struct lb_pool *pool;
@@ -87,7 +88,9 @@ static void sift_up(struct lb_index *ix, unsigned at)
 /* A limit is the service's, whatever the view. */
 static bool is_full(const struct lb_index *ix, const struct lb_service *s)
 {
-	return s->max_connections && spot_of(ix, s)->active >= s->max_connections;
+	const struct spot *at = spot_of(ix, s);
+
+	return at->busy || (s->max_connections && at->active >= s->max_connections);
 }
 
 static uint64_t load_of(const struct lb_index *ix, const struct lb_service *s)
@@ -104,6 +107,7 @@ static void read_figures(struct lb_index *ix)
 	for (unsigned i = 0; i < p->n_services; i++) {
 		ix->spot[i].active = lb_service_now(p->lc, &p->services[i], CTR_SERVICE_REQ_CUR, false);
 		ix->spot[i].mine = lb_service_now(p->lc, &p->services[i], CTR_SERVICE_REQ_CUR, true);
+		ix->spot[i].busy = lb_service_is_busy(p->lc, &p->services[i]);
 	}
 }
 
@@ -180,7 +184,7 @@ struct lb_index *lb_index_new(struct lb_pool *p, struct pool *mem, unsigned firs
 	ix->local = local;
 	for (unsigned i = 0; i < p->n_services; i++) {
 		ix->spot[i].chosen = (i + p->n_services - first % p->n_services) % p->n_services;
-		ix->has_limits |= p->services[i].max_connections > 0;
+		ix->has_limits |= p->services[i].max_connections > 0 || p->services[i].max_bandwidth > 0;
 	}
 	ix->ties = p->n_services;
 	ix->stale = true;

@@ -43,6 +43,7 @@ struct lb_service {
 	unsigned         weight;
 	bool             backup;
 	uint64_t         max_connections;      /* 0 = none */
+	uint64_t         max_bandwidth;        /* bytes a second; 0 = none */
 	unsigned         conf_admin;           /* ST_ADMIN_* of the file */
 	uint64_t         hash_id;              /* stable: hash of full_name */
 	/* run time (worker) */
@@ -95,7 +96,7 @@ struct lb_pool {
 	uint32_t            row;
 	struct stat_row    *stat;
 	struct lb_config   *lc;
-	bool                has_backup_services;
+	bool                has_backup_services, has_max_bandwidth;
 	unsigned            rr_cursor;         /* where the next scan for ties starts */
 	struct lb_index    *index;             /* large pools in a worker; NULL: none */
 	struct lb_index    *index_local;       /* the same for `view local`, where that is asked for */
@@ -247,7 +248,7 @@ struct lb_pick_in {
 struct lb_candidate {
 	const struct lb_service *s;
 	bool        usable;
-	const char *why;     /* "DOWN", "DRAIN", "limit", "avoided", "weight 0"; NULL when usable */
+	const char *why;     /* "DOWN", "DRAIN", "max-connections", "max-bandwidth", "weight 0"; NULL when usable */
 	uint64_t    value;                 /* what the method compared (x 10000/weight) */
 };
 struct lb_pick_trace {
@@ -258,7 +259,7 @@ struct lb_pick_trace {
 };
 /* Chooses a service of the pool or, when none is usable, of its backups. NULL: none. Counts in
  * `pool` rows unless dry. When all usable ones are in `avoid`, an avoided one is chosen again
- * rather than none. */
+ * rather than none; so is, behind all backups, one that is at its max-bandwidth. */
 struct lb_service *lb_pick(struct lb_pool *p, const struct lb_pick_in *in, bool dry,
 			   const struct lb_pick_trace *t);
 /* Address to connect to for the next connection (rotates over DNS answers); false: none now. */
@@ -266,6 +267,13 @@ bool lb_service_addr(struct lb_service *s, struct addr *out);
 /* A figure of a service as decisions use it; the appliance's total where this process does not
  * count (explain). local: what this worker alone has of it. */
 uint64_t lb_service_now(const struct lb_config *lc, const struct lb_service *s, unsigned ctr, bool local);
+/* Bytes a second that the appliance exchanges with it, both directions, over the window of rates. */
+uint64_t lb_service_rate(const struct lb_config *lc, const struct lb_service *s);
+/* Is that at max-bandwidth? */
+static inline bool lb_service_is_busy(const struct lb_config *lc, const struct lb_service *s)
+{
+	return s->max_bandwidth && lb_service_rate(lc, s) >= s->max_bandwidth;
+}
 /* A request (or L4 connection) begins and ends on a service: keeps REQ_CUR, REQ_TOT. */
 void lb_begin(struct lb_service *s);
 void lb_end(struct lb_service *s);

@@ -21,8 +21,14 @@ static bool is_avoided(const struct lb_pick_in *in, const struct lb_service *s)
 	return false;
 }
 
+/* What of a pool is left out on a walk through it and its backups. */
+struct walk {
+	bool avoiding;            /* what was tried in this exchange */
+	bool any_rate;            /* nothing for its bandwidth: nobody is left who has some to spare */
+};
+
 /* Why a service cannot take this request; NULL when it can. */
-static const char *why_not(const struct lb_config *lc, const struct lb_service *s)
+static const char *why_not(const struct lb_config *lc, const struct lb_service *s, const struct walk *w)
 {
 	if (s->state != ST_SVC_UP)
 		return tbl_state_name("SVC", (int)s->state);
@@ -30,6 +36,8 @@ static const char *why_not(const struct lb_config *lc, const struct lb_service *
 		return "weight 0";
 	if (s->max_connections && lb_service_now(lc, s, CTR_SERVICE_REQ_CUR, false) >= s->max_connections)
 		return "max-connections";
+	if (!w->any_rate && lb_service_is_busy(lc, s))
+		return "max-bandwidth";
 	return NULL;
 }
 
@@ -46,7 +54,7 @@ static unsigned choose(struct lb_view *v)
 	return 0;
 }
 
-static void tell_candidates(struct lb_view *v, const struct lb_pick_in *in, bool backup, bool avoiding,
+static void tell_candidates(struct lb_view *v, const struct lb_pick_in *in, bool backup, const struct walk *w,
 			    const struct lb_pick_trace *t)
 {
 	for (unsigned i = 0, k = 0; i < v->pool->n_services; i++) {
@@ -59,24 +67,24 @@ static void tell_candidates(struct lb_view *v, const struct lb_pick_in *in, bool
 			c.usable = true;
 			c.value = v->value[k++];
 		} else {
-			c.why = why_not(v->lc, s);
+			c.why = why_not(v->lc, s, w);
 			if (!c.why)
-				c.why = avoiding && is_avoided(in, s) ? "tried already" : "changed meanwhile";
+				c.why = w->avoiding && is_avoided(in, s) ? "tried already" : "changed meanwhile";
 		}
 		t->candidate(t->ctx, &c);
 	}
 }
 
 /* One class of services (normal or backup) of one pool. */
-static struct lb_service *pick_class(struct lb_pool *p, const struct lb_pick_in *in, bool backup, bool avoiding,
-				     bool dry, const struct lb_pick_trace *t)
+static struct lb_service *pick_class(struct lb_pool *p, const struct lb_pick_in *in, bool backup,
+				     const struct walk *w, bool dry, const struct lb_pick_trace *t)
 {
 	struct lb_service *on_stack[PICK_ON_STACK] FL_UNINIT, **list = on_stack;
 	uint64_t values_on_stack[PICK_ON_STACK] FL_UNINIT, *value = values_on_stack;
 	struct lb_view v = { .lc = p->lc, .pool = p, .client = in->client, .dry = dry, .local = in->local };
 	struct lb_service *s = NULL;
 
-	if (p->index && !backup && !avoiding && !dry && !t)
+	if (p->index && !backup && !w->avoiding && !w->any_rate && !dry && !t)
 		return lb_index_pick(in->local && p->index_local ? p->index_local : p->index);
 	if (p->n_services > PICK_ON_STACK) {
 		list = p->scratch;
@@ -85,7 +93,7 @@ static struct lb_service *pick_class(struct lb_pool *p, const struct lb_pick_in 
 	for (unsigned i = 0; i < p->n_services; i++) {
 		struct lb_service *c = &p->services[i];
 
-		if (c->backup == backup && !why_not(p->lc, c) && !(avoiding && is_avoided(in, c)))
+		if (c->backup == backup && !why_not(p->lc, c, w) && !(w->avoiding && is_avoided(in, c)))
 			list[v.n++] = c;
 	}
 	v.s = list;
@@ -93,34 +101,51 @@ static struct lb_service *pick_class(struct lb_pool *p, const struct lb_pick_in 
 	if (v.n)
 		s = list[choose(&v)];
 	if (t)
-		tell_candidates(&v, in, backup, avoiding, t);
+		tell_candidates(&v, in, backup, w, t);
 	return s;
 }
 
-static struct lb_service *pick_pool(struct lb_pool *p, const struct lb_pick_in *in, bool avoiding, bool dry,
+static struct lb_service *pick_pool(struct lb_pool *p, const struct lb_pick_in *in, const struct walk *w, bool dry,
 				    const struct lb_pick_trace *t, unsigned depth)
 {
 	struct lb_service *s;
 
 	if (t)
 		t->pool(t->ctx, p, depth ? "backup pool" : "pool");
-	s = pick_class(p, in, false, avoiding, dry, t);
+	s = pick_class(p, in, false, w, dry, t);
 	if (s)
 		return s;
-	s = p->has_backup_services ? pick_class(p, in, true, avoiding, dry, t) : NULL;
+	s = p->has_backup_services ? pick_class(p, in, true, w, dry, t) : NULL;
 	for (unsigned i = 0; !s && i < p->n_backups && depth < PICK_MAX_DEPTH; i++)
-		s = pick_pool(p->backups[i], in, avoiding, dry, t, depth + 1);
+		s = pick_pool(p->backups[i], in, w, dry, t, depth + 1);
 	if (s && !dry)
 		stat_inc(p->stat, CTR_POOL_BACKUP);
 	return s;
 }
 
+/* Behind this pool is a service that may have been left out for its bandwidth alone. */
+static bool limits_bandwidth(const struct lb_pool *p, unsigned depth)
+{
+	bool yes = p->has_max_bandwidth;
+
+	for (unsigned i = 0; !yes && i < p->n_backups && depth < PICK_MAX_DEPTH; i++)
+		yes = limits_bandwidth(p->backups[i], depth + 1);
+	return yes;
+}
+
 struct lb_service *lb_pick(struct lb_pool *p, const struct lb_pick_in *in, bool dry, const struct lb_pick_trace *t)
 {
-	struct lb_service *s = pick_pool(p, in, in->n_avoid > 0, dry, t, 0);
+	struct walk w = { .avoiding = in->n_avoid > 0 };
+	struct lb_service *s = pick_pool(p, in, &w, dry, t, 0);
 
-	if (!s && in->n_avoid)
-		s = pick_pool(p, in, false, dry, t, 0);
+	if (!s && limits_bandwidth(p, 0)) {
+		w.any_rate = true;
+		s = pick_pool(p, in, &w, dry, t, 0);
+	}
+	if (!s && in->n_avoid) {
+		w.avoiding = false;
+		s = pick_pool(p, in, &w, dry, t, 0);
+	}
 	if (!dry) {
 		if (!in->again)
 			stat_inc(p->stat, CTR_POOL_REQ_TOT);
@@ -149,6 +174,13 @@ uint64_t lb_service_now(const struct lb_config *lc, const struct lb_service *s, 
 	if (s->stat)
 		return stat_now(lc->seg, s->stat, ctr);
 	return lc->seg && s->row != STAT_NO_ROW ? stat_total(lc->seg, s->row, ctr) : 0;
+}
+
+uint64_t lb_service_rate(const struct lb_config *lc, const struct lb_service *s)
+{
+	if (!lc->seg || s->row == STAT_NO_ROW)
+		return 0;
+	return stat_total(lc->seg, s->row, CTR_SERVICE_IN_RATE) + stat_total(lc->seg, s->row, CTR_SERVICE_OUT_RATE);
 }
 
 #define EARLY_LEAST 8u            /* requests: below that a percentage says nothing */

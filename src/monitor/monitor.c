@@ -109,7 +109,7 @@ static void check_done(void *ctx, const struct probe_result *r)
 	if (!r->ok)
 		stat_inc(t->s->stat, CTR_SERVICE_PROBE_FAIL);
 	else
-		stat_average(t->s->stat, CTR_SERVICE_LRTM_US, r->latency_us);
+		stat_own_average(t->s->stat, CTR_SERVICE_LRTM_US, r->latency_us);
 	judge_result(rec, r->ok, c->mon->rise, c->mon->fall);
 	if (judge_early(rec) && c->due_ms > engine_now_ms(t->m->env.engine) + JUDGE_EARLY_MS)
 		schedule(c, JUDGE_EARLY_MS);
@@ -207,10 +207,15 @@ static uint64_t first_ms(struct check *c)
 
 void monitor_target_start(struct target *t)
 {
+	uint64_t lrtm;
+
 	import_records(t);
 	/* the average goes on from what the owner before said, not from what was when this one had it last */
-	if (t->s->stat)
-		stat_set(t->s->stat, CTR_SERVICE_LRTM_US, stat_total(t->m->env.seg, t->s->row, CTR_SERVICE_LRTM_US));
+	lrtm = stat_total(t->m->env.seg, t->s->row, CTR_SERVICE_LRTM_US);
+	if (lrtm)
+		stat_own(t->s->stat, CTR_SERVICE_LRTM_US, lrtm);
+	else
+		stat_set(t->s->stat, CTR_SERVICE_LRTM_US, 0);
 	(void)stat_health_set(t->m->env.seg, t->s->row, &t->health);
 	for (unsigned i = 0; i < t->n_checks; i++)
 		schedule(&t->checks[i], first_ms(&t->checks[i]));
@@ -262,6 +267,12 @@ static bool target_init(struct monitor *m, struct target *t, struct lb_service *
 	return true;
 }
 
+/* Is there anything to do for it? */
+static bool is_owned(const struct monitor_env *env, const struct lb_service *s)
+{
+	return s->pool->n_monitors || s->host || monitor_is_measured(env->seg, s);
+}
+
 struct monitor *monitor_new(const struct monitor_env *env)
 {
 	struct monitor *m = env_calloc(1, sizeof(*m));
@@ -279,7 +290,7 @@ struct monitor *monitor_new(const struct monitor_env *env)
 		struct lb_pool *p = &env->lc->pools[i];
 
 		for (unsigned k = 0; k < p->n_services; k++) {
-			if ((p->n_monitors || p->services[k].host) &&
+			if (is_owned(env, &p->services[k]) &&
 			    !target_init(m, &m->targets[m->n_targets++], &p->services[k])) {
 				monitor_free(&m);
 				return NULL;

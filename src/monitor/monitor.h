@@ -13,6 +13,8 @@
  *   DOWN --the first probe that ever passes---> UP
  *   RESOLVING until the name has an address     MAINT: not probed
  * A service is UP when all monitors of its pool pass.
+ *
+ * A service with limits has an owner even if nobody probes it: how much of them is used is worked out once for all.
  */
 #ifndef FL_MONITOR_MONITOR_H
 #define FL_MONITOR_MONITOR_H
@@ -43,6 +45,9 @@ void monitor_look(struct monitor *m);
 /* After lb_refresh() has found changes: says when a pool has lost its last usable service, or has one again. One core says
  * it for all. */
 void monitor_pools(struct monitor *m);
+/* Works out current_load and what is still available of the services that this worker owns, a part of them each time. At
+ * each heartbeat. */
+void monitor_measure(struct monitor *m);
 void monitor_free(struct monitor **m);
 /* Does any pool use a monitor of type ping? */
 bool monitor_has_ping(const struct lb_config *lc);

@@ -75,6 +75,7 @@ static bool take(struct target *t)
 	m->n_orphans += why == ST_OWNER_DIED;
 	stat_inc(m->env.proc, CTR_PROC_TAKEOVERS);
 	monitor_target_start(t);
+	monitor_measure_begin(t);
 	monitor_resolve_start(t, why);
 	return true;
 }

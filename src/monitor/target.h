@@ -30,6 +30,7 @@ struct target {
 	struct timer       resolve_timer;
 	bool               resolving;         /* a query is under way */
 	uint32_t           epoch;             /* of our claim; 0: not ours */
+	bool               measured;          /* it has limits, or had some, of which figures are still told */
 };
 struct monitor {
 	struct monitor_env env;
@@ -44,6 +45,7 @@ struct monitor {
 	unsigned           look_at;           /* target that comes next */
 	bool               look_again;        /* from the start, when it is through */
 	unsigned           n_owned, n_orphans;
+	unsigned           measure_at;        /* target whose load is worked out next */
 };
 
 /* own.c */
@@ -57,6 +59,10 @@ void monitor_own_stop(struct monitor *m);
 /* monitor.c: begins with what the owner before knew; ends */
 void monitor_target_start(struct target *t);
 void monitor_target_stop(struct target *t);
+
+/* load.c: has it limits, or figures of some that a reload took away? It became ours. */
+bool monitor_is_measured(const struct stat_seg *seg, const struct lb_service *s);
+void monitor_measure_begin(struct target *t);
 
 /* resolve.c: asks for the addresses of a named service; how it became ours says whether at once */
 void monitor_resolve_init(struct target *t);

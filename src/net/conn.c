@@ -599,6 +599,7 @@ int conn_detach(struct conn **cp)
 	    c->sink || (c->flags & (CF_CONNECTING | CF_SHUT | CF_WFAIL)))
 		return -1;
 	*cp = NULL;
+	conn_not_counted(c);
 	engine_del(conn_mod.e, &c->ev);
 	c->ev.fd = -1;
 	forget(c);

@@ -145,8 +145,14 @@ const char *conn_tls_why(const struct conn *c);
 /* After eof(): the end is authentic: FIN on clear connections, close_notify under TLS (a bare FIN
  * there may be a cut, so a body that ends by closing is then incomplete). */
 bool   conn_eof_clean(const struct conn *c);
-/* When c ends, the TCP segments that it received and sent are added to these counters of the row (and to the core's). */
-void     conn_count_segments(struct conn *c, struct stat_row *row, unsigned received, unsigned sent);
+/* Whose the connection is, until it ends: counters of a row of theirs, all of one kind. Static memory. */
+#define CONN_NOT_COUNTED 0xffu
+struct conn_counters {
+	uint8_t segs_in, segs_out;       /* SUM: TCP segments received and sent, when it ends (and the core's) */
+	uint8_t wait_in, wait_out;       /* LEVEL: bytes read that nobody took yet; written that the kernel did not take */
+	uint8_t unacked;                 /* LEVEL: segments that the peer did not acknowledge, as conn_owed.c saw last */
+};
+void     conn_count(struct conn *c, struct stat_row *row, const struct conn_counters *in);
 uint64_t conn_bytes_in(const struct conn *c);    /* on the wire's plain side, since start */
 uint64_t conn_bytes_out(const struct conn *c);
 uint64_t conn_started_us(const struct conn *c);

@@ -8,6 +8,7 @@
  *   conn_shake.c  whose TLS handshake is next
  *   conn_pump.c   moving without looking: copy or splice
  *   conn_owed.c   output that is not acknowledged: has the peer's host vanished?
+ *   conn_segs.c   what is counted in the row of whose it is
  *
  * A conn's states, by flags:
  *
@@ -90,9 +91,18 @@ struct conn {
 	struct addr            peer, local;
 };
 
-/* conn_segs.c: the descriptor is about to be closed; the worker ends. */
+/* conn_segs.c: the descriptor is about to be closed; it goes elsewhere; the worker ends. */
 void conn_segments(const struct conn *c);
+void conn_not_counted(const struct conn *c);
 void conn_segments_fini(void);
+/* A queue or the pipe of a pump has changed. */
+void conn_note_waiting(const struct conn *c);
+void conn_note_unacked(const struct conn *c, uint32_t segments);
+static inline void conn_note(const struct conn *c)   /* where queues change only */
+{
+	if (FL_UNLIKELY(c->q != NULL))
+		conn_note_waiting(c);
+}
 
 #define SCRATCH_SMALL (16 * 1024)
 #define SCRATCH_LARGE (256 * 1024)
@@ -194,6 +204,7 @@ static inline void conn_sends(struct conn *c, size_t n)
 
 /* conn_pump.c */
 void pump_fini(void);
+size_t pump_held(const struct pump *u);              /* bytes in its pipe; NULL: 0 */
 /* source side, copy: how many it took */
 size_t pump_data(struct conn *c, const uint8_t *p, size_t n);
 bool pump_wants(const struct conn *c);               /* source side: reading makes sense now */

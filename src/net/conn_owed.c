@@ -14,7 +14,8 @@
 
 #include "net/conn_int.h"
 
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 
 #include "base/env.h"
 #include "base/err.h"
@@ -70,6 +71,7 @@ void conn_owed_drop(struct conn *c)
 	m->owed[c->ev.tag - 1] = last;
 	last->ev.tag = c->ev.tag;
 	c->ev.tag = 0;
+	conn_note_unacked(c, 0);
 }
 
 /* What it takes to notice within about ten seconds that the host of a silent peer has vanished. */
@@ -80,6 +82,14 @@ static void set_probes(struct conn *c)
 	env_setsockopt_int(c->ev.fd, IPPROTO_TCP, TCP_KEEPIDLE, 4);
 	env_setsockopt_int(c->ev.fd, IPPROTO_TCP, TCP_KEEPINTVL, 2);
 	env_setsockopt_int(c->ev.fd, IPPROTO_TCP, TCP_KEEPCNT, 2);
+}
+
+/* Sent and not acknowledged, and what the kernel still has to send. */
+static uint32_t segments_owed(const struct tcp_info *i)
+{
+	uint32_t mss = FL_MAX(i->tcpi_snd_mss, 1u);
+
+	return i->tcpi_unacked + i->tcpi_notsent_bytes / mss + (i->tcpi_notsent_bytes % mss != 0);
 }
 
 /* since_ms guards a conn that was idle for long: its last acknowledgement is older than what it owes. */
@@ -95,6 +105,7 @@ static void look(struct conn *c)
 		conn_owed_drop(c);
 		return;
 	}
+	conn_note_unacked(c, segments_owed(&i));
 	if ((i.tcpi_retransmits >= UNANSWERED || i.tcpi_probes >= UNANSWERED) &&
 	    i.tcpi_last_ack_recv >= conn_mod.dead_ms &&
 	    (uint32_t)engine_now_ms(conn_mod.e) - c->since_ms >= conn_mod.dead_ms) {

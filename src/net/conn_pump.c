@@ -87,6 +87,11 @@ static void pipe_put(struct pump *u)
 	u->in_pipe = 0;
 }
 
+size_t pump_held(const struct pump *u)
+{
+	return u ? u->in_pipe : 0;
+}
+
 void pump_fini(void)
 {
 	while (pipes.kept)
@@ -113,13 +118,15 @@ static void pipe_empty(struct pump *u)
 
 static void detach(struct pump *u)
 {
-	struct conn *from = u->p->from;
+	struct conn *from = u->p->from, *to = u->p->to;
 
 	if (u->in_pipe)
 		pipe_empty(u);
 	pipe_put(u);
 	from->src = NULL;
-	u->p->to->sink = NULL;
+	to->sink = NULL;
+	conn_note_waiting(from);
+	conn_note_waiting(to);
 	u->p->priv = NULL;
 	if (conn_up(from)) {
 		if (conn_in_len(from))
@@ -346,7 +353,7 @@ static bool drain(struct pump *u, struct conn *to)
 	return true;
 }
 
-void pump_readable(struct conn *from)
+static void splice_on(struct conn *from)
 {
 	struct pump *u = from->src;
 	struct conn *to = u->p->to;
@@ -380,6 +387,15 @@ void pump_readable(struct conn *from)
 		pump_check(from);
 	if (from->src == u && (from->flags & CF_R))
 		conn_defer(from);
+}
+
+void pump_readable(struct conn *from)
+{
+	struct conn *to = from->src->p->to;
+
+	splice_on(from);
+	conn_note_waiting(from);
+	conn_note_waiting(to);
 }
 
 void pump_writable(struct conn *to)

@@ -123,10 +123,11 @@ static void keep(struct conn *c, const uint8_t *p, size_t n)
 			stat_inc(conn_mod.stat, CTR_PROC_NOMEM);
 		fail_now(c, FL_ENOMEM_);
 	}
+	conn_note(c);
 }
 
 /* Offers kept input once: to a pump (which may end by it) or to the owner. */
-void conn_deliver(struct conn *c)
+static void offer(struct conn *c)
 {
 	bool offered = false;
 
@@ -158,6 +159,12 @@ void conn_deliver(struct conn *c)
 		if (!(c->flags & (CF_CLOSING | CF_FREED)))
 			bufq_drop(&c->q->in, taken);
 	}
+}
+
+void conn_deliver(struct conn *c)
+{
+	offer(c);
+	conn_note(c);
 }
 
 /* New bytes, behind what is kept. The owner sees them once; what it leaves may go to a pump that it started. */

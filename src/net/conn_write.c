@@ -111,6 +111,7 @@ void conn_forget_output(struct conn *c)
 	leave_flush(c);
 	if (c->q)
 		bufq_clear(&c->q->out);
+	conn_note(c);
 }
 
 void conn_write_failed(struct conn *c, ssize_t err)
@@ -199,6 +200,7 @@ static int queue(struct conn *c, const void *p, size_t n)
 		return FL_ENOMEM_;
 	}
 	c->flags |= CF_DRAIN;
+	conn_note(c);
 	return 0;
 }
 
@@ -266,6 +268,7 @@ void conn_flush(struct conn *c)
 	if (c->ent)
 		(void)send_or_queue(c, NULL, 0);
 	send_queue(c);
+	conn_note(c);
 	if (c->flags & CF_WFAIL)
 		return;
 	if (conn_pending(c) == 0 &&
@@ -356,6 +359,7 @@ int conn_write(struct conn *c, const void *p, size_t n)
 		struct conn_q *q = conn_queue(c);
 
 		err = q ? bufq_add(&q->early, p, n) : FL_ENOMEM_;
+		conn_note(c);
 	} else {
 		err = write_tls(c, p, n);
 	}
@@ -376,6 +380,7 @@ void conn_flush_early(struct conn *c)
 		bufq_drop(&c->q->early, s.n);
 		c->flags |= CF_DRAIN;
 	}
+	conn_note(c);
 	if (shut)
 		conn_shutdown_tls(c);
 	if (list_empty(&c->flush))

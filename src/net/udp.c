@@ -144,6 +144,7 @@ static void send_flow(struct udp_flow *f)
 		left -= s.datagrams + s.drops;
 		next = s.next;
 		stat_inc(f->up->svc->stat, CTR_SERVICE_UNREACHABLE);
+		stat_inc(f->l->core_stat, CTR_PROC_UDP_ERRS);
 		if (again) {
 			f->refused = true;
 			stat_add(f->up->svc->stat, CTR_SERVICE_DROP_SEND, left);
@@ -327,10 +328,12 @@ static void failed(struct udp_up *up, int err)
 {
 	if (udp_is_unreachable(err))
 		stat_inc(up->svc->stat, CTR_SERVICE_UNREACHABLE);
-	if (up->resting)
+	if (up->resting) {
 		udp_up_close(up);
-	else if (udp_is_unreachable(err))
+	} else if (udp_is_unreachable(err)) {
 		up->flow->refused = true;
+		stat_inc(up->flow->l->core_stat, CTR_PROC_UDP_ERRS);
+	}
 }
 
 /* The socket is empty. Only then is a flow over that has its answers: what else was in it is its own. */

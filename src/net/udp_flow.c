@@ -391,6 +391,7 @@ static bool balance(struct udp_flow *f, const struct udp_service *avoid, unsigne
 			return true;
 		}
 		h->close(f->l, r.service);
+		stat_inc(f->l->core_stat, CTR_PROC_UDP_ERRS);
 		avoid = r.service;
 	}
 	count_drops(f->l, udp_is_unreachable(err) ? CTR_VSERVER_NO_SERVICE : CTR_VSERVER_DROP_LIMIT,

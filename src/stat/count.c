@@ -55,6 +55,7 @@ struct stat_row *stat_row_get(struct stat_seg *s, enum tbl_kind kind, uint32_t r
 		memset(r->v, 0, sizeof(r->v));
 		memset(r->flushed, 0, sizeof(r->flushed));
 		memset(r->level_in, 0, sizeof(r->level_in));
+		r->touched = 0;
 	}
 	r->tag = tag;
 	r->kind = (uint8_t)kind;
@@ -110,7 +111,7 @@ static void row_begin(struct stat_seg *s, struct stat_row *r, uint64_t *w)
 
 static void row_flush(struct stat_seg *s, struct stat_row *r, uint64_t folded, uint64_t pos)
 {
-	uint64_t *w = own_row(s, r->id), map;
+	uint64_t *w = own_row(s, r->id), map, touched = r->touched;
 
 	if (r->fresh)
 		row_begin(s, r, w);
@@ -119,8 +120,11 @@ static void row_flush(struct stat_seg *s, struct stat_row *r, uint64_t folded, u
 		for (unsigned i = 0; i < s->tbl->n_levels[r->kind]; i++)
 			r->level_in[i] = r->flushed[s->tbl->level_ctr[r->kind][i]];
 	r->pos = pos;
+	r->touched = 0;
 	map = w[SEG_ROW_MAP];
-	for (unsigned i = 0; i < s->tbl->n[r->kind]; i++) {
+	for (; touched; touched &= touched - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(touched);
+
 		if (r->v[i] == r->flushed[i])
 			continue;
 		r->flushed[i] = r->v[i];

@@ -84,11 +84,12 @@ bool stat_obj_get(const struct stat_seg *s, uint32_t row, enum tbl_kind *kind, s
 uint32_t stat_obj_max(const struct stat_seg *s);      /* highest used row + 1 */
 
 /* ---------- counting (worker, control) ---------- */
-#define STAT_LEVEL_MAX 8             /* LEVEL counters of one kind */
+#define STAT_LEVEL_MAX 10            /* LEVEL counters of one kind */
 struct stat_row {
 	/* what this process has counted, on top of what its slot held */
 	uint64_t         v[TBL_CTR_MAX];
 	uint64_t         flushed[TBL_CTR_MAX]; /* values last written to the slot */
+	uint64_t         touched;            /* bit c: v[c] may differ from that */
 	uint32_t         id;
 	uint8_t          kind;
 	bool             dirty;
@@ -105,8 +106,9 @@ struct stat_row {
  * process counts. */
 struct stat_row *stat_row_get(struct stat_seg *s, enum tbl_kind kind, uint32_t row);
 void stat_row_mark(struct stat_row *r);
-static inline void stat_touch(struct stat_row *r)
+static inline void stat_touch(struct stat_row *r, unsigned ctr)
 {
+	r->touched |= UINT64_C(1) << ctr;
 	if (FL_UNLIKELY(!r->dirty))
 		stat_row_mark(r);
 }
@@ -115,7 +117,7 @@ static inline void stat_add(struct stat_row *r, unsigned ctr, uint64_t n)
 {
 	if (FL_LIKELY(r != NULL)) {
 		r->v[ctr] += n;
-		stat_touch(r);
+		stat_touch(r, ctr);
 	}
 }
 static inline void stat_inc(struct stat_row *r, unsigned ctr) { stat_add(r, ctr, 1); }
@@ -125,14 +127,14 @@ static inline void stat_set(struct stat_row *r, unsigned ctr, uint64_t v)
 {
 	if (r && v != r->v[ctr]) {
 		r->v[ctr] = v;
-		stat_touch(r);
+		stat_touch(r, ctr);
 	}
 }
 static inline void stat_max(struct stat_row *r, unsigned ctr, uint64_t v)
 {
 	if (r && v > r->v[ctr]) {
 		r->v[ctr] = v;
-		stat_touch(r);
+		stat_touch(r, ctr);
 	}
 }
 /* MIN: 0 means that there was none. */
@@ -141,11 +143,20 @@ static inline void stat_min(struct stat_row *r, unsigned ctr, uint64_t v)
 	if (r && (!r->v[ctr] || v < r->v[ctr]))
 		stat_set(r, ctr, v ? v : 1);
 }
-/* A moving average in which a value counts an eighth of what the ones before it do together; MEDIAN, OWNER. */
+/* OWNER: what the owner has measured, which may be 0. */
+static inline void stat_own(struct stat_row *r, unsigned ctr, uint64_t v) { stat_set(r, ctr, v + 1); }
+/* A moving average in which a value counts an eighth of what the ones before it do together; MEDIAN. */
 static inline void stat_average(struct stat_row *r, unsigned ctr, uint64_t v)
 {
 	if (r)
 		stat_set(r, ctr, r->v[ctr] ? r->v[ctr] - r->v[ctr] / 8 + v / 8 : v ? v : 1);
+}
+/* The same of an OWNER. */
+static inline void stat_own_average(struct stat_row *r, unsigned ctr, uint64_t v)
+{
+	uint64_t was = r && r->v[ctr] ? r->v[ctr] - 1 : 0;
+
+	stat_own(r, ctr, was ? was - was / 8 + v / 8 : v ? v : 1);
 }
 /* Writes dirty rows into the slot and publishes; true when anything was dirty. The worker calls it
  * once per consolidation interval; cheap when nothing is dirty. */

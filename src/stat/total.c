@@ -34,12 +34,16 @@ static uint64_t total_word(const struct stat_seg *s, uint32_t row, uint64_t tag,
 	return got == tag ? v : 0;
 }
 
-/* An AGE is kept as the time of the event, and is told as how long ago that was: at least 1 ms, as 0 is never. */
+/* An AGE is kept as the time of the event, and is told as how long ago that was: at least 1 ms, as 0 is never. An OWNER
+ * is kept as one more, so that one who has measured nothing yet is told from one who has measured 0. */
 static uint64_t as_told(const struct stat_seg *s, uint64_t tag, unsigned ctr, uint64_t v)
 {
+	uint8_t fold = s->tbl->fold[seg_tag_kind(tag)][ctr];
 	uint64_t now;
 
-	if (!v || s->tbl->fold[seg_tag_kind(tag)][ctr] != FOLD_AGE)
+	if (v && fold == FOLD_OWNER)
+		return v - 1;
+	if (!v || fold != FOLD_AGE)
 		return v;
 	now = env_now_us() / 1000;
 	return now > v ? now - v : 1;

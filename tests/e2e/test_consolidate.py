@@ -150,13 +150,20 @@ def test_bursts_differ_by_no_more_than_one_cycle_of_others_arrivals(balanced):
     what is even again after it stays so."""
     clients = balanced(top="consolidate 300ms")
     for _ in range(3):
-        clients.connect(0, 20)
-        clients.connect(1, 20)
+        clients.connect(0, 12)
+        clients.connect(1, 12)
+        clients.folded()
+        assert clients.difference() <= 2 + 1, clients.counts()
+    clients.close("0")                               # there is a gap, and both fill it at once
+    gap = clients.difference()
+    assert gap >= 15, clients.counts()
+    clients.connect(0, 12)
+    clients.connect(1, 12)
     clients.folded()
-    assert clients.difference() <= 1 + 20, clients.counts()
-    clients.one_by_one(0, 8)
-    clients.one_by_one(1, 8)
-    assert clients.difference() <= 2 + 1, clients.counts()
+    assert clients.difference() <= 1 + 12, clients.counts()
+    for cpu in (0, 1) * 11:
+        clients.one_by_one(cpu, 1)
+    assert clients.difference() <= 2, clients.counts()
 
 
 def test_local_limits_are_the_appliances(fairlead):

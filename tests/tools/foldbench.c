@@ -3,6 +3,7 @@
  * foldbench.c - what the consolidator costs: services x slots x how many change in a cycle
  *
  *	foldbench [SERVICES SLOTS PERCENT]     one case, or the table of doc/decisions/010-consolidator.md
+ *	foldbench flush                        the worker's side only
  *
  * Slots are simulated by one process that stores what flushes of as many workers would store, on another CPU where
  * there is one, as fairlead's workers are elsewhere too. "spread": each service that changes does so in one slot,
@@ -210,9 +211,13 @@ int main(int argc, char **argv)
 {
 	static const unsigned services[] = { 100, 1000, 10000 }, slots[] = { 2, 16, 64 };
 	static const unsigned percent[] = { 0, 10, 100 };
+	bool flush_only = argc == 2 && strcmp(argv[1], "flush") == 0;
 
-	printf("%8s %5s %6s %6s %9s %9s %9s %9s\n", "services", "slots", "dirty", "how", "rows", "us/fold", "at 2ms",
-	       "at 5ms");
+	if (argc > 1 && argc != 4 && !flush_only)
+		die("[SERVICES SLOTS PERCENT | flush]");
+	if (!flush_only)
+		printf("%8s %5s %6s %6s %9s %9s %9s %9s\n", "services", "slots", "dirty", "how", "rows", "us/fold", "at 2ms",
+		       "at 5ms");
 	if (argc == 4) {
 		unsigned a = (unsigned)strtoul(argv[1], NULL, 10), b = (unsigned)strtoul(argv[2], NULL, 10),
 			 c = (unsigned)strtoul(argv[3], NULL, 10);
@@ -223,7 +228,7 @@ int main(int argc, char **argv)
 		run(a, b, c, true);
 		return 0;
 	}
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < 3 && argc == 1; i++)
 		for (size_t k = 0; k < 3; k++)
 			for (size_t j = 0; j < 3; j++) {
 				run(services[i], slots[k], percent[j], false);

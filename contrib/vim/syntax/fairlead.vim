@@ -22,13 +22,13 @@ syn keyword fairleadDirective ca cert ciphers ciphersuites client-ca client-veri
 syn keyword fairleadDirective consolidate control-core core default distribute drain-generations drain-timeout error-log
 syn keyword fairleadDirective every expect fall forwarded groups half-close hash head-timeout
 syn keyword fairleadDirective heartbeat-timeout host http idle-max idle-timeout include keepalive-max key-share-check
-syn keyword fairleadDirective listen max-body max-connections max-fields max-head max-objects max-request-line method
-syn keyword fairleadDirective min-version ocsp policy port protocol rebalance redirect reject
-syn keyword fairleadDirective remove-header remove-response-header request-id resolver respond response-timeout responses retries
-syn keyword fairleadDirective rise send service set-header set-response-header shutdown-grace sni socket
-syn keyword fairleadDirective state ticket-keys ticket-lifetime tickets timeout tls trust-forwarded tuple
-syn keyword fairleadDirective unknown-sni upgrade use user verify via view weight
-syn keyword fairleadDirective workers
+syn keyword fairleadDirective listen max-bandwidth max-body max-connections max-fields max-head max-objects max-request-line
+syn keyword fairleadDirective method min-version ocsp policy port protocol rebalance redirect
+syn keyword fairleadDirective reject remove-header remove-response-header request-id resolver respond response-timeout responses
+syn keyword fairleadDirective retries rise send service set-header set-response-header shutdown-grace sni
+syn keyword fairleadDirective socket state ticket-keys ticket-lifetime tickets timeout tls trust-forwarded
+syn keyword fairleadDirective tuple unknown-sni upgrade use user verify via view
+syn keyword fairleadDirective weight workers
 syn keyword fairleadObject admin monitor pool vserver
 hi def link fairleadComment Comment
 hi def link fairleadString String

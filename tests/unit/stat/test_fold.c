@@ -312,7 +312,8 @@ static void measure(struct stat_seg *s, void *arg)
 	if (stat_own_slot(s) == 1)
 		CHILD(stat_owner_take(s, 0, &why) != 0);
 	stat_set(r, CTR_SERVICE_TTFB_MED_US, *v);
-	stat_set(r, CTR_SERVICE_LRTM_US, *v);
+	stat_own(r, CTR_SERVICE_LRTM_US, *v);
+	stat_own(r, CTR_SERVICE_LOAD, *v == 100 ? 0 : *v);
 	stat_add(r, CTR_SERVICE_TTFB_US, 30);
 	stat_add(r, CTR_SERVICE_TXNS, 3);
 	stat_flush(s, 1);
@@ -321,7 +322,7 @@ static void measure(struct stat_seg *s, void *arg)
 }
 
 struct windows {
-	uint64_t v[4];
+	uint64_t v[5];
 };
 
 static void windows_pass(struct stat_seg *s, void *arg)
@@ -334,6 +335,7 @@ static void windows_pass(struct stat_seg *s, void *arg)
 	w->v[1] = stat_total(s, 0, CTR_SERVICE_LRTM_US);
 	w->v[2] = stat_total(s, 0, CTR_SERVICE_TTFB_AVG_US);
 	w->v[3] = stat_consolidate_due_ms(s);
+	w->v[4] = stat_total(s, 0, CTR_SERVICE_LOAD);
 	(void)stat_consolidate(s, 4000);
 	CHILD(stat_consolidate_due_ms(s) == 3000 + WINDOW_STEP_MS);
 	for (uint64_t t = 5500; t < 30000; t += 2500)
@@ -360,6 +362,7 @@ START_TEST(test_median_owner_average)
 	seg_run(s, STAT_CONTROL, control, windows_pass, w);
 	ck_assert_uint_eq(w->v[0], 300);
 	ck_assert_uint_eq(w->v[1], 100);
+	ck_assert_uint_eq(w->v[4], 0);           /* measured as 0, and so copied */
 	ck_assert_uint_eq(w->v[2], 10);
 	ck_assert_uint_eq(w->v[3], 3000 + WINDOW_STEP_MS);
 	for (uint32_t k = 0; k < WORKERS; k++) {
