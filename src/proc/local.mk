@@ -2,6 +2,7 @@
 # Sources of the room `proc`
 libfairlead_a_SOURCES += \
 	src/proc/agent.c src/proc/agent.h \
+	src/proc/box.c src/proc/box.h \
 	src/proc/buckets.c src/proc/buckets.h \
 	src/proc/calls.c \
 	src/proc/check.c src/proc/launch.h \
