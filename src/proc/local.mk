@@ -36,4 +36,5 @@ libfairlead_a_SOURCES += \
 	src/proc/tickets.c src/proc/tickets.h \
 	src/proc/certs.c src/proc/certs.h \
 	src/proc/worker.c src/proc/worker.h \
-	src/proc/worker_drain.c src/proc/worker_inside.h
+	src/proc/worker_drain.c src/proc/worker_inside.h \
+	src/proc/worker_pass.c
