@@ -100,7 +100,7 @@ int boxes_open(struct boxes *b, struct engine *e, const int *fd, unsigned n,
 void boxes_close(struct boxes *b)
 {
 	for (unsigned core = 0; core < b->n; core++)
-		boxes_serve(b, core, false);
+		engine_unwatch(b->engine, &b->box[core].w);
 	env_free(b->box);
 	b->box = NULL;
 	b->n = 0;

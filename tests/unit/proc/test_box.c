@@ -64,6 +64,7 @@ static void start(void)
 static void end(void)
 {
 	boxes_close(&b);
+	engine_run(E);
 	engine_free(&E);
 	for (unsigned i = 0; i < 2 * CORES; i++)
 		close(ends[i]);
