@@ -27,12 +27,10 @@ static unsigned read_box(struct box *x, unsigned most)
 		if (r == -EAGAIN || r == 0)
 			break;
 		n++;
-		if (r < 0) {             /* it is out of the box */
-			b->bad++;
-			continue;
-		}
-		b->got(b->ctx, (unsigned)(x - b->box), &in);
-		msg_in_done(&in);
+		/* what cannot be used is out of the box as well */
+		b->got(b->ctx, (unsigned)(x - b->box), r == 1 ? &in : NULL);
+		if (r == 1)
+			msg_in_done(&in);
 	}
 	return n;
 }

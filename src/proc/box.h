@@ -28,9 +28,8 @@ struct boxes {
 	const int     *fd;                   /* [2 * n]; borrowed; -1: none */
 	unsigned       n;                    /* cores */
 	bool           paused;
-	uint64_t       bad;                  /* what was no message of ours, and was dropped */
 	struct box    *box;                  /* [n] */
-	/* each message that came for a core */
+	/* each message that came for a core; NULL: one that is none of ours, or had lost its descriptor */
 	void         (*got)(void *ctx, unsigned core, struct msg_in *in);
 	void          *ctx;
 };

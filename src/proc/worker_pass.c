@@ -209,10 +209,10 @@ static void not_ours(struct worker *w, unsigned core, const struct msg_in *in, i
 		boxes_serve(&w->boxes, core, false);
 }
 
-/* core: whose box it was in; CORES_MAX: in none, it was given back. */
+/* core: whose box it was in; CORES_MAX: in none, it was given back. in NULL: what came was damaged. */
 static void took(struct worker *w, unsigned core, struct msg_in *in)
 {
-	int fd = msg_take_fd(in, 0);
+	int fd = in ? msg_take_fd(in, 0) : -1;
 	struct listener *l;
 	struct str name;
 	struct addr peer;

@@ -24,7 +24,7 @@ static struct engine *E;
 static struct engine_hook turn;
 static int ends[2 * CORES];
 static struct boxes b;
-static unsigned n_got, got_core[4096];
+static unsigned n_got, n_bad, got_core[4096];
 static uint64_t got_arg[4096];
 
 static void stop(struct engine_hook *h)
@@ -36,9 +36,14 @@ static void stop(struct engine_hook *h)
 /* What was sent is a pipe's writing end: its number is written into it, so who holds the other end sees which one came. */
 static void got(void *ctx, unsigned core, struct msg_in *in)
 {
-	char c = (char)in->m.arg;
+	char c;
 
 	ck_assert_ptr_eq(ctx, &b);
+	if (!in) {
+		n_bad++;
+		return;
+	}
+	c = (char)in->m.arg;
 	ck_assert_uint_eq(in->m.type, MSG_CONN);
 	ck_assert_uint_eq(in->n_fd, 1);
 	ck_assert_str_eq(in->text, "who");
@@ -155,7 +160,7 @@ START_TEST(what_is_no_message_is_dropped)
 	boxes_serve(&b, 0, true);
 	turns(3);
 	ck_assert_uint_eq(n_got, 1);
-	ck_assert_uint_eq(b.bad, 2);
+	ck_assert_uint_eq(n_bad, 2);
 	close(p[0]);
 	close(p[1]);
 }
