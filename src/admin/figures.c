@@ -185,6 +185,7 @@ static void proc_cols(struct grid *g)
 	grid_col(g, "shares_cpu_with", GRID_TEXT);
 	grid_col(g, "cycle", GRID_NUM);
 	grid_col(g, "view_age_ms", GRID_NUM);
+	grid_col(g, "functions", GRID_TEXT);
 }
 
 /* The CPU that a process is pinned to, as the kernel says; -1: it may run on several, or is gone. */
@@ -264,6 +265,18 @@ static void cpu_cells(struct grid *g, const struct crew *w, uint32_t i)
 	grid_text(g, text);
 }
 
+/* What the configuration gives to certain cores; who drains does nothing for others any more. */
+static void functions_cell(struct grid *g, const struct admin_view *v, const struct stat_proc *p)
+{
+	char text[64];
+	struct sb b;
+
+	sb_init(&b, text, sizeof(text));
+	if (v->lc && p->role == STAT_WORKER && p->state == ST_PROC_RUNNING)
+		lb_functions_text(v->lc, p->core, &b);
+	grid_text(g, b.n ? text : NULL);
+}
+
 static uint64_t since(uint64_t now, uint64_t then)
 {
 	return now > then ? now - then : 0;
@@ -306,6 +319,7 @@ static void proc_row(const struct admin_view *v, struct grid *g, const struct cr
 		grid_text(g, NULL);
 		grid_text(g, NULL);
 	}
+	functions_cell(g, v, p);
 }
 
 /* A gen has no slot; the master tells of it: "PID GENERATION STATE UPTIME_MS". */
@@ -329,7 +343,8 @@ static void gen_row(struct grid *g, struct str line)
 	grid_u64(g, 0);
 	grid_text(g, NULL);
 	grid_text(g, NULL);
-	grid_text(g, NULL);          /* nor does it decide on figures */
+	grid_text(g, NULL);          /* nor does it decide on figures, or do a function */
+	grid_text(g, NULL);
 	grid_text(g, NULL);
 }
 

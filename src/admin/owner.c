@@ -41,7 +41,7 @@ static void owner_text(struct grid *g, const struct stat_owner *o, bool owned, c
 static void owner_row(const struct cmd *c, struct grid *g, const struct lb_service *s)
 {
 	const struct stat_seg *seg = c->v->seg;
-	uint32_t slot = stat_owner_candidate(seg, s->row);
+	uint32_t slot = stat_owner_candidate(seg, s->row, s->owners);
 	struct stat_proc cand, p;
 	struct stat_owner o;
 	bool owned = stat_owner_get(seg, s->row, &o), known = slot != STAT_NO_SLOT && stat_proc_get(seg, slot, &cand);

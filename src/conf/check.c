@@ -9,6 +9,8 @@
 
 #include "conf/inside.h"
 
+#include "base/cores.h"
+
 #include <ctype.h>
 
 static void err_at(struct loader *ld, const struct conf_node *n, const char *hint, const char *text)
@@ -240,6 +242,39 @@ static void check_cycle(struct loader *ld, const struct conf_node *n)
 				   "[E0301] \"early\" of \"consolidate\" is a percentage, 1 to 1000");
 }
 
+/* Without a number of workers the machine is asked (proc/machine.c). */
+static void check_cores(struct loader *ld, const struct conf_node *n, const struct conf_val *workers)
+{
+	int64_t most = workers && workers->type == CV_COUNT ? workers->i : CORES_MAX;
+	struct core_set set = { { 0 } };
+
+	for (unsigned i = 2; i < n->n_val; i++) {
+		const struct conf_val *v = &n->val[i];
+		unsigned last;
+
+		if (!cores_parse(&set, v->s, &last))
+			conf_error(ld->d, v->loc, v->span, "write it as in: cores 0 2-3",
+				   "[E0301] \"%.40s\" is no core or range of cores", v->s.p);
+		else if (last >= most)
+			conf_error(ld->d, v->loc, v->span, "they are numbered from 0",
+				   "[E0302] core %u: there are %lld workers", last, (long long)most);
+	}
+}
+
+static void check_function(struct loader *ld, const struct conf_node *n)
+{
+	const struct conf_node *first = conf_child(ld->c->root, D_FUNCTION);
+
+	if (n->broken || n->n_val < 3)
+		return;
+	check_cores(ld, n, conf_opt(ld->c->root, D_WORKERS));
+	while (first->broken || first->val[0].i != n->val[0].i)
+		first = conf_same(first);
+	if (first != n)
+		conf_error(ld->d, n->loc, n->span, "write all its cores in one line",
+			   "[E0102] \"function " STR_FMT "\" is given twice", STR_ARG(n->val[0].s));
+}
+
 static void check_deep(struct loader *ld, const struct conf_node *n)
 {
 	for (const struct conf_node *c = n->child; c; c = c->next)
@@ -275,6 +310,9 @@ void check_all(struct loader *ld)
 			break;
 		case D_CONSOLIDATE:
 			check_cycle(ld, n);
+			break;
+		case D_FUNCTION:
+			check_function(ld, n);
 			break;
 		case D_RESOLVER:
 			check_resolvers(ld, n);

@@ -294,6 +294,7 @@ void facts_of_txn(struct pol_facts *f, struct http_facts *h, const struct txn *t
 	h->client = t->client;
 	h->local = t->local;
 	h->tls = t->tls;
+	h->udp = false;
 	h->sni = t->sni;
 	h->tls_version = t->tls_version;
 	h->tls_cipher = t->tls_cipher;

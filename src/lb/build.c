@@ -341,6 +341,58 @@ static void build_settings(struct lb_builder *b)
 	}
 }
 
+/* ---------- functions of cores ---------- */
+
+static void build_functions(struct lb_builder *b)
+{
+	CONF_FOREACH(n, b->lc->conf->root, D_FUNCTION) {
+		struct core_set *set = lb_build_alloc(b, 1, sizeof(*set));
+
+		/* check.c has looked at all words */
+		for (unsigned i = 2; set && i < n->n_val; i++)
+			(void)cores_parse(set, n->val[i].s, NULL);
+		b->lc->function[FL_MIN((uint64_t)n->val[0].i, (uint64_t)LB_FUNCTION__COUNT - 1)] = set;
+	}
+}
+
+/* One core probes a service and resolves its name. */
+static void set_owners(struct lb_builder *b, struct lb_service *s, const struct core_set *both)
+{
+	const struct core_set *probe = s->pool->n_monitors ? b->lc->function[LB_FUNCTION_MONITORS] : NULL;
+	const struct core_set *resolve = s->host ? b->lc->function[LB_FUNCTION_NAMES] : NULL;
+
+	s->owners = probe && resolve ? both : probe ? probe : resolve;
+	if (probe && resolve && cores_empty(both))
+		conf_error(b->d, s->node->loc, s->node->span, "give \"function monitors\" and \"function names\" a core in common",
+			   "[E0401] service %s is probed and has a name: one core does both, and no core may", s->full_name);
+}
+
+static void build_owners(struct lb_builder *b)
+{
+	const struct lb_config *lc = b->lc;
+	const struct core_set *m = lc->function[LB_FUNCTION_MONITORS], *r = lc->function[LB_FUNCTION_NAMES];
+	struct core_set *both = m && r ? lb_build_alloc(b, 1, sizeof(*both)) : NULL;
+
+	if (both)
+		*both = cores_both(m, r);
+	for (unsigned i = 0; i < lc->n_pools && !b->nomem; i++)
+		for (unsigned k = 0; k < lc->pools[i].n_services; k++)
+			set_owners(b, &lc->pools[i].services[k], both);
+}
+
+void lb_functions_text(const struct lb_config *lc, unsigned core, struct sb *b)
+{
+	static const char *const names[LB_FUNCTION__COUNT] = { "tls", "monitors", "names" };
+	const char *comma = "";
+
+	for (unsigned i = 0; i < LB_FUNCTION__COUNT; i++) {
+		if (!lc->function[i] || !cores_has(lc->function[i], core))
+			continue;
+		sb_fmt(b, "%s%s", comma, names[i]);
+		comma = ", ";
+	}
+}
+
 struct lb_config *lb_build(const struct conf *c, bool with_tls, struct conf_diag *d)
 {
 	struct pool *mem = pool_new("lb", 0);
@@ -363,6 +415,10 @@ struct lb_config *lb_build(const struct conf *c, bool with_tls, struct conf_diag
 		build_monitors(&b);
 	if (!b.nomem)
 		build_pools(&b);
+	if (!b.nomem)
+		build_functions(&b);
+	if (!b.nomem)
+		build_owners(&b);
 	if (!b.nomem)
 		lb_build_vservers(&b);
 	if (!b.nomem)

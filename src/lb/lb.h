@@ -15,6 +15,7 @@
 #define FL_LB_LB_H
 
 #include "base/addr.h"
+#include "base/cores.h"
 #include "base/map.h"
 #include "conf/conf.h"
 #include "net/rss.h"
@@ -28,6 +29,9 @@ struct tls_client;
 struct lb_index;
 struct lb_pool;
 struct lb_vserver;
+
+/* Kinds of work that may be given to cores; the words of the directive `function`, in its order. */
+enum lb_function { LB_FUNCTION_TLS, LB_FUNCTION_MONITORS, LB_FUNCTION_NAMES, LB_FUNCTION__COUNT };
 
 enum lb_method { LB_ROUND_ROBIN, LB_LEAST_CONNECTION, LB_SOURCE_IP_HASH };
 
@@ -46,6 +50,7 @@ struct lb_service {
 	uint64_t         max_bandwidth;        /* bytes a second; 0 = none */
 	unsigned         conf_admin;           /* ST_ADMIN_* of the file */
 	uint64_t         hash_id;              /* stable: hash of full_name */
+	const struct core_set *owners;         /* who may own it; NULL: all */
 	/* run time (worker) */
 	uint32_t         row;
 	struct stat_row *stat;
@@ -175,6 +180,7 @@ struct lb_config {
 	const char         *error_log;
 	int                 error_level;       /* enum log_level */
 	unsigned            workers;           /* 0 = auto */
+	struct core_set    *function[LB_FUNCTION__COUNT];     /* cores that do it; NULL: all */
 	int                 control_core;      /* CPU of master and control; -1: none of their own */
 	bool                share_full;        /* key shares are checked the long way */
 	bool                staggered;         /* workers flush one after the other within consolidate_us */
@@ -195,6 +201,8 @@ struct lb_config {
 /* ---------- building (gen, control, -t, explain) ---------- */
 /* Expressions and templates are checked while a configuration loads; once at program start. */
 void lb_set_conf_hooks(void);
+/* Functions of a core, as "tls, monitors"; nothing when none was given to certain cores. */
+void lb_functions_text(const struct lb_config *lc, unsigned core, struct sb *b);
 /* From a checked tree. NULL with messages in d on mistakes that only a build can find. with_tls:
  * also builds TLS profiles (reads certificates and keys); without it listeners know what everybody may
  * see (control), and pools have none. */

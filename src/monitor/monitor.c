@@ -55,7 +55,7 @@ void monitor_pools(struct monitor *m)
 		if (down == m->pool_down[i])
 			continue;
 		m->pool_down[i] = down;
-		if (!m->running || stat_owner_candidate(m->env.seg, p->row) != stat_own_slot(m->env.seg))
+		if (!m->running || stat_owner_candidate(m->env.seg, p->row, NULL) != stat_own_slot(m->env.seg))
 			continue;
 		if (down)
 			log_ev(EV_POOL_DOWN, "pool %s: no service can take traffic%s; see `fairleadctl show service`", p->name,

@@ -87,7 +87,7 @@ static bool look_at(struct target *t)
 
 	if (t->epoch && !stat_owner_mine(seg, t->s->row, t->epoch))
 		give_up(t);
-	return !t->epoch && stat_owner_candidate(seg, t->s->row) == stat_own_slot(seg) && take(t);
+	return !t->epoch && stat_owner_candidate(seg, t->s->row, t->s->owners) == stat_own_slot(seg) && take(t);
 }
 
 static void looked(struct monitor *m)

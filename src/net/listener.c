@@ -60,6 +60,7 @@ static struct {
 	int            reserve;          /* -1: none */
 	int            edge;             /* descriptors from here on are not for clients */
 	void         (*on_shortage)(void);
+	void         (*on_pause)(bool paused);
 } acc = { .reserve = -1 };
 
 /* The master's part ------------------------------------------------------------------------ */
@@ -112,6 +113,8 @@ static void apply_all(void)
 		for (unsigned i = 0; i < p->n; i++)
 			apply(&p->s[i]);
 	}
+	if (acc.on_pause)
+		acc.on_pause(acc.waiting || acc.paused);
 }
 
 static void find_edge(void)
@@ -130,6 +133,11 @@ static void find_edge(void)
 void listener_on_shortage(void (*fn)(void))
 {
 	acc.on_shortage = fn;
+}
+
+void listener_on_pause(void (*fn)(bool paused))
+{
+	acc.on_pause = fn;
 }
 
 static void on_back(struct timer *t)
@@ -214,6 +222,25 @@ static bool is_the_peers(int err)
 	}
 }
 
+static void count_accept(const struct served *s)
+{
+	stat_inc(s->l->stat, CTR_LISTENER_ACCEPTS);
+	if (!conn_mod.stat)
+		return;
+	stat_inc(conn_mod.stat, CTR_PROC_ACCEPTS);
+	if (!s->own)
+		stat_inc(conn_mod.stat, CTR_PROC_ADOPTED);
+}
+
+static struct conn *make_conn(const struct listener *l, int fd, const struct addr *peer)
+{
+	struct conn *c = conn_accept(conn_mod.e, fd, peer, &l->addr, l->tls);
+
+	if (!c && conn_mod.stat)
+		stat_inc(conn_mod.stat, CTR_PROC_NOMEM);
+	return c;
+}
+
 static void take(struct served *s, int fd, struct addr *peer)
 {
 	struct listener *l = s->l;
@@ -221,18 +248,30 @@ static void take(struct served *s, int fd, struct addr *peer)
 
 	acc.backoff_ms = 0;
 	addr_norm(peer);
-	c = conn_accept(acc.e, fd, peer, &l->addr, l->tls);
-	if (!c) {
-		if (conn_mod.stat)
-			stat_inc(conn_mod.stat, CTR_PROC_NOMEM);
+	if (l->elsewhere && l->elsewhere(l, fd, peer)) {
+		count_accept(s);
 		return;
 	}
-	stat_inc(l->stat, CTR_LISTENER_ACCEPTS);
-	if (conn_mod.stat) {
-		stat_inc(conn_mod.stat, CTR_PROC_ACCEPTS);
-		if (!s->own)
-			stat_inc(conn_mod.stat, CTR_PROC_ADOPTED);
+	c = make_conn(l, fd, peer);
+	if (!c)
+		return;
+	count_accept(s);
+	l->accepted(l, c);
+}
+
+void listener_admit(struct listener *l, int fd, const struct addr *peer)
+{
+	struct conn *c;
+
+	if (acc.e && fd >= acc.edge) {
+		refuse(fd);
+		shortage(l, -1, -EMFILE);
+		return;
 	}
+	c = make_conn(l, fd, peer);
+	if (!c)
+		return;
+	conn_set_shared(c);      /* with who accepted it, for a moment */
 	l->accepted(l, c);
 }
 

@@ -26,6 +26,8 @@ struct listener {
 	bool                     shared;        /* the socket of core 0 is everybody's, besides the own one */
 	unsigned                 n_fds; /* cores */
 	int                     *fds;   /* by core; -1: none */
+	/* Asked for each accepted socket before anything is made of it: true when another core has it now. NULL: none has. */
+	bool                   (*elsewhere)(struct listener *l, int fd, const struct addr *peer);
 	/* Called for each connection, which is not started yet; takes it. */
 	void                   (*accepted)(struct listener *l, struct conn *c);
 	void                    *owner; /* vserver */
@@ -39,6 +41,10 @@ int  listener_start(struct engine *e, struct listener *l, unsigned core);
 void listener_serve(struct listener *l, unsigned core, bool on);      /* adopt, give back */
 void listener_stop(struct listener *l);     /* EPOLL_CTL_DEL everywhere; fds stay open */
 void listener_pause_all(bool on);     /* connection limit of the process */
+/* Serves what another core accepted there; takes fd. Also after listener_stop(). */
+void listener_admit(struct listener *l, int fd, const struct addr *peer);
+/* fn is told whenever accepting pauses, and when it goes on: what is admitted should pause as well. One per process. */
+void listener_on_pause(void (*fn)(bool paused));
 /* Accepting stops while fewer than a reserve of descriptors is free (5 % of RLIMIT_NOFILE, 16..256), so
  * that checks, connections to services and files still get theirs. fn (NULL: none) is told each time,
  * from the loop: it may close idle clients. One per process. */

@@ -355,7 +355,7 @@ void gen_main(const struct gen_start *s)
 	sandbox_child(name);
 	log_set_who("gen");
 	g = (struct gen){ .start = s, .chan_fd = s->chan_fd };
-	keep = env_malloc(sizeof(int) * ((size_t)n_seg + s->n_mail + 8));
+	keep = env_malloc(sizeof(int) * ((size_t)n_seg + s->n_mail + 2 * (size_t)s->n_box + 8));
 	if (!keep)
 		_exit(1);
 	keep[n_keep++] = s->chan_fd;
@@ -367,6 +367,8 @@ void gen_main(const struct gen_start *s)
 		keep[n_keep++] = stat_fds(s->seg)[i];
 	for (unsigned i = 0; i < s->n_mail; i++)
 		keep[n_keep++] = s->mail_fd[i];
+	for (unsigned i = 0; i < 2 * s->n_box; i++)
+		keep[n_keep++] = s->box_fd[i];
 	sandbox_close_others(keep, n_keep);
 	env_free(keep);
 

@@ -38,6 +38,8 @@ struct gen_start {
 	int              wake_control, wake_logd;    /* eventfds */
 	const int       *mail_fd;            /* [n_mail]: eventfds by worker slot (post.h); NULL for a scout */
 	unsigned         n_mail;
+	const int       *box_fd;             /* [2 * n_box]: by core (box.h); NULL for a scout */
+	unsigned         n_box;
 };
 /* In the forked child. */
 FL_NORETURN void gen_main(const struct gen_start *s);

@@ -157,7 +157,7 @@ static void gen_child(struct generation *g, int chan_fd)
 		.launch = g->m->launch, .image_fd = g->image, .kept = g->m->frozen, .seg = g->m->seg, .generation = g->num,
 		.again = g->man != NULL, .cores = g->m->cores, .chan_fd = chan_fd, .adopt_fd = g->m->adopt_fd,
 		.wake_control = g->m->wake_control, .wake_logd = g->m->wake_logd,
-		.mail_fd = g->m->mail_fd, .n_mail = g->m->n_mail,
+		.mail_fd = g->m->mail_fd, .n_mail = g->m->n_mail, .box_fd = g->m->box_fd, .n_box = g->m->n_box,
 	};
 	log_set_sink(NULL, NULL);
 	gen_main(s);

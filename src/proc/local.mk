@@ -2,6 +2,7 @@
 # Sources of the room `proc`
 libfairlead_a_SOURCES += \
 	src/proc/agent.c src/proc/agent.h \
+	src/proc/box.c src/proc/box.h \
 	src/proc/buckets.c src/proc/buckets.h \
 	src/proc/calls.c \
 	src/proc/check.c src/proc/launch.h \
@@ -35,4 +36,5 @@ libfairlead_a_SOURCES += \
 	src/proc/tickets.c src/proc/tickets.h \
 	src/proc/certs.c src/proc/certs.h \
 	src/proc/worker.c src/proc/worker.h \
-	src/proc/worker_drain.c src/proc/worker_inside.h
+	src/proc/worker_drain.c src/proc/worker_inside.h \
+	src/proc/worker_pass.c

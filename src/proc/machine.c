@@ -311,6 +311,21 @@ static void check_control_core(const struct conf_val *v, struct conf_diag *d)
 			   n, (long long)v->i);
 }
 
+/* Of `workers auto`: there may be more workers at another time. */
+static void check_function(const struct conf *c, const struct conf_node *n, struct conf_diag *d)
+{
+	const struct conf_val *workers = conf_opt(c->root, D_WORKERS);
+	struct core_set set = { { 0 } };
+	unsigned have = machine_cpus(), last;
+
+	if (workers && workers->type == CV_COUNT)
+		return;
+	for (unsigned i = 2; i < n->n_val; i++)
+		if (cores_parse(&set, n->val[i].s, &last) && last >= have)
+			conf_warn(d, n->val[i].loc, n->val[i].span, "they are numbered from 0",
+				  "[W0402] core %u: this machine has room for %u workers now", last, have);
+}
+
 void machine_check(const struct conf *c, enum gen_checks checks, struct conf_diag *d)
 {
 	bool at_start = checks == GEN_START || checks == GEN_TEST;
@@ -327,6 +342,8 @@ void machine_check(const struct conf *c, enum gen_checks checks, struct conf_dia
 		check_socket(value(conf_child(admin, D_ADMIN_SOCKET)), d);
 		check_address(value(conf_child(admin, D_ADMIN_HTTP)), d);
 	}
+	CONF_FOREACH(n, root, D_FUNCTION)
+		check_function(c, n, d);
 	CONF_FOREACH(p, root, D_POOL)
 		check_congestion(conf_child(p, D_POOL_CONGESTION), d);
 	CONF_FOREACH(vs, root, D_VSERVER)

@@ -371,19 +371,27 @@ static int make_engine(struct master *m)
 	return err;
 }
 
+/* n of them, -1 each, unless there is room already. */
+static int fd_room(int **fd, unsigned n)
+{
+	if (*fd)
+		return 0;
+	*fd = env_malloc(n * sizeof(int));
+	for (unsigned i = 0; *fd && i < n; i++)
+		(*fd)[i] = -1;
+	return *fd ? 0 : FL_ENOMEM_;
+}
+
 int master_mail_room(struct master *m)
 {
-	unsigned n = stat_worker_slots(m->seg);
+	m->n_mail = stat_worker_slots(m->seg);
+	return fd_room(&m->mail_fd, m->n_mail);
+}
 
-	if (m->mail_fd)
-		return 0;
-	m->mail_fd = env_malloc(n * sizeof(int));
-	if (!m->mail_fd)
-		return FL_ENOMEM_;
-	m->n_mail = n;
-	for (unsigned i = 0; i < n; i++)
-		m->mail_fd[i] = -1;
-	return 0;
+int master_box_room(struct master *m)
+{
+	m->n_box = stat_cores(m->seg);
+	return fd_room(&m->box_fd, 2 * m->n_box);
 }
 
 /* What was not taken over. */
@@ -400,10 +408,36 @@ static int make_mail_fds(struct master *m)
 	return err;
 }
 
+static void close_box(int *pair)
+{
+	for (unsigned end = 0; end < 2; end++)
+		if (pair[end] >= 0)
+			env_close(pair[end]);
+}
+
+static int make_boxes(struct master *m)
+{
+	int err = master_box_room(m);
+
+	for (unsigned core = 0; !err && core < m->n_box; core++) {
+		int *pair = m->box_fd + 2 * core;
+
+		if (pair[0] >= 0 && pair[1] >= 0)
+			continue;
+		close_box(pair);
+		err = env_socketpair(SOCK_SEQPACKET, pair);
+		if (err)
+			pair[0] = pair[1] = -1;
+	}
+	return err;
+}
+
 static int make_wakers(struct master *m)
 {
 	int err = make_mail_fds(m);
 
+	if (!err)
+		err = make_boxes(m);
 	if (err || m->wake_control >= 0)
 		return err;
 	m->wake_control = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -121,6 +121,8 @@ struct master {
 	int            wake_control, wake_logd;
 	int           *mail_fd;              /* [n_mail]: eventfds by worker slot, for the letters of workers */
 	unsigned       n_mail;
+	int           *box_fd;               /* [2 * n_box]: by core, for connections that workers hand over (box.h) */
+	unsigned       n_box;
 	struct ids     ids;
 	struct tickets tickets;
 
@@ -155,6 +157,7 @@ void master_die(struct master *m, int code);                 /* ends the loop no
 char *master_read_fd(int fd, size_t *n);     /* whole file, NUL behind it; env_free; NULL: cannot */
 int  master_new_segment(struct master *m);     /* m->cores, m->drain_generations, m->max_objects */
 int  master_mail_room(struct master *m);     /* room for the eventfds of m->seg's worker slots, -1 each */
+int  master_box_room(struct master *m);     /* and for the boxes of its cores */
 
 /* generation.c */
 /* image taken; -1: from the source */

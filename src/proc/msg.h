@@ -61,6 +61,9 @@ enum msg_type {
 	MSG_STATE_END,
 	/* worker -> its successor */
 	MSG_FLOWS,           /* text: UDP flows (http/udp_vs.h); fds: their sockets; no text: these were all */
+	/* worker -> another core (box.h), or a predecessor that it came from; generation: the writer's; arg: number of the
+	 * listen there; text: peer, full name of the listen; fd: a connection that was accepted and not touched */
+	MSG_CONN,
 };
 struct msg {
 	uint32_t type, version;

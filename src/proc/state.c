@@ -10,7 +10,7 @@
  *	+image GEN  +public GEN  +manifest GEN                        of the current generation
  *	+worker SLOT CORE GEN PID STATE                               our end of its channel
  *	+gen GEN PID   +control PID   +logd PID                       likewise
- *	+ctl PATH  +adopt PATH  +wake-control  +wake-logd  +mail SLOT  +tickets MADE-MS  -stream ID PATH
+ *	+ctl PATH  +adopt PATH  +wake-control  +wake-logd  +mail SLOT  +box CORE END  +tickets MADE-MS  -stream ID PATH
  *	+sums                                                         binary upgrade only, see sums.c
  *
  * Two uses: the current gen keeps a copy of all (MSG_KEEP) for the day this process dies, and hands it to the
@@ -107,6 +107,10 @@ static void each_socket(struct master *m, line_fn *fn, void *ctx)
 	for (unsigned i = 0; i < m->n_mail; i++) {
 		snprintf(line, sizeof(line), "+mail %u", i);
 		fn(ctx, line, m->mail_fd[i]);
+	}
+	for (unsigned i = 0; i < 2 * m->n_box; i++) {
+		snprintf(line, sizeof(line), "+box %u %u", i / 2, i % 2);
+		fn(ctx, line, m->box_fd[i]);
 	}
 }
 

@@ -146,6 +146,16 @@ static void take_mail(struct master *m, struct entry *e)
 		m->mail_fd[slot] = entry_fd(e);
 }
 
+static void take_box(struct master *m, struct entry *e)
+{
+	enum { CORE, END, N };
+	unsigned v[N];
+
+	if (master_box_room(m) == 0 && read_numbers(e, v, N, NULL) && v[CORE] < m->n_box && v[END] < 2 &&
+	    m->box_fd[2 * v[CORE] + v[END]] < 0)
+		m->box_fd[2 * v[CORE] + v[END]] = entry_fd(e);
+}
+
 static void take_socket(struct master *m, struct entry *e, bool udp)
 {
 	struct man_listen l = { .udp = udp };
@@ -364,6 +374,8 @@ static bool build(struct master *m, struct taken *t)
 			take_stream(m, e);
 		else if (strncmp(e->line, "+mail ", 6) == 0 && !foreign)
 			take_mail(m, e);
+		else if (strncmp(e->line, "+box ", 5) == 0 && !foreign)
+			take_box(m, e);
 		else if (strncmp(e->line, "+worker ", 8) == 0)
 			take_worker(m, e, foreign);
 		else if (strncmp(e->line, "+gen ", 5) == 0)

@@ -169,6 +169,7 @@ void worker_apply_board(struct worker *w)
 {
 	w->seen_board = stat_board_epoch(w->seg);
 	apply_owners(w);
+	worker_pass_apply(w);
 	if (!w->serving || w->retired)
 		return;
 	/* The board speaks of the newest generation's workers. Who was told that a core has none by now, and not yet that it
@@ -237,6 +238,7 @@ static void on_beat(struct timer *t)
 	bool idle = w->turns == w->beat_turns + 1 && !http_clients();
 	uint64_t next = idle ? 2 * w->beat_ms : w->beat_ms;
 
+	worker_pass_beat(w);
 	w->beaten = true;
 	w->promised = idle;
 	w->beat_turns = w->turns;
@@ -320,6 +322,7 @@ static void go(struct worker *w, struct msg_in *in)
 	if (w->serving)
 		return;
 	w->serving = true;
+	w->awaited = (unsigned)in->m.arg;
 	udp_vs_go((unsigned)in->m.arg);
 	for (unsigned i = 0; i < w->lc->n_listens; i++) {
 		int err = w->lc->listens[i].udp ? 0 : listener_start(w->engine, &w->listens[i], w->start->core);
@@ -383,7 +386,7 @@ static void close_others(struct worker *w)
 {
 	const struct gen *g = w->start->gen;
 	size_t n_listen = (size_t)w->lc->n_listens * w->cores;
-	int *keep = env_malloc((n_listen + g->start->n_mail + 8) * sizeof(int));
+	int *keep = env_malloc((n_listen + g->start->n_mail + 2 * (size_t)g->start->n_box + 8) * sizeof(int));
 	unsigned n = 0;
 
 	if (!keep)
@@ -395,6 +398,8 @@ static void close_others(struct worker *w)
 	keep[n++] = g->start->wake_logd;
 	for (unsigned i = 0; i < g->start->n_mail; i++)
 		keep[n++] = g->start->mail_fd[i];
+	for (unsigned i = 0; i < 2 * g->start->n_box; i++)
+		keep[n++] = g->start->box_fd[i];
 	for (size_t i = 0; i < n_listen; i++)
 		keep[n++] = g->listen_fd[i];
 	sandbox_close_others(keep, n);
@@ -443,7 +448,8 @@ static int start_rooms(struct worker *w)
 	post_on(&w->post, MAIL_NEWS, on_letter, w);
 	cert_watch_init(&w->certs, w->engine, w->lc);
 	w->monitor = monitor_new(&me);
-	return w->monitor ? make_listeners(w) : FL_ENOMEM_;
+	err = w->monitor ? make_listeners(w) : FL_ENOMEM_;
+	return err ? err : worker_pass_init(w);
 }
 
 static int birth(struct worker *w)

@@ -43,16 +43,14 @@ static bool give(void *ctx, int fd, const char *listen_name, const struct addr *
 {
 	struct worker *w = ctx;
 	struct msg m = { .type = MSG_GO };
-	char text[ADDR_TEXT_MAX + STAT_NAME_MAX + 2];
+	char text[WORKER_CONN_TEXT];
 	struct sb b;
 	int err;
 
 	if (!chan_is_open(&w->to_next) || is_gone(w, listen_name))
 		return false;
 	sb_init(&b, text, sizeof(text));
-	sb_add(&b, peer, sizeof(*peer));
-	sb_c(&b, listen_name);
-	if (b.over)
+	if (!worker_conn_text(&b, peer, listen_name))
 		return false;
 	err = msg_send(w->to_next.w.fd, &m, b.p, b.n, &fd, 1);
 	if (err == -EPIPE)
@@ -88,8 +86,8 @@ static void on_give_flows(struct engine_job *j)
 
 static void to_next_got(struct chan *c, struct msg_in *in)
 {
-	(void)c;
-	(void)in;
+	if (in->m.type == MSG_CONN)
+		worker_pass_returned(FL_CONTAINER_OF(c, struct worker, to_next), in);
 }
 
 static void to_next_gone(struct chan *c)
@@ -99,37 +97,13 @@ static void to_next_gone(struct chan *c)
 
 /* Taking ---------------------------------------------------------------------------------- */
 
-/* By name, else by address: a vserver may have been renamed. */
-static struct listener *find_listener(struct worker *w, struct str name)
-{
-	struct str addr = name;
-
-	for (unsigned i = 0; i < w->lc->n_listens; i++)
-		if (!w->lc->listens[i].udp && str_eq(str_c(w->lc->listens[i].full_name), name))
-			return &w->listens[i];
-	str_cut(&addr, '/');
-	for (unsigned i = 0; i < w->lc->n_listens; i++) {
-		char text[ADDR_TEXT_MAX];
-
-		if (!w->lc->listens[i].udp && str_eq(str_c(addr_text(&w->listens[i].addr, text)), addr))
-			return &w->listens[i];
-	}
-	return NULL;
-}
-
-/* One for each predecessor: with fewer workers than before there are several. */
-struct inflow {
-	struct list    link;
-	struct chan    chan;
-	struct worker *w;
-};
-
 static void from_old_got(struct chan *ch, struct msg_in *in)
 {
 	struct worker *w = FL_CONTAINER_OF(ch, struct inflow, chan)->w;
 	struct addr peer, local;
 	socklen_t n = sizeof(local);
-	struct listener *l;
+	struct listener *l = NULL;
+	struct str name;
 	struct conn *c;
 	int fd;
 
@@ -140,12 +114,12 @@ static void from_old_got(struct chan *ch, struct msg_in *in)
 	fd = msg_take_fd(in, 0);
 	if (fd < 0)
 		return;
-	l = in->n > sizeof(peer) ? find_listener(w, str_n(in->text + sizeof(peer), in->n - sizeof(peer))) : NULL;
+	if (worker_conn_read(in, &peer, &name))
+		l = worker_find_listener(w, name);
 	if (!l || l->tls || getsockname(fd, &local.sa, &n) != 0) {
 		env_close(fd);
 		return;
 	}
-	memcpy(&peer, in->text, sizeof(peer));
 	addr_norm(&local);
 	c = conn_accept(w->engine, fd, &peer, &local, NULL);
 	if (c)
@@ -181,6 +155,10 @@ void worker_take_over(struct worker *w, int fd)
 	}
 	i->w = w;
 	list_append(&w->inflows, &i->link);
+	if (!w->awaited)
+		return;
+	w->awaited--;
+	worker_pass_apply(w);            /* what we could not place goes back by this way */
 }
 
 /* No more of them; what is under way still comes. False: not all of it is here yet. */
@@ -296,7 +274,8 @@ void worker_check_done(struct worker *w)
 	bool udp_is_over = udp_vs_is_over();
 
 	if (w->stopped && http_clients() == 0 && udp_is_over &&
-	    (!chan_is_open(&w->to_next) || w->to_next.n_out == 0) && lingering_is_over(w) && inflows_are_over(w))
+	    (!chan_is_open(&w->to_next) || w->to_next.n_out == 0) && lingering_is_over(w) && inflows_are_over(w) &&
+	    worker_pass_is_over(w))
 		worker_exit(w, false);
 }
 

@@ -118,15 +118,14 @@ enum owner_word stat_owner_word(const struct stat_seg *s, uint32_t row, uint32_t
 }
 
 /* Highest hash of (object, core): a core that comes or goes moves only what it is to have or had. */
-uint32_t stat_owner_candidate(const struct stat_seg *s, uint32_t row)
+static uint32_t candidate(const struct stat_seg *s, uint32_t row, const struct core_set *among)
 {
-	uint64_t hash, best = 0;
+	uint64_t hash = ld64(&view_obj(s, row)->hash), best = 0;
 	uint32_t who = STAT_NO_SLOT;
 
-	if (!view_tag(s, row))
-		return STAT_NO_SLOT;
-	hash = ld64(&view_obj(s, row)->hash);
 	for (uint32_t core = 0; core < s->dim.cores; core++) {
+		if (among && !cores_has(among, core))
+			continue;
 		uint32_t slot = stat_live_slot(s, core);
 		uint64_t h = fl_hash64(&core, sizeof(core), hash);
 
@@ -136,6 +135,17 @@ uint32_t stat_owner_candidate(const struct stat_seg *s, uint32_t row)
 		}
 	}
 	return who;
+}
+
+uint32_t stat_owner_candidate(const struct stat_seg *s, uint32_t row, const struct core_set *among)
+{
+	uint32_t who = STAT_NO_SLOT;
+
+	if (!view_tag(s, row))
+		return STAT_NO_SLOT;
+	if (among)
+		who = candidate(s, row, among);
+	return who == STAT_NO_SLOT ? candidate(s, row, NULL) : who;
 }
 
 /* Taking ---------------------------------------------------------------------------------- */
@@ -151,6 +161,15 @@ static uint32_t why_from(const struct stat_seg *s, uint32_t slot)
 	if (ld32(&view_proc(s, slot)->generation) != s->generation)
 		return ST_OWNER_RELOAD;
 	return core_of(s, slot) == s->core ? ST_OWNER_RESPAWN : ST_OWNER_DIED;
+}
+
+/* The same for people: with a reload an object may change its core, though the one that had it lives on. */
+static uint32_t why_shown(const struct stat_seg *s, uint32_t slot, uint32_t why)
+{
+	bool moved = why == ST_OWNER_RELOAD && core_of(s, slot) != s->core &&
+		     stat_live_slot(s, core_of(s, slot)) != STAT_NO_SLOT;
+
+	return moved ? ST_OWNER_MOVED : why;
 }
 
 static void offer(struct stat_seg *s, uint32_t row, uint32_t k);
@@ -169,7 +188,7 @@ uint32_t stat_owner_take(struct stat_seg *s, uint32_t row, uint32_t *why)
 	*why = why_from(s, from);
 	view_health_import(s, row, tag, from);
 	c = (struct seg_claim *)(void *)(s->own + s->dim.slot.claim) + row;
-	st64(&c->since, env_wall_us() << 8 | *why);
+	st64(&c->since, env_wall_us() << 8 | why_shown(s, from, *why));
 	FP("stat.owner.since");
 	if (!sl->claims) {               /* slots that never claimed are not looked at */
 		st64_rel(&sl->claims, 1);

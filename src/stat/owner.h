@@ -16,6 +16,7 @@
 #ifndef FL_STAT_OWNER_H
 #define FL_STAT_OWNER_H
 
+#include "base/cores.h"
 #include "stat/stat.h"
 
 struct stat_owner {
@@ -26,9 +27,11 @@ struct stat_owner {
 };
 /* Who has a row; false: nobody ever had. Looks at all slots that ever claimed. */
 bool stat_owner_get(const struct stat_seg *s, uint32_t row, struct stat_owner *out);
-/* Slot of the live worker that is to have it; STAT_NO_SLOT when none lives or the row is free. */
-uint32_t stat_owner_candidate(const struct stat_seg *s, uint32_t row);
-/* Worker: makes this process the owner. The new epoch, and in *why how it came to it; 0: no such row. */
+/* Slot of the live worker that is to have it; STAT_NO_SLOT when none lives or the row is free. among: of these cores (NULL: of
+ * all), unless none of them lives. */
+uint32_t stat_owner_candidate(const struct stat_seg *s, uint32_t row, const struct core_set *among);
+/* Worker: makes this process the owner. The new epoch, and in *why how it came to it: from an older generation always
+ * ST_OWNER_RELOAD; `show` says MOVED as well, if another core had it there that still has a worker. 0: no such row. */
 uint32_t stat_owner_take(struct stat_seg *s, uint32_t row, uint32_t *why);
 /* Is the claim of this process with this epoch still the newest? */
 bool stat_owner_mine(const struct stat_seg *s, uint32_t row, uint32_t epoch);

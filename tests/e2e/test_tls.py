@@ -704,3 +704,9 @@ def test_explain_decides_as_the_handshake_does(fairlead, origins, certs, split):
     text = f.ctl("explain", "request", f"GET https://other.explain:{port}/", "--from", "192.0.2.1").stdout
     assert re.search(r"^result +the TLS handshake ends with alert 112", text, re.M) and "service" not in text
     assert said("127.0.0.1")["tls"]["sni"] is None and said("127.0.0.1")["service"] == "app/a1"
+
+
+def test_ports_are_told(fairlead, origins, certs):
+    s = tls_site(fairlead, origins, certs, vs='policy p { respond 200 "{tcp.srcport} {tcp.dstport}" }')
+    with fl.Client(s.port, tls=context(certs), sni="first.example") as c:
+        assert c.get("/", host="first.example").body.decode() == f"{c.sock.getsockname()[1]} {s.port}"

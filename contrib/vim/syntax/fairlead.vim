@@ -10,25 +10,26 @@ syn region fairleadString start=/`/ end=/`/
 syn match fairleadVariable /\${[^}]*}/
 syn match fairleadNumber /\<\d\+\%(\.\d\+\)\?\%(us\|ms\|[smhdkg]\|[kmg]bit\)\?\>/
 syn keyword fairleadValue 1.2 1.3 2 3 4 abort aligned auto
-syn keyword fairleadValue body both bytes combined consolidated cpu custom debug
-syn keyword fairleadValue default drain early err full http http/1.1 info
-syn keyword fairleadValue jhash json kernel least-connection least-load local maint none
-syn keyword fairleadValue off on optional ping quick ready redirect refuse
-syn keyword fairleadValue reject required respond rfc7239 round-robin rss rules serve
-syn keyword fairleadValue shared source-ip-hash staggered status tcp toeplitz trust udp
-syn keyword fairleadValue use vserver warn when x-forwarded
+syn keyword fairleadValue body both bytes combined consolidated cores cpu custom
+syn keyword fairleadValue debug default drain early err full http http/1.1
+syn keyword fairleadValue info jhash json kernel least-connection least-load local maint
+syn keyword fairleadValue monitors names none off on optional ping quick
+syn keyword fairleadValue ready redirect refuse reject required respond rfc7239 round-robin
+syn keyword fairleadValue rss rules serve shared source-ip-hash staggered status tcp
+syn keyword fairleadValue tls toeplitz trust udp use vserver warn when
+syn keyword fairleadValue x-forwarded
 syn keyword fairleadDirective access-log alpn backlog backup body-rate body-timeout buffer-memory buffer-response
 syn keyword fairleadDirective ca cert ciphers ciphersuites client-ca client-verify congestion connect-timeout
 syn keyword fairleadDirective consolidate control-core core default distribute drain-generations drain-timeout error-log
-syn keyword fairleadDirective every expect fall forwarded groups half-close hash head-timeout
-syn keyword fairleadDirective heartbeat-timeout host http idle-max idle-timeout include keepalive-max key-share-check
-syn keyword fairleadDirective listen max-bandwidth max-body max-connections max-fields max-head max-objects max-request-line
-syn keyword fairleadDirective method min-version ocsp policy port protocol rebalance redirect
-syn keyword fairleadDirective reject remove-header remove-response-header request-id resolver respond response-timeout responses
-syn keyword fairleadDirective retries rise send service set-header set-response-header shutdown-grace sni
-syn keyword fairleadDirective socket state ticket-keys ticket-lifetime tickets timeout tls trust-forwarded
-syn keyword fairleadDirective tuple unknown-sni upgrade use user verify via view
-syn keyword fairleadDirective weight workers
+syn keyword fairleadDirective every expect fall forwarded function groups half-close hash
+syn keyword fairleadDirective head-timeout heartbeat-timeout host http idle-max idle-timeout include keepalive-max
+syn keyword fairleadDirective key-share-check listen max-bandwidth max-body max-connections max-fields max-head max-objects
+syn keyword fairleadDirective max-request-line method min-version ocsp policy port protocol rebalance
+syn keyword fairleadDirective redirect reject remove-header remove-response-header request-id resolver respond response-timeout
+syn keyword fairleadDirective responses retries rise send service set-header set-response-header shutdown-grace
+syn keyword fairleadDirective sni socket state ticket-keys ticket-lifetime tickets timeout tls
+syn keyword fairleadDirective trust-forwarded tuple unknown-sni upgrade use user verify via
+syn keyword fairleadDirective view weight workers
 syn keyword fairleadObject admin monitor pool vserver
 hi def link fairleadComment Comment
 hi def link fairleadString String

@@ -110,6 +110,64 @@ START_TEST(test_pause_all)
 }
 END_TEST
 
+/* Every other client is another core's: what is taken there is not made a connection here; given back, it is. */
+static int passed[40];
+static unsigned asked, n_passed, n_told;
+static bool last_told;
+
+static bool every_other(struct listener *x, int fd, const struct addr *peer)
+{
+	ck_assert_ptr_eq(x, &l);
+	ck_assert_int_eq(peer->sa.sa_family, AF_INET);
+	if (asked++ % 2)
+		return false;
+	passed[n_passed++] = fd;
+	return true;
+}
+
+static void on_pause(bool paused)
+{
+	n_told++;
+	last_told = paused;
+}
+
+START_TEST(test_another_core_has_it)
+{
+	struct addr peer = { .in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
+	struct rlimit was, few;
+	int fd;
+
+	l.elsewhere = every_other;
+	ck_assert_int_eq(listener_start(E, &l, 0), 0);
+	listener_serve(&l, 1, true);
+	clients(40);
+	RUN(asked == 40);
+	ck_assert_uint_eq(taken, 20);
+	ck_assert_uint_eq(n_passed, 20);
+	for (unsigned i = 0; i < 19; i++)
+		listener_admit(&l, passed[i], &peer);
+	ck_assert_uint_eq(taken, 39);
+	ck_assert_uint_eq(asked, 40);            /* it is not asked for again */
+	/* what is admitted needs a descriptor that is for clients, too */
+	listener_on_pause(on_pause);
+	getrlimit(RLIMIT_NOFILE, &was);
+	few = was;
+	few.rlim_cur = 400;
+	setrlimit(RLIMIT_NOFILE, &few);
+	fd = fcntl(passed[19], F_DUPFD_CLOEXEC, 399);
+	close(passed[19]);
+	listener_stop(&l);
+	ck_assert_int_eq(listener_start(E, &l, 0), 0);
+	listener_admit(&l, fd, &peer);
+	ck_assert_uint_eq(taken, 39);
+	ck_assert(n_told == 1 && last_told);
+	ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
+	setrlimit(RLIMIT_NOFILE, &was);
+	RUN(n_told == 2 && !last_told);
+	listener_on_pause(NULL);
+}
+END_TEST
+
 START_TEST(test_descriptors_run_out)
 {
 	struct rlimit was, few;
@@ -223,6 +281,7 @@ int main(void)
 	tcase_add_test(t, test_adoption);
 	tcase_add_test(t, test_a_full_queue_is_taken_faster);
 	tcase_add_test(t, test_pause_all);
+	tcase_add_test(t, test_another_core_has_it);
 	tcase_add_test(t, test_descriptors_run_out);
 	tcase_add_test(t, test_reserve_is_not_for_clients);
 	suite_add_tcase(s, t);

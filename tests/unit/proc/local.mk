@@ -24,3 +24,6 @@ tests_unit_proc_test_place_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 check_PROGRAMS += tests/unit/proc/test_buckets
 tests_unit_proc_test_buckets_SOURCES = tests/unit/proc/test_buckets.c
 tests_unit_proc_test_buckets_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+check_PROGRAMS += tests/unit/proc/test_box
+tests_unit_proc_test_box_SOURCES = tests/unit/proc/test_box.c
+tests_unit_proc_test_box_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)

@@ -274,7 +274,7 @@ static void read_everything(struct stat_seg *s)
 	for (uint32_t core = 0; core < 3; core++)
 		CHILD(stat_live_slot(s, core) < stat_worker_slots(s) || stat_live_slot(s, core) == STAT_NO_SLOT);
 	for (uint32_t row = 0; row < 70; row++) {
-		uint32_t slot = stat_owner_candidate(s, row);
+		uint32_t slot = stat_owner_candidate(s, row, NULL);
 
 		CHILD(slot < stat_worker_slots(s) || slot == STAT_NO_SLOT);
 		if (stat_owner_get(s, row, &o))

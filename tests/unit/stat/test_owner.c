@@ -35,15 +35,15 @@ START_TEST(test_candidates_are_spread)
 	struct stat_seg *s = make(ROWS, 0);
 	unsigned n[CORES * (DRAIN + 1)] = { 0 };
 
-	ck_assert_uint_eq(stat_owner_candidate(s, 0), STAT_NO_SLOT);
+	ck_assert_uint_eq(stat_owner_candidate(s, 0, NULL), STAT_NO_SLOT);
 	for (uint32_t core = 0; core < 4; core++)
 		stat_set_live_slot(s, core, SLOT(core, 0));
 	for (uint32_t row = 0; row < ROWS; row++)
-		n[stat_owner_candidate(s, row)]++;
+		n[stat_owner_candidate(s, row, NULL)]++;
 	for (uint32_t core = 0; core < 4; core++)        /* 250 each, six deviations */
 		ck_assert_msg(n[SLOT(core, 0)] > 168 && n[SLOT(core, 0)] < 332, "core %u: %u", core, n[SLOT(core, 0)]);
-	ck_assert_uint_eq(stat_owner_candidate(s, ROWS), STAT_NO_SLOT);
-	ck_assert_uint_eq(stat_owner_candidate(s, STAT_NO_ROW), STAT_NO_SLOT);
+	ck_assert_uint_eq(stat_owner_candidate(s, ROWS, NULL), STAT_NO_SLOT);
+	ck_assert_uint_eq(stat_owner_candidate(s, STAT_NO_ROW, NULL), STAT_NO_SLOT);
 	stat_free(s);
 }
 END_TEST
@@ -56,16 +56,44 @@ START_TEST(test_candidates_move_only_what_they_must)
 	uint32_t was[ROWS];
 
 	for (uint32_t row = 0; row < ROWS; row++)
-		was[row] = stat_owner_candidate(s, row);
+		was[row] = stat_owner_candidate(s, row, NULL);
 	stat_set_live_slot(s, 2, STAT_NO_SLOT);
 	for (uint32_t row = 0; row < ROWS; row++) {
-		uint32_t now = stat_owner_candidate(s, row);
+		uint32_t now = stat_owner_candidate(s, row, NULL);
 
 		ck_assert(was[row] == SLOT(2, 0) ? now != SLOT(2, 0) : now == was[row]);
 	}
 	stat_set_live_slot(s, 2, SLOT(2, 1));
 	for (uint32_t row = 0; row < ROWS; row++)
-		ck_assert_uint_eq(stat_owner_candidate(s, row), was[row] == SLOT(2, 0) ? SLOT(2, 1) : was[row]);
+		ck_assert_uint_eq(stat_owner_candidate(s, row, NULL), was[row] == SLOT(2, 0) ? SLOT(2, 1) : was[row]);
+	stat_free(s);
+}
+END_TEST
+
+/* Of a set of cores only these, and among them as among all; when none of them lives, any. */
+START_TEST(test_candidates_among)
+{
+	enum { ROWS = 400 };
+	struct stat_seg *s = make(ROWS, 5);
+	struct core_set set = { { 0 } };
+	unsigned n[CORES * (DRAIN + 1)] = { 0 };
+
+	ck_assert(cores_parse(&set, STR("1-2"), NULL) && cores_parse(&set, STR("7"), NULL));
+	for (uint32_t row = 0; row < ROWS; row++) {
+		uint32_t all = stat_owner_candidate(s, row, NULL), some = stat_owner_candidate(s, row, &set);
+
+		ck_assert(some == SLOT(1, 0) || some == SLOT(2, 0));
+		ck_assert(some == all || (all != SLOT(1, 0) && all != SLOT(2, 0)));
+		n[some]++;
+	}
+	ck_assert(n[SLOT(1, 0)] > 120 && n[SLOT(2, 0)] > 120);
+	stat_set_live_slot(s, 1, STAT_NO_SLOT);
+	for (uint32_t row = 0; row < ROWS; row++)
+		ck_assert_uint_eq(stat_owner_candidate(s, row, &set), SLOT(2, 0));
+	stat_set_live_slot(s, 2, STAT_NO_SLOT);
+	for (uint32_t row = 0; row < ROWS; row++)
+		ck_assert_uint_eq(stat_owner_candidate(s, row, &set), stat_owner_candidate(s, row, NULL));
+	ck_assert_uint_eq(stat_owner_candidate(s, ROWS, &set), STAT_NO_SLOT);
 	stat_free(s);
 }
 END_TEST
@@ -120,6 +148,13 @@ START_TEST(test_epochs_and_reasons)
 	why_is(s, SLOT(0, 1), 5, ST_OWNER_RELOAD, true);
 	for (uint32_t row = 0; row < 3; row++)
 		ck_assert_uint_eq(epoch[row], 5);
+	/* of another generation, and of a core that lives on in ours: the configuration gave it to this one */
+	stat_set_live_slot(s, 1, SLOT(1, 0));
+	seg_run(s, STAT_WORKER, SLOT(1, 0), take_all, epoch);
+	stat_proc_set(s, SLOT(1, 0), ST_PROC_DRAINING, 1, 1, 78);
+	stat_set_live_slot(s, 1, SLOT(1, 1));
+	seg_run(s, STAT_WORKER, SLOT(0, 1), take_all, epoch);
+	why_is(s, SLOT(0, 1), 7, ST_OWNER_MOVED, true);
 	stat_free(s);
 }
 END_TEST
@@ -277,6 +312,6 @@ START_TEST(test_a_worker_sees_changes)
 }
 END_TEST
 
-SEG_MAIN("stat/owner", test_candidates_are_spread, test_candidates_move_only_what_they_must, test_epochs_and_reasons,
+SEG_MAIN("stat/owner", test_candidates_are_spread, test_candidates_move_only_what_they_must, test_candidates_among, test_epochs_and_reasons,
 	 test_two_claims_with_one_epoch, test_whose_word_counts, test_reused_row_has_no_owner,
 	 test_a_worker_sees_changes)
