@@ -4,6 +4,7 @@ libfairlead_a_SOURCES += \
 	src/base/addr.c src/base/addr.h \
 	src/base/assert.c src/base/compiler.h \
 	src/base/buf.c src/base/buf.h \
+	src/base/cores.c src/base/cores.h \
 	src/base/env.c src/base/env.h \
 	src/base/env_fp.c \
 	src/base/env_sock.c src/base/retry.h \

@@ -112,6 +112,14 @@ void rss_close(struct rss *r)
 	forget(r);
 }
 
+static void begin(struct rss *r, unsigned slots, unsigned stripes)
+{
+	r->data->stripes = stripes;
+	r->data->slots = slots;
+	env_random(r->data->key, sizeof(r->data->key));
+	__atomic_store_n(&r->data->magic, RSS_MAGIC, __ATOMIC_RELEASE);
+}
+
 int rss_open(struct rss *r, unsigned slots)
 {
 	unsigned stripes = stripes_wanted();
@@ -128,10 +136,25 @@ int rss_open(struct rss *r, unsigned slots)
 		rss_close(r);
 		return err;
 	}
-	r->data->stripes = stripes;
-	r->data->slots = slots;
-	env_random(r->data->key, sizeof(r->data->key));
-	__atomic_store_n(&r->data->magic, RSS_MAGIC, __ATOMIC_RELEASE);
+	begin(r, slots, stripes);
+	return 0;
+}
+
+int rss_open_plain(struct rss *r, unsigned slots)
+{
+	int err;
+
+	*r = (struct rss){ .socks_fd = -1, .data_fd = env_memfd(NAME, false) };
+	if (r->data_fd < 0)
+		return r->data_fd;
+	err = env_ftruncate(r->data_fd, (off_t)((data_size(1) + PAGE - 1) / PAGE * PAGE));
+	if (!err)
+		err = map_data(r, 1);
+	if (err) {
+		rss_close(r);
+		return err;
+	}
+	begin(r, slots, 1);
 	return 0;
 }
 
@@ -223,14 +246,36 @@ static struct ip ip_of(const struct flow *f)
 	return ip;
 }
 
-unsigned rss_entry(const struct rss *r, const struct rss_opts *o, const struct flow *f)
+/* -1: no rule is for it. */
+static int rule_for(const struct rss_opts *o, const struct flow *f)
+{
+	for (unsigned i = 0; i < o->n_rules; i++)
+		if (cidr_has(&o->rules[i], ip_of(f)))
+			return RSS_BUCKETS + (int)i;
+	return -1;
+}
+
+static uint32_t seed_of(const struct rss *r)
 {
 	uint32_t seed;
 
-	for (unsigned i = 0; i < o->n_rules; i++)
-		if (cidr_has(&o->rules[i], ip_of(f)))
-			return RSS_BUCKETS + i;
 	memcpy(&seed, r->data->key, sizeof(seed));
-	return (o->hash == RSS_TOEPLITZ ? flow_toeplitz(f, o->tuple, r->data->key) : flow_jhash(f, o->tuple, seed)) %
+	return seed;
+}
+
+unsigned rss_entry(const struct rss *r, const struct rss_opts *o, const struct flow *f)
+{
+	int rule = rule_for(o, f);
+
+	if (rule >= 0)
+		return (unsigned)rule;
+	return (o->hash == RSS_TOEPLITZ ? flow_toeplitz(f, o->tuple, r->data->key) : flow_jhash(f, o->tuple, seed_of(r))) %
 	       RSS_BUCKETS;
+}
+
+unsigned rss_tree_entry(const struct rss *r, const struct rss_opts *o, const struct flow *f)
+{
+	int rule = rule_for(o, f);
+
+	return rule >= 0 ? (unsigned)rule : flow_jhash_numbers(f, o->tuple, seed_of(r)) % RSS_BUCKETS;
 }
