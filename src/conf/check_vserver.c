@@ -508,6 +508,7 @@ void check_vserver(struct loader *ld, const struct conf_node *vs, struct map *li
 	CONF_FOREACH(p, vs, D_VS_POLICY)
 		check_policy(ld, vs, p, planes);
 	check_reached(ld, vs);
+	check_cores(ld, vs);
 	if (def)
 		check_default(ld, vs, def);
 	CONF_FOREACH(n, vs, D_ACCESS_LOG)

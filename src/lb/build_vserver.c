@@ -259,6 +259,16 @@ static void build_distribute(struct lb_builder *b, struct lb_listen *l)
 			add_rule(l, &c->val[i].cidr, (unsigned)c->val[0].i);
 }
 
+static void build_cores(struct lb_listen *l)
+{
+	const struct conf_node *n = conf_child(l->node, D_LISTEN_CORES);
+
+	if (!n)
+		n = conf_child(l->vserver->node, D_VS_CORES);
+	for (unsigned i = 0; n && i < n->n_val; i++)
+		(void)core_set_read(&l->cores, n->val[i].s);
+}
+
 static void build_listens(struct lb_builder *b, struct lb_vserver *vs)
 {
 	CONF_FOREACH(n, vs->node, D_VS_LISTEN) {
@@ -274,6 +284,7 @@ static void build_listens(struct lb_builder *b, struct lb_vserver *vs)
 		l->backlog = (int)conf_opt_int(n, D_LISTEN_BACKLOG);
 		l->congestion = conf_opt_word(n, D_POOL_CONGESTION);
 		build_distribute(b, l);
+		build_cores(l);
 		l->full_name = pool_fmt(b->lc->mem, "%s/%s", vs->name, addr_text(&l->addr, text));
 		l->uses_tls = tls != NULL;
 		if (tls)

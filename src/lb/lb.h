@@ -17,6 +17,7 @@
 #include "base/addr.h"
 #include "base/map.h"
 #include "conf/conf.h"
+#include "base/cores.h"
 #include "net/rss.h"
 #include "net/steer.h"
 #include "policy/policy.h"
@@ -117,6 +118,7 @@ struct lb_listen {
 	struct rss_opts     rss;               /* rss, rules */
 	unsigned           *rule_core;         /* [rss.n_rules], longest prefix first */
 	unsigned            rebalance;         /* percent; 0: off */
+	struct core_set     cores;             /* that it is bound to, its vserver's unless it has its own */
 	struct lb_vserver  *vserver;
 	const char         *full_name;         /* "web/0.0.0.0:80": name of its row */
 	uint32_t            row;

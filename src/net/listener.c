@@ -290,11 +290,13 @@ int listener_start(struct engine *e, struct listener *l, unsigned core)
 		p->s[i].w = (struct engine_watch){ .fd = l->fds[i], .fn = on_acceptable };
 		p->s[i].l = l;
 		p->s[i].burst = 1;
-		p->s[i].all = l->shared && i == 0;
+		p->s[i].all = l->shared && !l->elsewhere && i == 0;
 		p->s[i].own = i == core || p->s[i].all;
 	}
 	l->priv = p;
 	list_append(&acc.all, &p->link);
+	if (l->elsewhere)
+		return 0;
 	listener_serve(l, core, true);
 	if (l->shared)
 		listener_serve(l, 0, true);

@@ -23,6 +23,7 @@ int  listener_open(const struct addr *a, const struct listener_opts *o);
 struct listener {
 	struct addr              addr;
 	const struct tls_server *tls;   /* NULL: clear */
+	bool                     elsewhere;     /* other cores serve the own socket: it is not served until asked for */
 	bool                     shared;        /* the socket of core 0 is everybody's, besides the own one */
 	unsigned                 n_fds; /* cores */
 	int                     *fds;   /* by core; -1: none */

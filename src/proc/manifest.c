@@ -65,6 +65,11 @@ static void put_listen(struct writer *w, const struct lb_listen *l, const struct
 	put_place(w, l->node);
 	sb_fmt(w->out, "distribute %d %u %d %u %u\n", (int)l->distribute, q ? queues_of(q, &l->addr) : 0, (int)l->rss.hash,
 	       l->rss.tuple, l->rebalance);
+	if (l->cores.n) {
+		sb_c(w->out, "cores ");
+		core_set_text(&l->cores, w->out);
+		sb_ch(w->out, '\n');
+	}
 	for (unsigned i = 0; i < l->rss.n_rules; i++)
 		sb_fmt(w->out, "rule %u %u %s\n", l->rule_core[i], l->rss.rules[i].bits, ip_text(l->rss.rules[i].ip, text));
 }
@@ -269,6 +274,16 @@ static bool read_rule(struct manifest *m, struct str rest)
 	return true;
 }
 
+/* Behind the line of its listener. */
+static bool read_cores(struct manifest *m, struct str rest)
+{
+	bool good = m->n_listens > 0;
+
+	while (good && rest.n)
+		good = core_set_read(&m->listens[m->n_listens - 1].cores, str_cut(&rest, ' '));
+	return good;
+}
+
 static bool read_object(struct manifest *m, struct str rest)
 {
 	struct man_object *o = &m->objects[m->n_objects];
@@ -318,6 +333,8 @@ static bool read_line(struct manifest *m, struct str line)
 		return read_listen(m, rest, true);
 	if (str_eq(what, STR("distribute")))
 		return read_distribute(m, rest);
+	if (str_eq(what, STR("cores")))
+		return read_cores(m, rest);
 	if (str_eq(what, STR("rule")))
 		return read_rule(m, rest);
 	if (str_eq(what, STR("key")))

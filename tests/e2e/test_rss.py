@@ -622,20 +622,212 @@ def test_datagrams_are_no_connections(appliance, server):
 
 # Without the right ----------------------------------------------------------------------------------
 
-def test_without_the_right_to_load_programs(appliance, tmp_path):
-    weak = tmp_path / "weak"
+@pytest.fixture
+def weak(tmp_path):
+    """A program without the right to load eBPF."""
+    path = tmp_path / "weak"
     drop = f"-cap_{CAP_BPF},-cap_{CAP_SYS_ADMIN}"
-    weak.write_text(f"#!/bin/sh\nexec setpriv --bounding-set={drop} --inh-caps={drop} {fl.FAIRLEAD} \"$@\"\n"
+    path.write_text(f"#!/bin/sh\nexec setpriv --bounding-set={drop} --inh-caps={drop} {fl.FAIRLEAD} \"$@\"\n"
                     if os.geteuid() == 0 else f"#!/bin/sh\nexec {fl.FAIRLEAD} \"$@\"\n")
-    weak.chmod(0o755)
+    path.chmod(0o755)
+    return str(path)
+
+
+CLASSIC = "(classic program: no right to load eBPF)"
+
+
+def test_without_the_right_to_load_programs(appliance, weak):
     port = fl.free_port()
-    a = appliance(answers(port), program=str(weak))
-    assert steering(a) == "kernel (no right to load programs)"
-    assert "CAP_BPF" in a.output()
-    assert sorted(got_by(a, port, ["127.0.0.1"] * 60)) == [0, 1]
-    a.reload(answers(port, "rules { core 1 127.0.0.0/8 }"))
-    assert steering(a) == "kernel (no right to load programs)"
+    a = appliance(answers(port, "kernel", workers=3), program=weak)
+    a.reload(answers(port, "rss hash toeplitz"))
+    assert steering(a) == f"rss {CLASSIC}"
     assert a.output().count("CAP_BPF") == 1
-    assert a.json("show", "listener", listener(a)["name"], "--json")[0].get("rss") is None
+    got = got_by(a, port, ["127.0.0.1"] * 200)
+    assert sorted(got) == [0, 1] and min(got.values()) > 50       # seven standard deviations
+    shown = rss(a)
+    assert (shown["program"], shown["hash"], shown["buckets"], shown["flows"]) == ("classic", "jhash", [64, 64], None)
+    assert re.search(r"^flows per core +not counted$", a.ctl("show", "listener", listener(a)["name"]).stdout, re.M)
+    name = listener(a)["name"]
+    assert f"listener {name}: rss fell back to rss {CLASSIC}" in a.ctl("status").stdout
+    assert a.json("status", "--json")["distribution"] == [
+        {"listener": name, "wanted": "rss", "in_force": f"rss {CLASSIC}", "fell_back": True}]
+    # rules, tuples and another number of workers are in the program as well
+    a.reload(answers(port, "rules { core 1 127.0.0.0/16 }", workers=3))
+    assert steering(a) == f"rules {CLASSIC}"
+    assert got_by(a, port, ["127.0.0.1"] * 20) == {1: 20}
+    assert sorted(got_by(a, port, ["127.1.0.1"] * 90)) == [0, 1, 2]
+    a.reload(answers(port, "rss tuple 2", workers=3))
+    for source in SOURCES[:6]:
+        assert len(got_by(a, port, [source] * 4)) == 1
+    a.reload(answers(port, "least-load"))
+    assert steering(a) == f"rss {CLASSIC}"
+    assert a.output().count("CAP_BPF") == 1
     a.reload(answers(port, "kernel"))
     assert steering(a) == "kernel"
+    assert a.json("status", "--json")["distribution"][0]["fell_back"] is False
+    assert "fell back" not in a.ctl("status").stdout
+
+
+def test_a_stopped_worker_is_steered_around_without_the_right(appliance, weak):
+    """As with eBPF: within the heartbeat it gets nothing new, and nobody is refused."""
+    port = fl.free_port()
+    a = appliance(answers(port, top="heartbeat-timeout 400ms"), program=weak)
+    victim = next(w for w in a.serving() if w.core == 1)
+    t = victim.kill(signal.SIGSTOP)
+    waits = []
+    while time.monotonic() < t + 2:
+        begin = time.monotonic()
+        ask(port)
+        waits.append((begin - t, time.monotonic() - begin))
+    a.wait_serving(2, [victim.pid])
+    assert max(w for _, w in waits) < 1.5 * fl.SLOW
+    assert not [w for w in waits if w[0] > 0.5 * fl.SLOW and w[1] > 0.3 * fl.SLOW], waits
+    fl.wait_for("its buckets are back", lambda: rss(a)["buckets"] == [64, 64])
+    assert sorted(got_by(a, port, ["127.0.0.1"] * 60)) == [0, 1]
+
+
+def test_flows_stay_where_they_are_without_the_right(appliance, weak, server):
+    """Over reloads and another master, which has the same key."""
+    port = udp.udp_port()
+    conf = udp.conf(port, server.addr, workers=2, listen=f"127.0.0.1:{port} {{ distribute rss }}",
+                    top="error-log stderr info\nheartbeat-timeout 300ms")
+    a = appliance(conf, program=weak)
+    assert steering(a) == f"rss {CLASSIC}"
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(udp.Client(port)) for _ in range(40)]
+        where = [c.ask() for c in clients]
+        a.reload(conf + "\n")
+        assert [c.ask() for c in clients] == where
+        os.kill(a.proc.pid, signal.SIGKILL)
+        a.proc.wait()
+        a.start()
+        fl.wait_for("it steers", lambda: steering(a) == f"rss {CLASSIC}")
+        a.wait_only_current()
+        assert [c.ask() for c in clients] == where
+
+
+# Named cores -----------------------------------------------------------------------------------------
+
+def bound(port, how, cores, workers=3, top="", where="listen"):
+    of_listen, of_vserver = (f"cores {cores}", "") if where == "listen" else ("", f"cores {cores}")
+    return (f"workers {workers}\nerror-log stderr info\n{top}\nvserver web {{\n    {of_vserver}\n    listen 127.0.0.1:{port} {{\n"
+            f"        distribute {how}\n        {of_listen}\n    }}\n    default respond 200 \"here\"\n}}\n")
+
+
+@pytest.mark.parametrize("where", ["listen", "vserver"])
+@pytest.mark.parametrize("how", ["kernel", "auto", "cpu", "shared", "rss", "rules { core 2 127.5.0.0/16 }", "least-load"])
+def test_only_named_cores_serve(appliance, how, where):
+    port = fl.free_port()
+    a = appliance(bound(port, how, "1-2", where=where))
+    assert listener(a)["cores"] == "1-2"
+    assert set(got_by(a, port, ["127.0.0.1"] * 60)) <= {1, 2}
+    if how.startswith("rules"):
+        assert got_by(a, port, ["127.5.0.1"] * 10) == {2: 10}
+    # one of them is out: the other one has it all; none can: others serve
+    victim = next(w for w in a.serving() if w.core == 1)
+    victim.kill(signal.SIGSTOP)
+    fl.wait_for("it is steered around", lambda: got_by(a, port, ["127.0.0.1"] * 4) == {2: 4})
+    a.wait_serving(3, [victim.pid])
+    for cores in ("0", "2", "0 2", "0-2"):
+        a.reload(bound(port, how.replace("core 2", f"core {cores[0]}"), cores, where=where))
+        allowed = set(range(3)) if cores == "0-2" else {int(c) for c in cores.split()}
+        assert set(got_by(a, port, ["127.0.0.1"] * 40)) <= allowed
+        if len(allowed) > 1 and how.split()[0] in ("kernel", "auto", "rss", "rules", "least-load"):
+            assert len(got_by(a, port, ["127.0.0.1"] * 60)) == len(allowed)
+
+
+@pytest.mark.parametrize("how", ["kernel", "cpu", "shared", "rss"])
+def test_others_serve_when_all_named_cores_are_out(appliance, how):
+    port = fl.free_port()
+    a = appliance(bound(port, how, "1", top="heartbeat-timeout 400ms\ndrain-timeout 5s"))
+    assert got_by(a, port, ["127.0.0.1"] * 10) == {1: 10}
+    seen = set()
+    victim = next(w for w in a.serving() if w.core == 1)
+    victim.kill(signal.SIGSTOP)
+    for _ in range(400):
+        ask(port)
+        seen.add(listener(a)["cores"])
+        if any("all out" in s for s in seen):
+            break
+        time.sleep(0.005)
+    assert "1 (all out: core 0 serves)" in seen
+    a.wait_serving(3, [victim.pid])
+    fl.wait_for("it serves again", lambda: got_by(a, port, ["127.0.0.1"] * 4) == {1: 4})
+    assert listener(a)["cores"] == "1"
+
+
+def test_named_cores_that_the_workers_do_not_reach(appliance):
+    """With fewer workers than were meant all others serve; with `workers auto` that is a warning."""
+    port = fl.free_port()
+    a = appliance(bound(port, "rss", "900 902-1000", workers="auto"))
+    assert "no core 900 here" in a.output() and "no core 1000 here" in a.output()
+    ask(port)
+    assert "all out" in listener(a)["cores"]
+
+
+def test_flows_on_named_cores(appliance, server):
+    port = udp.udp_port()
+
+    def config(how, cores):
+        return udp.conf(port, server.addr, workers=3, listen=f"127.0.0.1:{port} {{ distribute {how}; cores {cores} }}",
+                        top="error-log stderr info\nheartbeat-timeout 300ms")
+
+    def got(a, clients):
+        before = stat(a)
+        for c in clients:
+            c.ask()
+        return {core: n - before[core] for core, n in stat(a).items() if n != before[core]}
+
+    def stat(a):
+        def stands_still():
+            first = flows(a)
+            time.sleep(0.05 * fl.SLOW)
+            return first == flows(a) and first
+        return fl.wait_for("all is counted", stands_still)
+
+    def flows(a):
+        return {int(r["name"]): r["udp_flows"] for r in a.json("stat", "core", "--all", "--json")}
+
+    for how in ("kernel", "rss"):
+        a = appliance(config(how, "1-2"))
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(udp.Client(port)) for _ in range(40)]
+            assert set(got(a, clients)) == {1, 2}
+            victim = next(w for w in a.serving() if w.core == 1)
+            victim.kill()
+            for c in clients:
+                c.ask()
+            a.wait_serving(3, [victim.pid])
+            a.reload(config(how, "0"))
+            others = [stack.enter_context(udp.Client(port)) for _ in range(20)]
+            assert set(got(a, others)) == {0}
+        a.stop()
+
+
+CORES = {
+    "3": "there is no core 3",
+    "0-7": "there is no core 7",
+    "one": "no core",
+    "2-1": "no core",
+    "-1": "no core",
+    "0 1024": "no core",
+}
+
+
+@pytest.mark.parametrize("where", ["listen", "vserver"])
+@pytest.mark.parametrize("cores", CORES)
+def test_cores_that_are_not_there_are_refused(tmp_path, cores, where):
+    conf = tmp_path / "wrong.conf"
+    conf.write_text(bound(8080, "rss", cores, where=where))
+    out = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(conf)], capture_output=True, text=True)
+    text = out.stdout + out.stderr
+    line = 5 if where == "vserver" else 8
+    assert out.returncode == 1 and re.search(rf"wrong.conf:{line}:\d+: error: ", text), text
+    assert CORES[cores] in text and "^" in text
+
+
+def test_rules_to_another_core_are_refused(tmp_path):
+    conf = tmp_path / "wrong.conf"
+    conf.write_text(bound(8080, "rules { core 0 10.0.0.0/8 }", "1-2"))
+    out = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(conf)], capture_output=True, text=True)
+    assert out.returncode == 1 and "core 0 is not among" in out.stdout + out.stderr
