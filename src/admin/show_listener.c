@@ -202,6 +202,7 @@ static void listener_row(struct cmd *c, struct grid *g, const struct lb_listen *
 	grid_u64(g, (uint64_t)l->backlog);
 	grid_text(g, distribute_word(l));
 	put_bound(c, g, l);
+	grid_text(g, l->device ? l->device : "-");
 	stat_steer_get(c->v->seg, l->row, &steer);
 	stat_steer_text(&steer, &g->mem);
 	grid_text(g, NULL);
@@ -231,6 +232,7 @@ static int show_listeners(struct cmd *c, struct str tell)
 	grid_col(&g, "backlog", GRID_NUM);
 	grid_col(&g, "distribute", GRID_TEXT);
 	grid_col(&g, "cores", GRID_TEXT);
+	grid_col(&g, "device", GRID_TEXT);
 	grid_col(&g, "steering", GRID_TEXT);
 	grid_col(&g, "origin", GRID_TEXT);
 	grid_col(&g, "counters", GRID_RAW);

@@ -311,16 +311,19 @@ static void taken(struct loader *ld, const struct conf_node *l, const struct con
 		   first->dir->id == D_ADMIN_HTTP ? " http" : "");
 }
 
-#define KEY_MAX (ADDR_TEXT_MAX + 4)
+#define DEVICE_MAX 16u  /* the kernel's, with its end */
+#define KEY_MAX (ADDR_TEXT_MAX + 4 + 2 + DEVICE_MAX)
+#define SOME_DEVICE "*"
 
-/* An address that is asked for; udp and tcp have ports of their own. */
+/* An address that is asked for; udp and tcp have ports of their own. Where two are on two devices both may have it. */
 struct claim {
 	struct addr addr;
 	bool udp;
+	const char *device;     /* NULL: all */
 };
 
 /* The key of an address, or of "some address of this family at this port". */
-static struct str key_of(const struct claim *c, bool some, char key[KEY_MAX])
+static struct str key_of(const struct claim *c, bool some, const char *device, char key[KEY_MAX])
 {
 	char text[ADDR_TEXT_MAX];
 	struct sb b;
@@ -332,24 +335,36 @@ static struct str key_of(const struct claim *c, bool some, char key[KEY_MAX])
 		       addr_port(&c->addr));
 	else
 		sb_c(&b, addr_text(&c->addr, text));
+	if (device)
+		sb_fmt(&b, " @%s", device);
 	return sb_get(&b);
 }
 
+/* On all devices, or on the same; who asks for all meets whoever has one. */
 static const struct conf_node *who_has(struct map *listens, const struct claim *c, bool some)
 {
 	char key[KEY_MAX];
+	const struct conf_node *n = map_get(listens, key_of(c, some, NULL, key));
 
-	return map_get(listens, key_of(c, some, key));
+	return n ? n : map_get(listens, key_of(c, some, c->device ? c->device : SOME_DEVICE, key));
+}
+
+static void note_as(struct loader *ld, struct map *listens, const struct claim *c, bool some, const char *device,
+		    const struct conf_node *l)
+{
+	char text[KEY_MAX];
+	struct str key = pool_str(ld->pool, key_of(c, some, device, text));
+
+	ld->oom |= !key.p || (!map_get(listens, key) &&
+			      map_add(listens, key, (void *)(uintptr_t)l) == FL_ENOMEM_);
 }
 
 static void note(struct loader *ld, struct map *listens, const struct claim *c, bool some,
 		 const struct conf_node *l)
 {
-	char text[KEY_MAX];
-	struct str key = pool_str(ld->pool, key_of(c, some, text));
-
-	ld->oom |= !key.p || (!map_get(listens, key) &&
-			      map_add(listens, key, (void *)(uintptr_t)l) == FL_ENOMEM_);
+	note_as(ld, listens, c, some, c->device, l);
+	if (c->device)
+		note_as(ld, listens, c, some, SOME_DEVICE, l);
 }
 
 /* Who has an address that is not the same but would get some of the connections? "::" serves IPv4,
@@ -359,7 +374,7 @@ static const struct conf_node *who_overlaps(struct map *listens, const struct cl
 {
 	const struct ip any4 = { .family = AF_INET }, any6 = { .family = AF_INET6 };
 	bool any = addr_is_any(&c->addr), v4 = addr_ip(&c->addr).family == AF_INET;
-	struct claim a4 = { .udp = c->udp }, a6 = { .udp = c->udp };
+	struct claim a4 = { .udp = c->udp, .device = c->device }, a6 = a4;
 	const struct conf_node *n;
 
 	addr_from_ip(&a4.addr, any4, addr_port(&c->addr));
@@ -377,7 +392,8 @@ static const struct conf_node *who_overlaps(struct map *listens, const struct cl
 void check_claim(struct loader *ld, const struct conf_node *l, struct map *listens)
 {
 	struct claim c = { .addr = l->val[0].addr,
-			   .udp = l->parent && l->parent->dir->id == D_VSERVER && is_udp(l->parent) };
+			   .udp = l->parent && l->parent->dir->id == D_VSERVER && is_udp(l->parent),
+			   .device = conf_opt_word(l, D_LISTEN_DEVICE) };
 	const struct conf_node *first;
 
 	addr_norm(&c.addr);
@@ -422,6 +438,20 @@ static void check_distribute(struct loader *ld, const struct conf_node *n)
 			   CONF_RULES_MAX);
 }
 
+/* What the kernel takes as the name of a device. False: reported. */
+static bool check_device(struct loader *ld, const struct conf_node *l)
+{
+	const struct conf_val *v = conf_opt(l, D_LISTEN_DEVICE);
+	bool good = !v || (v->s.n > 0 && v->s.n < DEVICE_MAX && !str_eq(v->s, STR(".")) && !str_eq(v->s, STR("..")));
+
+	for (size_t i = 0; v && i < v->s.n; i++)
+		good &= v->s.p[i] > ' ' && v->s.p[i] < 0x7f && !strchr("/:*@", v->s.p[i]);
+	if (!good)
+		conf_error(ld->d, v->loc, v->span, "`ip link` lists them",
+			   "[E0301] \"%.60s\" is no name of a network device", v->s.p);
+	return good;
+}
+
 static void check_listen(struct loader *ld, const struct conf_node *l, struct map *listens)
 {
 	const struct conf_node *distribute = conf_child(l, D_LISTEN_DISTRIBUTE);
@@ -437,7 +467,7 @@ static void check_listen(struct loader *ld, const struct conf_node *l, struct ma
 			  "[W0402] \"client-ca\" without \"client-verify\": no certificate is asked for");
 	if (distribute && !distribute->broken)
 		check_distribute(ld, distribute);
-	if (l->n_val)
+	if (check_device(ld, l) && l->n_val)
 		check_claim(ld, l, listens);
 }
 

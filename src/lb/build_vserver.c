@@ -285,7 +285,9 @@ static void build_listens(struct lb_builder *b, struct lb_vserver *vs)
 		l->congestion = conf_opt_word(n, D_POOL_CONGESTION);
 		build_distribute(b, l);
 		build_cores(l);
-		l->full_name = pool_fmt(b->lc->mem, "%s/%s", vs->name, addr_text(&l->addr, text));
+		l->device = conf_opt_word(n, D_LISTEN_DEVICE);
+		l->full_name = pool_fmt(b->lc->mem, "%s/%s%s%s", vs->name, addr_text(&l->addr, text), l->device ? "@" : "",
+					l->device ? l->device : "");
 		l->uses_tls = tls != NULL;
 		if (tls)
 			l->tls = b->with_tls ? lb_build_server(b->lc->conf, tls, b->d) :

@@ -79,6 +79,8 @@ int listener_open(const struct addr *a, const struct listener_opts *o)
 	env_setsockopt_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	env_setsockopt_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	env_setsockopt_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, CLIENT_KEEPIDLE_S);
+	if (!err && o->device)
+		err = env_setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, o->device, (socklen_t)strlen(o->device));
 	if (!err && o->congestion)
 		err = env_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, o->congestion,
 				     (socklen_t)strlen(o->congestion));

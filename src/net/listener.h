@@ -16,6 +16,7 @@ struct listener_opts {
 	int         backlog;
 	const char *congestion;         /* NULL = system's */
 	bool        v6only;
+	const char *device;             /* NULL: all */
 };
 /* Master: a listening reuseport socket, non-blocking, close-on-exec. Negated errno. */
 int  listener_open(const struct addr *a, const struct listener_opts *o);

@@ -99,9 +99,9 @@ struct sock *distribute_sock(struct master *m, unsigned listen)
 	const struct man_listen *l = &m->cur->man->listens[listen];
 
 	/* mostly they are in the same order */
-	if (listen < m->n_socks && m->socks[listen].udp == l->udp && addr_eq(&m->socks[listen].addr, &l->addr))
+	if (listen < m->n_socks && socks_is(&m->socks[listen], &l->addr, l->udp, l->device))
 		return &m->socks[listen];
-	return socks_find(m, &l->addr, l->udp);
+	return socks_find(m, &l->addr, l->udp, l->device);
 }
 
 /* A UDP flow is in one worker's table: where it was never asked for anything else, the kernel's hash takes all of

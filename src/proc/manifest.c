@@ -59,12 +59,19 @@ static void put_listen(struct writer *w, const struct lb_listen *l, const struct
 {
 	char text[ADDR_TEXT_MAX];
 
+	unsigned queues = 0;
+
 	w->bad |= strpbrk(l->full_name, " \r\n") != NULL || (l->congestion && strpbrk(l->congestion, " \r\n"));
 	sb_fmt(w->out, "%s %s %d %d %s %s ", l->udp ? "listen-udp" : "listen", addr_text(&l->addr, text),
 	       l->backlog, !addr_is_any(&l->addr), l->congestion ? l->congestion : "-", l->full_name);
 	put_place(w, l->node);
-	sb_fmt(w->out, "distribute %d %u %d %u %u\n", (int)l->distribute, q ? queues_of(q, &l->addr) : 0, (int)l->rss.hash,
-	       l->rss.tuple, l->rebalance);
+	if (l->device)
+		queues = queues_of_device(QUEUES_SYSFS, l->device);
+	else if (q)
+		queues = queues_of(q, &l->addr);
+	sb_fmt(w->out, "distribute %d %u %d %u %u\n", (int)l->distribute, queues, (int)l->rss.hash, l->rss.tuple, l->rebalance);
+	if (l->device)
+		put_line(w, "device", l->device);
 	if (l->cores.n) {
 		sb_c(w->out, "cores ");
 		core_set_text(&l->cores, w->out);
@@ -335,6 +342,8 @@ static bool read_line(struct manifest *m, struct str line)
 		return read_distribute(m, rest);
 	if (str_eq(what, STR("cores")))
 		return read_cores(m, rest);
+	if (str_eq(what, STR("device")))
+		return m->n_listens && (m->listens[m->n_listens - 1].device = pool_strndup(m->mem, rest.p, rest.n)) != NULL;
 	if (str_eq(what, STR("rule")))
 		return read_rule(m, rest);
 	if (str_eq(what, STR("key")))

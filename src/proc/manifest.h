@@ -35,6 +35,7 @@ struct man_listen {
 	unsigned    *rule_core;         /* [rss.n_rules] */
 	unsigned     rebalance;         /* percent; 0: off */
 	struct core_set cores;          /* that it is bound to */
+	const char  *device;            /* that it is bound to; NULL: every one */
 	unsigned     queues;            /* receive queues for this address, see net/queues.h */
 	const char  *place;             /* FILE:LINE:COLUMN, for messages */
 };

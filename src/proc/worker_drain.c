@@ -109,9 +109,10 @@ static struct listener *find_listener(struct worker *w, struct str name)
 			return &w->listens[i];
 	str_cut(&addr, '/');
 	for (unsigned i = 0; i < w->lc->n_listens; i++) {
-		char text[ADDR_TEXT_MAX];
+		struct str other = str_c(w->lc->listens[i].full_name);
 
-		if (!w->lc->listens[i].udp && str_eq(str_c(addr_text(&w->listens[i].addr, text)), addr))
+		str_cut(&other, '/');
+		if (!w->lc->listens[i].udp && str_eq(other, addr))
 			return &w->listens[i];
 	}
 	return NULL;

@@ -831,3 +831,130 @@ def test_rules_to_another_core_are_refused(tmp_path):
     conf.write_text(bound(8080, "rules { core 0 10.0.0.0/8 }", "1-2"))
     out = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(conf)], capture_output=True, text=True)
     assert out.returncode == 1 and "core 0 is not among" in out.stdout + out.stderr
+
+
+# Devices ---------------------------------------------------------------------------------------------
+
+def test_a_device_that_is_not_there(appliance):
+    """A reload to it is refused and says why; what is no name at all does not get that far."""
+    port = fl.free_port()
+    a = appliance(answers(port, "kernel"))
+    conf = answers(port, "kernel\n        device nosuch0")
+    a.write(conf)
+    out = a.ctl("reload", check=False)
+    assert out.returncode != 0 and "no network device" in out.stdout + out.stderr
+    ask(port)
+    a.reload(answers(port, "kernel\n        device lo"))          # the address that all devices had before
+    assert listener(a)["device"] == "lo" and listener(a)["name"].endswith(f":{port}@lo")
+    ask(port)
+    a.reload(answers(port, "kernel"))
+    ask(port)
+
+
+@pytest.mark.parametrize("device", ["0123456789abcdef", "..", "a/b", "eth0:1"])
+def test_what_is_no_device_is_refused(tmp_path, device):
+    conf = tmp_path / "wrong.conf"
+    conf.write_text(answers(8080, f"kernel\n        device {device}"))
+    out = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(conf)], capture_output=True, text=True)
+    assert out.returncode == 1 and re.search(r"wrong.conf:7:\d+: error: ", out.stdout + out.stderr)
+    assert "no name of a network device" in out.stdout + out.stderr
+
+
+TWO = "vserver {0} {{\n    listen {1} {{ {2} }}\n    default respond 200 \"{0}\"\n}}\n"
+
+
+@pytest.mark.parametrize("one, two, good", [
+    (("*:8081", "device a"), ("*:8081", "device b"), True),
+    (("127.0.0.1:8081", "device a"), ("127.0.0.1:8081", "device b"), True),
+    (("*:8081", "device a"), ("127.0.0.1:8081", "device b"), True),
+    (("*:8081", "device a"), ("127.0.0.1:8081", "device a"), False),
+    (("127.0.0.1:8081", "device a"), ("127.0.0.1:8081", "device a"), False),
+    (("127.0.0.1:8081", "device a"), ("127.0.0.1:8081", ""), False),
+    (("127.0.0.1:8081", ""), ("127.0.0.1:8081", "device a"), False),
+    (("*:8081", ""), ("127.0.0.1:8081", "device a"), False),
+    (("127.0.0.1:8081", "device a"), ("*:8081", ""), False),
+])
+def test_who_may_have_an_address_twice(tmp_path, one, two, good):
+    conf = tmp_path / "two.conf"
+    conf.write_text("workers 2\n" + TWO.format("x", *one) + TWO.format("y", *two))
+    out = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(conf)], capture_output=True, text=True)
+    text = out.stdout + out.stderr               # there are no such devices here, so it never passes
+    assert ("E0202" not in text) == good, text
+    if not good:
+        assert re.search(r"two.conf:7:\d+: error: .*\[E0202\]", out.stdout + out.stderr)
+
+
+@pytest.fixture
+def two_links():
+    """Name of a network namespace with the devices d0 and d1, whose other ends are in a second one with ours as
+    10.9.0.2 and 10.9.1.2."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    ours, theirs = f"fl{os.getpid()}a", f"fl{os.getpid()}b"
+
+    def ip(*args, ns=None):
+        subprocess.run(["ip", *(["-n", ns] if ns else []), *args], check=True, capture_output=True)
+
+    made = []
+    try:
+        for ns in (ours, theirs):
+            try:
+                ip("netns", "add", ns)
+            except subprocess.CalledProcessError as e:
+                pytest.skip(f"no network namespaces here: {e.stderr}")
+            made.append(ns)
+            ip("link", "set", "lo", "up", ns=ns)
+        for i in range(2):
+            ip("link", "add", f"d{i}", "type", "veth", "peer", "name", f"e{i}", "netns", theirs, ns=ours)
+            ip("addr", "add", f"10.9.{i}.1/24", "dev", f"d{i}", ns=ours)
+            ip("addr", "add", f"10.9.{i}.2/24", "dev", f"e{i}", ns=theirs)
+            ip("link", "set", f"d{i}", "up", ns=ours)
+            ip("link", "set", f"e{i}", "up", ns=theirs)
+        yield ours, theirs
+    finally:
+        for ns in made:
+            subprocess.run(["ip", "netns", "del", ns], check=False)
+
+
+def test_one_address_on_two_devices(appliance, two_links, tmp_path):
+    """Each answers on its device only, over a reload and with another master as well, and each on cores of its own."""
+    ours, theirs = two_links
+    inside = tmp_path / "inside"
+    inside.write_text(f"#!/bin/sh\nexec ip netns exec {ours} {fl.FAIRLEAD} \"$@\"\n")
+    inside.chmod(0o755)
+    conf = ("workers 2\nerror-log stderr info\n" + TWO.format("x", "*:81", "device d0; cores 0") +
+            TWO.format("y", "*:81", "device d1; cores 1; distribute rss"))
+    a = appliance(conf, program=str(inside))
+
+    def says(i):
+        out = subprocess.run(["ip", "netns", "exec", theirs, "curl", "-sS", "-m", "10", f"http://10.9.{i}.1:81/"],
+                             capture_output=True, text=True)
+        return out.stdout or out.stderr
+
+    def all_is_well():
+        for _ in range(4):
+            assert [says(0), says(1)] == ["x", "y"]
+        return True
+
+    fl.wait_for("the links are up", lambda: says(0) == "x" and says(1) == "y")
+    all_is_well()
+    assert set(got_after(a, lambda: [says(0) for _ in range(6)])) == {0}
+    assert set(got_after(a, lambda: [says(1) for _ in range(6)])) == {1}
+    a.reload(conf + "\n")
+    all_is_well()
+    os.kill(a.proc.pid, signal.SIGKILL)
+    a.proc.wait()
+    a.start()
+    a.wait_only_current()
+    all_is_well()
+    # on d0 only: the other one refuses
+    a.reload("workers 2\nerror-log stderr info\n" + TWO.format("x", "*:81", "device d0"))
+    fl.wait_for("nobody answers there", lambda: "connect to" in says(1))
+    assert says(0) == "x"
+
+
+def got_after(a, do):
+    before = settled(a)
+    do()
+    after = settled(a)
+    return [core for core in after if after[core] != before[core]]

@@ -117,7 +117,7 @@ static bool open_group(bool udp, const char *at)
 		inet_pton(AF_INET, at, &addr.in.sin_addr);
 	}
 	for (unsigned i = 0; i < SOCKETS; i++) {
-		fds[i] = udp ? udp_open(&addr, false) : listener_open(&addr, &o);
+		fds[i] = udp ? udp_open(&addr, false, NULL) : listener_open(&addr, &o);
 		ck_assert_int_ge(fds[i], 0);
 		ck_assert_int_eq(getsockname(fds[i], &addr.sa, &n), 0);
 		if (!classic)
