@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check_cores.c - `cores` of listeners and vservers: do they exist, and do rules go to them?
+ * check_cores.c - `cores` of listeners and vservers: do they exist, and do rules go to them? `flow` of rules
  *
  * With `workers auto` another machine may have other cores, so there it is a warning.
  */
@@ -62,6 +62,15 @@ static void check_list(struct loader *ld, const struct conf_node *n, struct core
 	}
 }
 
+static void check_rule(struct loader *ld, const struct conf_node *rule, const struct core_set *all)
+{
+	const struct conf_val *v = rule->n_val ? &rule->val[0] : NULL;
+
+	if (v && v->type == CV_COUNT && !core_set_has(all, (unsigned)v->i))
+		conf_error(ld->d, v->loc, v->span, "name it there as well, or another core here",
+			   "[E0401] core %u is not among the \"cores\" of this listener", (unsigned)v->i);
+}
+
 /* A rule that sends clients to a core which is not to serve them contradicts. */
 static void check_rules(struct loader *ld, const struct conf_node *l, const struct core_set *all)
 {
@@ -70,9 +79,42 @@ static void check_rules(struct loader *ld, const struct conf_node *l, const stru
 	if (!distribute || all->n == 0)
 		return;
 	CONF_FOREACH(rule, distribute, D_LDIST_CORE)
-		if (rule->n_val && rule->val[0].type == CV_COUNT && !core_set_has(all, (unsigned)rule->val[0].i))
-			conf_error(ld->d, rule->val[0].loc, rule->val[0].span, "name it there as well, or another core here",
-				   "[E0401] core %u is not among the \"cores\" of this listener", (unsigned)rule->val[0].i);
+		check_rule(ld, rule, all);
+	CONF_FOREACH(flow, distribute, D_LDIST_FLOW)
+		check_rule(ld, flow, all);
+}
+
+bool conf_port_range(struct str word, uint16_t *lo, uint16_t *hi)
+{
+	bool open = word.n && word.p[word.n - 1] == '-';
+	struct str from = str_cut(&word, '-');
+	uint64_t a, b;
+
+	if (open || !str_u64(from, &a) || a < 1 || a > UINT16_MAX)
+		return false;
+	b = a;
+	if (word.n && (!str_u64(word, &b) || b < a || b > UINT16_MAX))
+		return false;
+	*lo = (uint16_t)a;
+	*hi = (uint16_t)b;
+	return true;
+}
+
+/* flow CORE from PREFIX [port LOW[-HIGH]] [to PREFIX] */
+void check_flow(struct loader *ld, const struct conf_node *flow)
+{
+	for (unsigned i = 3; i + 1 < flow->n_val; i += 2) {
+		const struct conf_val *v = &flow->val[i + 1];
+		uint16_t lo, hi;
+
+		if (str_eq(flow->val[i].s, STR("port")) && !conf_port_range(v->s, &lo, &hi))
+			conf_error(ld->d, v->loc, v->span, "as in port 40000, or port 1024-2047",
+				   "[E0301] \"%.60s\" is no port, nor a range of ports", v->s.p);
+		if (str_eq(flow->val[i].s, STR("to")) && v->cidr.ip.family != flow->val[2].cidr.ip.family)
+			conf_error(ld->d, v->loc, v->span, NULL,
+				   "[E0401] no flow goes from \"%.60s\" to \"%.60s\": one is IPv4, the other IPv6",
+				   flow->val[2].s.p, v->s.p);
+	}
 }
 
 void check_cores(struct loader *ld, const struct conf_node *vs)

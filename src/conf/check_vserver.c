@@ -412,7 +412,8 @@ void check_claim(struct loader *ld, const struct conf_node *l, struct map *liste
 
 static void check_distribute(struct loader *ld, const struct conf_node *n)
 {
-	static const enum tbl_dir options[] = { D_LDIST_HASH, D_LDIST_TUPLE, D_LDIST_REBALANCE, D_LDIST_CORE };
+	static const enum tbl_dir options[] = { D_LDIST_HASH, D_LDIST_TUPLE, D_LDIST_REBALANCE, D_LDIST_CORE,
+						D_LDIST_FLOW };
 	struct str how = n->n_val ? n->val[0].s : STR_NULL;
 	bool rules = str_eq(how, STR("rules")), least = str_eq(how, STR("least-load"));
 	const struct conf_node *off = least ? conf_child(n, D_LDIST_REBALANCE) : NULL;
@@ -421,12 +422,18 @@ static void check_distribute(struct loader *ld, const struct conf_node *n)
 	for (size_t i = 0; i < FL_ARRAY_LEN(options); i++) {
 		const struct conf_node *o = conf_child(n, options[i]);
 
-		if (o && !rules && (options[i] == D_LDIST_CORE || !(least || str_eq(how, STR("rss")))))
+		bool rule = options[i] == D_LDIST_CORE || options[i] == D_LDIST_FLOW;
+
+		if (o && !rules && (rule || !(least || str_eq(how, STR("rss")))))
 			conf_error(ld->d, o->loc, o->span, NULL, "[E0109] \"%s\" needs \"distribute %s\"", o->dir->name,
-				   options[i] == D_LDIST_CORE ? "rules" : "rss");
+				   rule ? "rules" : "rss");
 	}
 	CONF_FOREACH(c, n, D_LDIST_CORE)
 		prefixes += c->n_val ? c->n_val - 1 : 0;
+	CONF_FOREACH(f, n, D_LDIST_FLOW) {
+		check_flow(ld, f);
+		prefixes++;
+	}
 	if (rules && !prefixes)
 		conf_error(ld->d, n->loc, n->span, "e.g. distribute rules { core 0 10.0.0.0/8 }",
 			   "[E0108] \"distribute rules\" has no rule");

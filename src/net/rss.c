@@ -6,6 +6,7 @@
 
 #include "net/rss.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <stdio.h>
@@ -238,19 +239,29 @@ uint64_t rss_hits(const struct rss *r, unsigned cell)
 	return n;
 }
 
-static struct ip ip_of(const struct flow *f)
+static struct ip ip_of(const struct flow *f, const uint8_t *bytes)
 {
 	struct ip ip = { .family = f->v6 ? AF_INET6 : AF_INET };
 
-	memcpy(ip.b, f->from, f->v6 ? 16 : 4);
+	memcpy(ip.b, bytes, f->v6 ? 16 : 4);
 	return ip;
+}
+
+static bool fits(const struct rss_opts *o, unsigned i, const struct flow *f)
+{
+	const struct rss_more *m = o->more ? &o->more[i] : NULL;
+	unsigned port = ntohs(f->from_port);
+
+	return cidr_has(&o->rules[i], ip_of(f, f->from)) &&
+	       (!m || ((m->port_hi == 0 || (port >= m->port_lo && port <= m->port_hi)) &&
+		       (m->to.ip.family == 0 || cidr_has(&m->to, ip_of(f, f->to)))));
 }
 
 /* -1: no rule is for it. */
 static int rule_for(const struct rss_opts *o, const struct flow *f)
 {
 	for (unsigned i = 0; i < o->n_rules; i++)
-		if (cidr_has(&o->rules[i], ip_of(f)))
+		if (fits(o, i, f))
 			return RSS_BUCKETS + (int)i;
 	return -1;
 }

@@ -31,7 +31,7 @@
 #define RSS_BUCKETS  128
 #define RSS_RULES    32         /* they follow the buckets in table and counts */
 #define RSS_ENTRIES  (RSS_BUCKETS + RSS_RULES)
-#define RSS_PROGRAM  3072       /* instructions, at most */
+#define RSS_PROGRAM  4096       /* instructions, at most */
 
 enum rss_hash { RSS_JHASH, RSS_TOEPLITZ };
 
@@ -40,7 +40,12 @@ struct rss_opts {
 	unsigned      tuple;            /* 2, 3 or 4 */
 	/* clients of prefix i are entry RSS_BUCKETS + i; the first that fits decides */
 	struct cidr  *rules;
+	struct rss_more *more;          /* [n_rules], what else must fit; NULL: nothing */
 	unsigned      n_rules;
+};
+struct rss_more {
+	uint16_t    port_lo, port_hi;   /* of the client; hi 0: any */
+	struct cidr to;                 /* our address; family 0: any */
 };
 
 #define RSS_MAGIC   0x46527331u         /* changes with struct rss_data */

@@ -130,8 +130,13 @@ static uint32_t number(const uint8_t *b)
 	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 }
 
-/* The words from `at` on are not of the prefix: jumps to miss[*n]... */
-static void match_prefix(struct tree *t, const struct cidr *c, unsigned at, unsigned *miss, unsigned *n)
+/* Jumps that are taken when a rule does not fit. */
+struct miss {
+	unsigned at[10], n;
+};
+
+/* The words of memory from `at` on. */
+static void match_prefix(struct tree *t, struct miss *m, const struct cidr *c, unsigned at)
 {
 	for (unsigned w = 0; 32 * w < c->bits; w++) {
 		unsigned bits = FL_MIN(c->bits - 32 * w, 32u);
@@ -140,21 +145,35 @@ static void match_prefix(struct tree *t, const struct cidr *c, unsigned at, unsi
 		load(t, at + w);
 		if (bits < 32)
 			put(t, BPF_ALU | BPF_AND | BPF_K, mask);
-		miss[(*n)++] = skip_if(t, BPF_JEQ, number(c->ip.b + 4 * w) & mask, false);
+		m->at[m->n++] = skip_if(t, BPF_JEQ, number(c->ip.b + 4 * w) & mask, false);
 	}
+}
+
+static void match_more(struct tree *t, struct miss *m, const struct rss_more *more, bool v6)
+{
+	if (more->port_hi) {
+		load(t, v6 ? 8 : 2);
+		put(t, BPF_ALU | BPF_RSH | BPF_K, 16);
+		m->at[m->n++] = skip_if(t, BPF_JGE, more->port_lo, false);
+		m->at[m->n++] = skip_if(t, BPF_JGT, more->port_hi, true);
+	}
+	if (more->to.ip.family)
+		match_prefix(t, m, &more->to, v6 ? 4 : 1);
 }
 
 static void rules(struct tree *t, const struct rss *r, const struct rss_opts *o, bool v6)
 {
 	for (unsigned i = 0; i < o->n_rules; i++) {
-		unsigned miss[4], n = 0;
+		struct miss m = { .n = 0 };
 
 		if ((o->rules[i].ip.family == AF_INET6) != v6)
 			continue;
-		match_prefix(t, &o->rules[i], 0, miss, &n);
+		match_prefix(t, &m, &o->rules[i], 0);
+		if (o->more)
+			match_more(t, &m, &o->more[i], v6);
 		put(t, BPF_RET | BPF_K, r->data->table[RSS_BUCKETS + i]);
-		while (n--)
-			land(t, miss[n]);
+		while (m.n--)
+			land(t, m.at[m.n]);
 	}
 }
 

@@ -44,6 +44,7 @@ struct rss_spread {
 	uint32_t        crew;           /* for whom it was made */
 	struct rss_opts opts;           /* of the program; its rules: */
 	struct cidr     rules[RSS_RULES];
+	struct rss_more more[RSS_RULES];
 	uint64_t       *got;            /* [cores] connections (udp: datagrams) that were steered there */
 	bool            in[];           /* [cores] its socket is in its slot */
 };
@@ -202,7 +203,8 @@ static void deal(const struct distribute *d, struct rss_spread *r, const struct 
 static bool is_same(const struct rss_opts *a, const struct rss_opts *b)
 {
 	return a->hash == b->hash && a->tuple == b->tuple && a->n_rules == b->n_rules &&
-	       (!a->n_rules || memcmp(a->rules, b->rules, a->n_rules * sizeof(a->rules[0])) == 0);
+	       (!a->n_rules || (memcmp(a->rules, b->rules, a->n_rules * sizeof(a->rules[0])) == 0 &&
+				memcmp(a->more, b->more, a->n_rules * sizeof(a->more[0])) == 0));
 }
 
 static int attach(struct rss_spread *r, int fd, const struct rss_opts *want, bool tree)
@@ -219,8 +221,11 @@ static int attach(struct rss_spread *r, int fd, const struct rss_opts *want, boo
 	r->has = r->stores;
 	r->opts = *want;
 	r->opts.rules = r->rules;
-	if (want->n_rules)
+	r->opts.more = r->more;
+	if (want->n_rules) {
 		memcpy(r->rules, want->rules, want->n_rules * sizeof(r->rules[0]));
+		memcpy(r->more, want->more, want->n_rules * sizeof(r->more[0]));
+	}
 	return 0;
 }
 

@@ -77,8 +77,14 @@ static void put_listen(struct writer *w, const struct lb_listen *l, const struct
 		core_set_text(&l->cores, w->out);
 		sb_ch(w->out, '\n');
 	}
-	for (unsigned i = 0; i < l->rss.n_rules; i++)
+	for (unsigned i = 0; i < l->rss.n_rules; i++) {
+		const struct rss_more *more = &l->rss.more[i];
+
 		sb_fmt(w->out, "rule %u %u %s\n", l->rule_core[i], l->rss.rules[i].bits, ip_text(l->rss.rules[i].ip, text));
+		if (more->port_hi || more->to.ip.family)
+			sb_fmt(w->out, "rule-more %u %u %u %s\n", more->port_lo, more->port_hi, more->to.bits,
+			       more->to.ip.family ? ip_text(more->to.ip, text) : "-");
+	}
 }
 
 static void put_kept(struct writer *w, const struct conf *c)
@@ -273,11 +279,33 @@ static bool read_rule(struct manifest *m, struct str rest)
 	if (!l->rss.rules) {
 		l->rss.rules = pool_array(m->mem, RSS_RULES, sizeof(*l->rss.rules));
 		l->rule_core = pool_array(m->mem, RSS_RULES, sizeof(*l->rule_core));
+		l->rss.more = pool_array(m->mem, RSS_RULES, sizeof(*l->rss.more));
 	}
-	if (!l->rss.rules || !l->rule_core)
+	if (!l->rss.rules || !l->rule_core || !l->rss.more)
 		return false;
 	l->rss.rules[l->rss.n_rules] = c;
 	l->rule_core[l->rss.n_rules++] = (unsigned)core;
+	return true;
+}
+
+/* Behind the line of its rule: ports from and to, bits and address of ours. */
+static bool read_more(struct manifest *m, struct str rest)
+{
+	struct man_listen *l = &m->listens[FL_MAX(m->n_listens, 1u) - 1];
+	struct rss_more more = { .port_lo = 0 };
+	uint64_t lo, hi, bits;
+
+	if (!m->n_listens || !l->rss.n_rules || !str_u64(str_cut(&rest, ' '), &lo) || !str_u64(str_cut(&rest, ' '), &hi) ||
+	    lo > hi || hi > UINT16_MAX || !str_u64(str_cut(&rest, ' '), &bits))
+		return false;
+	more.port_lo = (uint16_t)lo;
+	more.port_hi = (uint16_t)hi;
+	if (!str_eq(rest, STR("-"))) {
+		if (ip_parse(rest, &more.to.ip) != 0 || bits > (more.to.ip.family == AF_INET ? 32 : 128))
+			return false;
+		more.to.bits = (uint8_t)bits;
+	}
+	l->rss.more[l->rss.n_rules - 1] = more;
 	return true;
 }
 
@@ -340,6 +368,8 @@ static bool read_line(struct manifest *m, struct str line)
 		return read_listen(m, rest, true);
 	if (str_eq(what, STR("distribute")))
 		return read_distribute(m, rest);
+	if (str_eq(what, STR("rule-more")))
+		return read_more(m, rest);
 	if (str_eq(what, STR("cores")))
 		return read_cores(m, rest);
 	if (str_eq(what, STR("device")))

@@ -44,6 +44,17 @@ def appliance(tmp_path):
 
 
 @pytest.fixture
+def weak(tmp_path):
+    """A program without the right to load eBPF."""
+    path = tmp_path / "weak"
+    drop = f"-cap_{CAP_BPF},-cap_{CAP_SYS_ADMIN}"
+    path.write_text(f"#!/bin/sh\nexec setpriv --bounding-set={drop} --inh-caps={drop} {fl.FAIRLEAD} \"$@\"\n"
+                    if os.geteuid() == 0 else f"#!/bin/sh\nexec {fl.FAIRLEAD} \"$@\"\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.fixture
 def load():
     with contextlib.ExitStack() as stack:
         def start(*args, **kw):
@@ -190,6 +201,37 @@ def test_rules(appliance):
     assert got_by(a, port, ["127.1.2.3"] * 8) == {1: 8}
 
 
+def from_port(port, core_port, to="127.0.0.1"):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.6.0.1", core_port))
+        s.settimeout(10 * fl.SLOW)
+        s.connect((to, port))
+        s.sendall(REQUEST)
+        assert s.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("right", [pytest.param(True, marks=needs_bpf), False])
+def test_rules_of_four_tuples(appliance, weak, right):
+    """Ports of the client and our address count as well, whatever is hashed."""
+    port = fl.free_port()
+    rules = ("rules { tuple 2; core 1 127.6.0.0/16; flow 0 from 127.6.0.0/16 port 21000-21999; "
+             "flow 0 from 127.6.0.0/16 to 127.0.0.9; flow 1 from 127.6.0.1 port 21500 to 127.0.0.1 }")
+    a = appliance(answers(port, rules, host="*"), **({} if right else {"program": weak}))
+    assert steering(a).split()[0] == "rules"
+
+    def core_of_port(client, to="127.0.0.1"):
+        before = settled(a)
+        from_port(port, client, to)
+        after = fl.wait_for("it is counted", lambda: sum(accepts(a).values()) > sum(before.values()) and accepts(a))
+        return next(core for core in after if after[core] > before[core])
+
+    for client, to, core in ((20999, "127.0.0.1", 1), (21000, "127.0.0.1", 0), (21999, "127.0.0.1", 0),
+                             (22000, "127.0.0.1", 1), (22001, "127.0.0.9", 0), (21500, "127.0.0.1", 1),
+                             (21501, "127.0.0.1", 0)):
+        assert core_of_port(client, to) == core, (client, to)
+
+
 @needs_bpf
 def test_a_reload_changes_it(appliance):
     port = fl.free_port()
@@ -221,6 +263,13 @@ WRONG = {
     "rules { core 0 10.0.0.1/8 }": "10.0.0.1/8",
     "rules { core 0 " + " ".join(f"10.0.0.{i}" for i in range(33)) + " }": "33 prefixes",
     "least-load rebalance off": "rebalance off",
+    "rss { flow 0 from 10.0.0.0/8 }": "rules",
+    "rules { flow 0 from 10.0.0.0/8 port 0 }": "no port",
+    "rules { flow 0 from 10.0.0.0/8 port 9-8 }": "no port",
+    "rules { flow 0 from 10.0.0.0/8 port 70000 }": "no port",
+    "rules { flow 0 from 10.0.0.0/8 port http }": "no port",
+    "rules { flow 0 from 10.0.0.0/8 to ::1 }": "IPv6",
+    "rules { flow 0 10.0.0.0/8 }": "from",
     "kernel { tuple 2 }": "needs",
     "cpu hash jhash": "needs",
 }
@@ -621,17 +670,6 @@ def test_datagrams_are_no_connections(appliance, server):
 
 
 # Without the right ----------------------------------------------------------------------------------
-
-@pytest.fixture
-def weak(tmp_path):
-    """A program without the right to load eBPF."""
-    path = tmp_path / "weak"
-    drop = f"-cap_{CAP_BPF},-cap_{CAP_SYS_ADMIN}"
-    path.write_text(f"#!/bin/sh\nexec setpriv --bounding-set={drop} --inh-caps={drop} {fl.FAIRLEAD} \"$@\"\n"
-                    if os.geteuid() == 0 else f"#!/bin/sh\nexec {fl.FAIRLEAD} \"$@\"\n")
-    path.chmod(0o755)
-    return str(path)
-
 
 CLASSIC = "(classic program: no right to load eBPF)"
 

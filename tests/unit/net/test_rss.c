@@ -281,6 +281,42 @@ START_TEST(test_prefixes)
 }
 END_TEST
 
+/* Ports of the client and our address, also of a hash that leaves the ports out. */
+START_TEST(test_four_tuples)
+{
+	static const char *const prefix[] = { "127.1.0.0/16", "::1", "127.1.0.0/16", "127.1.0.0/16", "::1" };
+	static const char *const to[] = { "127.0.0.1", "::1", "127.0.0.2", NULL, "::/1" };
+	struct cidr rules[5];
+	struct rss_more more[5];
+
+	classic = _i == 1;
+	if (!open_group(true, "::"))
+		return;
+	memset(more, 0, sizeof(more));
+	for (unsigned i = 0; i < 5; i++) {
+		ck_assert_int_eq(cidr_parse(str_c(prefix[i]), &rules[i]), 0);
+		if (to[i])
+			ck_assert_int_eq(cidr_parse(str_c(to[i]), &more[i].to), 0);
+	}
+	for (unsigned tuple = 2; tuple <= 4; tuple++) {
+		for (unsigned low = 0; low < 65536; low += 8192) {
+			struct rss_opts o = { .hash = (enum rss_hash)(tuple % 2), .tuple = tuple, .rules = rules, .more = more,
+					      .n_rules = 5 };
+
+			for (unsigned i = 0; i < 4; i++) {
+				more[i].port_lo = (uint16_t)FL_MAX(low, 1u);
+				more[i].port_hi = (uint16_t)(low + 16383 > UINT16_MAX ? UINT16_MAX : low + 16383);
+			}
+			ck_assert_int_eq(attach_to(fds[0], &o), 0);
+			check_same(&o, "127.1.2.3", 20);
+			check_same(&o, "127.2.2.3", 5);
+			check_same(&o, "::1", 20);
+		}
+	}
+	close_group();
+}
+END_TEST
+
 /* Shares ----------------------------------------------------------------------------------- */
 
 #define FLOWS 10000
@@ -521,19 +557,26 @@ START_TEST(test_classic_needs_no_right)
 }
 END_TEST
 
-/* The largest there is fits in what kernels take: 4096 instructions, of which less than half may double. */
-START_TEST(test_classic_length)
+/* The largest there are fit: kernels take 4096 instructions of a classic one. */
+START_TEST(test_longest_programs)
 {
+	static struct bpf_insn insn[RSS_PROGRAM];
 	static struct sock_filter prog[RSS_TREE];
 	struct cidr rules[RSS_RULES];
-	struct rss_opts o = { .tuple = 3, .rules = rules };
+	struct rss_more more[RSS_RULES];
+	struct rss_opts o = { .tuple = 3, .rules = rules, .more = more };
 
 	ck_assert_int_eq(rss_open_plain(&rss, RSS_BUCKETS), 0);
-	for (; o.n_rules < RSS_RULES; o.n_rules++)
+	for (; o.n_rules < RSS_RULES; o.n_rules++) {
 		ck_assert_int_eq(cidr_parse(STR("fe80:1:2:3:4:5:6:7"), &rules[o.n_rules]), 0);
+		more[o.n_rules] = (struct rss_more){ .port_lo = 1, .port_hi = 2, .to = rules[o.n_rules] };
+	}
 	for (unsigned e = 0; e < RSS_ENTRIES; e++)
 		rss_set(&rss, e, e * 37 % RSS_BUCKETS);  /* no runs */
-	ck_assert_uint_lt(rss_tree(&rss, &o, prog), RSS_TREE / 2);
+	ck_assert_uint_lt(rss_tree(&rss, &o, prog), RSS_TREE * 3 / 4);
+	o.hash = RSS_TOEPLITZ;
+	o.tuple = 4;
+	ck_assert_uint_lt(rss_program(&rss, &o, insn), RSS_PROGRAM);
 	rss_close(&rss);
 }
 END_TEST
@@ -569,11 +612,12 @@ int main(void)
 	for (int i = 0; i < 2; i++) {
 		tcase_add_loop_test(t, test_program_and_c_agree, i, i + 1);
 		tcase_add_loop_test(t, test_prefixes, i, i + 1);
+		tcase_add_loop_test(t, test_four_tuples, i, i + 1);
 		tcase_add_loop_test(t, test_shares, i, i + 1);
 		tcase_add_loop_test(t, test_a_store_is_seen_at_once, i, i + 1);
 	}
 	tcase_add_test(t, test_classic_needs_no_right);
-	tcase_add_test(t, test_classic_length);
+	tcase_add_test(t, test_longest_programs);
 	tcase_add_test(t, test_classic_is_handed_on);
 	tcase_add_test(t, test_spare_and_kernel);
 	tcase_add_test(t, test_migration);
