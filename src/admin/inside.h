@@ -115,6 +115,9 @@ uint32_t service_why(const struct admin_view *v, const struct lb_service *s, str
 		     struct stat_admin *a, struct sb *why);
 /* show.c: is it what was asked for, or were all? */
 bool show_wanted(const struct cmd *c, const char *name);
+/* show_listener.c: lines of those whose wish is not fulfilled here, and an array of all: what was wanted and what is in force. */
+void listeners_fallen_back(const struct admin_view *v, struct sb *out);
+void listeners_distribution_json(const struct admin_view *v, struct sb *out);
 /* Where it is configured; the counters of a row as a JSON object, for a RAW column. */
 void show_place(struct grid *g, const struct conf_node *n);
 void show_counters(struct cmd *c, struct grid *g, enum tbl_kind kind, uint32_t row);

@@ -218,6 +218,7 @@ static void status_text(struct cmd *c, int verdict, struct str reasons,
 	text_age(&c->out, (v->wall_us - FL_MIN(v->wall_us, stat_started_us(v->seg))) / 1000);
 	sb_fmt(&c->out, ", fairlead %s\n", PACKAGE_VERSION);
 	worker_lines(v, &c->out);
+	listeners_fallen_back(v, &c->out);
 	sb_fmt(&c->out,
 	       "figures        folded %" PRIu64 " ms ago (cycle %" PRIu64 ", %" PRIu64 " missed, %" PRIu64
 	       " early; the longest took %" PRIu64 " us)\n",
@@ -274,8 +275,10 @@ static void status_json(struct cmd *c, int verdict, struct str reasons,
 	sb_fmt(out,
 	       ", \"cycle\": %" PRIu64 ", \"cycle_age_ms\": %" PRIu64 ", \"cycles_missed\": %" PRIu64
 	       ", \"cycles_early\": %" PRIu64 ", \"fold_us\": %" PRIu64 ", \"fold_max_us\": %" PRIu64
-	       ", \"log_dropped\": %" PRIu64 "}\n",
+	       ", \"log_dropped\": %" PRIu64 ", \"distribution\": ",
 	       cyc.cycle, age, cyc.missed, cyc.early, cyc.fold_us, cyc.fold_max_us, log_drops(v));
+	listeners_distribution_json(v, out);
+	sb_c(out, "}\n");
 	c->is_json = true;
 }
 

@@ -243,16 +243,16 @@ static void check_cycle(struct loader *ld, const struct conf_node *n)
 }
 
 /* Without a number of workers the machine is asked (proc/machine.c). */
-static void check_cores(struct loader *ld, const struct conf_node *n, const struct conf_val *workers)
+static void check_function_cores(struct loader *ld, const struct conf_node *n, const struct conf_val *workers)
 {
 	int64_t most = workers && workers->type == CV_COUNT ? workers->i : CORES_MAX;
-	struct core_set set = { { 0 } };
-
 	for (unsigned i = 2; i < n->n_val; i++) {
 		const struct conf_val *v = &n->val[i];
-		unsigned last;
+		struct core_set set = { .n = 0 };
+		bool good = core_set_read(&set, v->s);
+		unsigned last = good ? core_set_nth(&set, set.n - 1) : 0;
 
-		if (!cores_parse(&set, v->s, &last))
+		if (!good)
 			conf_error(ld->d, v->loc, v->span, "write it as in: cores 0 2-3",
 				   "[E0301] \"%.40s\" is no core or range of cores", v->s.p);
 		else if (last >= most)
@@ -267,7 +267,7 @@ static void check_function(struct loader *ld, const struct conf_node *n)
 
 	if (n->broken || n->n_val < 3)
 		return;
-	check_cores(ld, n, conf_opt(ld->c->root, D_WORKERS));
+	check_function_cores(ld, n, conf_opt(ld->c->root, D_WORKERS));
 	while (first->broken || first->val[0].i != n->val[0].i)
 		first = conf_same(first);
 	if (first != n)

@@ -311,16 +311,19 @@ static void taken(struct loader *ld, const struct conf_node *l, const struct con
 		   first->dir->id == D_ADMIN_HTTP ? " http" : "");
 }
 
-#define KEY_MAX (ADDR_TEXT_MAX + 4)
+#define DEVICE_MAX 16u  /* the kernel's, with its end */
+#define KEY_MAX (ADDR_TEXT_MAX + 4 + 2 + DEVICE_MAX)
+#define SOME_DEVICE "*"
 
-/* An address that is asked for; udp and tcp have ports of their own. */
+/* An address that is asked for; udp and tcp have ports of their own. Where two are on two devices both may have it. */
 struct claim {
 	struct addr addr;
 	bool udp;
+	const char *device;     /* NULL: all */
 };
 
 /* The key of an address, or of "some address of this family at this port". */
-static struct str key_of(const struct claim *c, bool some, char key[KEY_MAX])
+static struct str key_of(const struct claim *c, bool some, const char *device, char key[KEY_MAX])
 {
 	char text[ADDR_TEXT_MAX];
 	struct sb b;
@@ -332,24 +335,36 @@ static struct str key_of(const struct claim *c, bool some, char key[KEY_MAX])
 		       addr_port(&c->addr));
 	else
 		sb_c(&b, addr_text(&c->addr, text));
+	if (device)
+		sb_fmt(&b, " @%s", device);
 	return sb_get(&b);
 }
 
+/* On all devices, or on the same; who asks for all meets whoever has one. */
 static const struct conf_node *who_has(struct map *listens, const struct claim *c, bool some)
 {
 	char key[KEY_MAX];
+	const struct conf_node *n = map_get(listens, key_of(c, some, NULL, key));
 
-	return map_get(listens, key_of(c, some, key));
+	return n ? n : map_get(listens, key_of(c, some, c->device ? c->device : SOME_DEVICE, key));
+}
+
+static void note_as(struct loader *ld, struct map *listens, const struct claim *c, bool some, const char *device,
+		    const struct conf_node *l)
+{
+	char text[KEY_MAX];
+	struct str key = pool_str(ld->pool, key_of(c, some, device, text));
+
+	ld->oom |= !key.p || (!map_get(listens, key) &&
+			      map_add(listens, key, (void *)(uintptr_t)l) == FL_ENOMEM_);
 }
 
 static void note(struct loader *ld, struct map *listens, const struct claim *c, bool some,
 		 const struct conf_node *l)
 {
-	char text[KEY_MAX];
-	struct str key = pool_str(ld->pool, key_of(c, some, text));
-
-	ld->oom |= !key.p || (!map_get(listens, key) &&
-			      map_add(listens, key, (void *)(uintptr_t)l) == FL_ENOMEM_);
+	note_as(ld, listens, c, some, c->device, l);
+	if (c->device)
+		note_as(ld, listens, c, some, SOME_DEVICE, l);
 }
 
 /* Who has an address that is not the same but would get some of the connections? "::" serves IPv4,
@@ -359,7 +374,7 @@ static const struct conf_node *who_overlaps(struct map *listens, const struct cl
 {
 	const struct ip any4 = { .family = AF_INET }, any6 = { .family = AF_INET6 };
 	bool any = addr_is_any(&c->addr), v4 = addr_ip(&c->addr).family == AF_INET;
-	struct claim a4 = { .udp = c->udp }, a6 = { .udp = c->udp };
+	struct claim a4 = { .udp = c->udp, .device = c->device }, a6 = a4;
 	const struct conf_node *n;
 
 	addr_from_ip(&a4.addr, any4, addr_port(&c->addr));
@@ -377,7 +392,8 @@ static const struct conf_node *who_overlaps(struct map *listens, const struct cl
 void check_claim(struct loader *ld, const struct conf_node *l, struct map *listens)
 {
 	struct claim c = { .addr = l->val[0].addr,
-			   .udp = l->parent && l->parent->dir->id == D_VSERVER && is_udp(l->parent) };
+			   .udp = l->parent && l->parent->dir->id == D_VSERVER && is_udp(l->parent),
+			   .device = conf_opt_word(l, D_LISTEN_DEVICE) };
 	const struct conf_node *first;
 
 	addr_norm(&c.addr);
@@ -396,7 +412,8 @@ void check_claim(struct loader *ld, const struct conf_node *l, struct map *liste
 
 static void check_distribute(struct loader *ld, const struct conf_node *n)
 {
-	static const enum tbl_dir options[] = { D_LDIST_HASH, D_LDIST_TUPLE, D_LDIST_REBALANCE, D_LDIST_CORE };
+	static const enum tbl_dir options[] = { D_LDIST_HASH, D_LDIST_TUPLE, D_LDIST_REBALANCE, D_LDIST_CORE,
+						D_LDIST_FLOW };
 	struct str how = n->n_val ? n->val[0].s : STR_NULL;
 	bool rules = str_eq(how, STR("rules")), least = str_eq(how, STR("least-load"));
 	const struct conf_node *off = least ? conf_child(n, D_LDIST_REBALANCE) : NULL;
@@ -405,12 +422,18 @@ static void check_distribute(struct loader *ld, const struct conf_node *n)
 	for (size_t i = 0; i < FL_ARRAY_LEN(options); i++) {
 		const struct conf_node *o = conf_child(n, options[i]);
 
-		if (o && !rules && (options[i] == D_LDIST_CORE || !(least || str_eq(how, STR("rss")))))
+		bool rule = options[i] == D_LDIST_CORE || options[i] == D_LDIST_FLOW;
+
+		if (o && !rules && (rule || !(least || str_eq(how, STR("rss")))))
 			conf_error(ld->d, o->loc, o->span, NULL, "[E0109] \"%s\" needs \"distribute %s\"", o->dir->name,
-				   options[i] == D_LDIST_CORE ? "rules" : "rss");
+				   rule ? "rules" : "rss");
 	}
 	CONF_FOREACH(c, n, D_LDIST_CORE)
 		prefixes += c->n_val ? c->n_val - 1 : 0;
+	CONF_FOREACH(f, n, D_LDIST_FLOW) {
+		check_flow(ld, f);
+		prefixes++;
+	}
 	if (rules && !prefixes)
 		conf_error(ld->d, n->loc, n->span, "e.g. distribute rules { core 0 10.0.0.0/8 }",
 			   "[E0108] \"distribute rules\" has no rule");
@@ -420,6 +443,20 @@ static void check_distribute(struct loader *ld, const struct conf_node *n)
 	if (prefixes > CONF_RULES_MAX)
 		conf_error(ld->d, n->loc, n->span, NULL, "[E0302] %u prefixes: a listener may have %u", prefixes,
 			   CONF_RULES_MAX);
+}
+
+/* What the kernel takes as the name of a device. False: reported. */
+static bool check_device(struct loader *ld, const struct conf_node *l)
+{
+	const struct conf_val *v = conf_opt(l, D_LISTEN_DEVICE);
+	bool good = !v || (v->s.n > 0 && v->s.n < DEVICE_MAX && !str_eq(v->s, STR(".")) && !str_eq(v->s, STR("..")));
+
+	for (size_t i = 0; v && i < v->s.n; i++)
+		good &= v->s.p[i] > ' ' && v->s.p[i] < 0x7f && !strchr("/:*@", v->s.p[i]);
+	if (!good)
+		conf_error(ld->d, v->loc, v->span, "`ip link` lists them",
+			   "[E0301] \"%.60s\" is no name of a network device", v->s.p);
+	return good;
 }
 
 static void check_listen(struct loader *ld, const struct conf_node *l, struct map *listens)
@@ -437,7 +474,7 @@ static void check_listen(struct loader *ld, const struct conf_node *l, struct ma
 			  "[W0402] \"client-ca\" without \"client-verify\": no certificate is asked for");
 	if (distribute && !distribute->broken)
 		check_distribute(ld, distribute);
-	if (l->n_val)
+	if (check_device(ld, l) && l->n_val)
 		check_claim(ld, l, listens);
 }
 
@@ -508,6 +545,7 @@ void check_vserver(struct loader *ld, const struct conf_node *vs, struct map *li
 	CONF_FOREACH(p, vs, D_VS_POLICY)
 		check_policy(ld, vs, p, planes);
 	check_reached(ld, vs);
+	check_cores(ld, vs);
 	if (def)
 		check_default(ld, vs, def);
 	CONF_FOREACH(n, vs, D_ACCESS_LOG)

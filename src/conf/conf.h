@@ -80,6 +80,8 @@ int  conf_src_keep(struct conf_src *s, struct str lines);
  * image without secrets has this text in the file's place, to be read as not secret. Copied. */
 void conf_src_open(struct conf_src *s, const char *path, struct str text);
 
+/* "80" or "1024-2047", ports from 1 on. False: it is neither. */
+bool conf_port_range(struct str word, uint16_t *lo, uint16_t *hi);
 #define CONF_RULES_MAX 32u              /* prefixes of one `distribute rules` */
 
 /* ---------- the tree ---------- */

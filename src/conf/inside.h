@@ -113,7 +113,7 @@ size_t lex_utf8(const unsigned char *p, size_t n);
 
 /* ---------- sig.c ---------- */
 #define SIG_ALTS  6
-#define SIG_ELS   6
+#define SIG_ELS   8
 #define SIG_WORDS 8
 struct sig_el {
 	enum conf_type type;
@@ -210,6 +210,8 @@ void resolve_cycles(struct loader *ld);
 void check_all(struct loader *ld);
 /* Takes the address of a `listen` or `http`, or says who has it or a part of it. */
 void check_claim(struct loader *ld, const struct conf_node *l, struct map *listens);
+void check_flow(struct loader *ld, const struct conf_node *flow);
+void check_cores(struct loader *ld, const struct conf_node *vs);
 void check_vserver(struct loader *ld, const struct conf_node *vs, struct map *listens);
 void check_templates(struct loader *ld, const struct conf_node *n);
 /* "pool \"app\"", "service \"app/a1\"", "the configuration" */

@@ -240,10 +240,10 @@ void udp_vs_go(unsigned predecessors)
 			log_ev(EV_ACCEPT_FAIL, "listener %s: no memory", lc->listens[i].full_name);
 }
 
-void udp_vs_serve(unsigned core, bool on)
+void udp_vs_serve(unsigned core, bool (*is_mine)(void *ctx, unsigned listen, unsigned core), void *ctx)
 {
 	for (unsigned i = 0; mod.on && !mod.retired && i < mod.w.lc->n_listens; i++)
-		udp_serve(&mod.l[i], core, on);
+		udp_serve(&mod.l[i], core, is_mine(ctx, i, core));
 }
 
 void udp_vs_services_changed(void)

@@ -25,7 +25,8 @@ int  udp_vs_init(struct http_worker *w, int *fds, unsigned cores);
 void udp_vs_fini(void);
 /* Flows of so many predecessors will come. */
 void udp_vs_go(unsigned predecessors);
-void udp_vs_serve(unsigned core, bool on);
+/* The socket of `core` of each listener, if it is this worker's to serve. */
+void udp_vs_serve(unsigned core, bool (*is_mine)(void *ctx, unsigned listen, unsigned core), void *ctx);
 /* Health, states or addresses of services changed. */
 void udp_vs_services_changed(void);
 

@@ -350,7 +350,7 @@ static void build_functions(struct lb_builder *b)
 
 		/* check.c has looked at all words */
 		for (unsigned i = 2; set && i < n->n_val; i++)
-			(void)cores_parse(set, n->val[i].s, NULL);
+			(void)core_set_read(set, n->val[i].s);
 		b->lc->function[FL_MIN((uint64_t)n->val[0].i, (uint64_t)LB_FUNCTION__COUNT - 1)] = set;
 	}
 }
@@ -362,7 +362,7 @@ static void set_owners(struct lb_builder *b, struct lb_service *s, const struct 
 	const struct core_set *resolve = s->host ? b->lc->function[LB_FUNCTION_NAMES] : NULL;
 
 	s->owners = probe && resolve ? both : probe ? probe : resolve;
-	if (probe && resolve && cores_empty(both))
+	if (probe && resolve && both->n == 0)
 		conf_error(b->d, s->node->loc, s->node->span, "give \"function monitors\" and \"function names\" a core in common",
 			   "[E0401] service %s is probed and has a name: one core does both, and no core may", s->full_name);
 }
@@ -374,7 +374,7 @@ static void build_owners(struct lb_builder *b)
 	struct core_set *both = m && r ? lb_build_alloc(b, 1, sizeof(*both)) : NULL;
 
 	if (both)
-		*both = cores_both(m, r);
+		*both = core_set_both(m, r);
 	for (unsigned i = 0; i < lc->n_pools && !b->nomem; i++)
 		for (unsigned k = 0; k < lc->pools[i].n_services; k++)
 			set_owners(b, &lc->pools[i].services[k], both);
@@ -386,7 +386,7 @@ void lb_functions_text(const struct lb_config *lc, unsigned core, struct sb *b)
 	const char *comma = "";
 
 	for (unsigned i = 0; i < LB_FUNCTION__COUNT; i++) {
-		if (!lc->function[i] || !cores_has(lc->function[i], core))
+		if (!lc->function[i] || !core_set_has(lc->function[i], core))
 			continue;
 		sb_fmt(b, "%s%s", comma, names[i]);
 		comma = ", ";

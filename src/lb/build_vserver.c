@@ -220,18 +220,45 @@ static void build_options(struct lb_builder *b, struct lb_vserver *vs)
 
 _Static_assert(CONF_RULES_MAX == RSS_RULES, "prefixes of a listener");
 
-/* Longest prefixes first, so the first that fits is the one that counts; else as written. */
-static void add_rule(struct lb_listen *l, const struct cidr *c, unsigned core)
+/* How narrow it is beside its prefix: ports, then our address. */
+static unsigned narrow(const struct rss_more *m)
+{
+	unsigned ports = m->port_hi ? 65536u - (m->port_hi - m->port_lo) : 0;
+
+	return ports * 256 + (m->to.ip.family ? m->to.bits + 1u : 0);
+}
+
+/* Longest prefixes first, of equal ones what has more conditions, so the first that fits is the one that counts; else as
+ * written. */
+static void add_rule(struct lb_listen *l, const struct cidr *c, const struct rss_more *more, unsigned core)
 {
 	struct cidr *rule = l->rss.rules;
+	struct rss_more *rest = l->rss.more;
 	unsigned i = l->rss.n_rules++;
 
-	for (; i > 0 && rule[i - 1].bits < c->bits; i--) {
+	for (; i > 0 && (rule[i - 1].bits < c->bits ||
+			 (rule[i - 1].bits == c->bits && narrow(&rest[i - 1]) < narrow(more))); i--) {
 		rule[i] = rule[i - 1];
+		rest[i] = rest[i - 1];
 		l->rule_core[i] = l->rule_core[i - 1];
 	}
 	rule[i] = *c;
+	rest[i] = *more;
 	l->rule_core[i] = core;
+}
+
+/* flow CORE from PREFIX [port LOW[-HIGH]] [to PREFIX]; checked by check_flow() */
+static void add_flow(struct lb_listen *l, const struct conf_node *n)
+{
+	struct rss_more more = { .port_lo = 0 };
+
+	for (unsigned i = 3; i + 1 < n->n_val; i += 2) {
+		if (str_eq(n->val[i].s, STR("to")))
+			more.to = n->val[i + 1].cidr;
+		else
+			(void)conf_port_range(n->val[i + 1].s, &more.port_lo, &more.port_hi);
+	}
+	add_rule(l, &n->val[2].cidr, &more, (unsigned)n->val[0].i);
 }
 
 static void build_distribute(struct lb_builder *b, struct lb_listen *l)
@@ -250,13 +277,27 @@ static void build_distribute(struct lb_builder *b, struct lb_listen *l)
 		return;
 	l->rss.rules = pool_array(b->lc->mem, RSS_RULES, sizeof(*l->rss.rules));
 	l->rule_core = pool_array(b->lc->mem, RSS_RULES, sizeof(*l->rule_core));
-	if (!l->rss.rules || !l->rule_core) {
+	l->rss.more = pool_array(b->lc->mem, RSS_RULES, sizeof(*l->rss.more));
+	if (!l->rss.rules || !l->rule_core || !l->rss.more) {
 		b->nomem = true;
 		return;
 	}
 	CONF_FOREACH(c, n, D_LDIST_CORE)
 		for (unsigned i = 1; i < c->n_val && l->rss.n_rules < RSS_RULES; i++)
-			add_rule(l, &c->val[i].cidr, (unsigned)c->val[0].i);
+			add_rule(l, &c->val[i].cidr, &(struct rss_more){ .port_lo = 0 }, (unsigned)c->val[0].i);
+	CONF_FOREACH(f, n, D_LDIST_FLOW)
+		if (l->rss.n_rules < RSS_RULES)
+			add_flow(l, f);
+}
+
+static void build_cores(struct lb_listen *l)
+{
+	const struct conf_node *n = conf_child(l->node, D_LISTEN_CORES);
+
+	if (!n)
+		n = conf_child(l->vserver->node, D_VS_CORES);
+	for (unsigned i = 0; n && i < n->n_val; i++)
+		(void)core_set_read(&l->cores, n->val[i].s);
 }
 
 static void build_listens(struct lb_builder *b, struct lb_vserver *vs)
@@ -274,7 +315,10 @@ static void build_listens(struct lb_builder *b, struct lb_vserver *vs)
 		l->backlog = (int)conf_opt_int(n, D_LISTEN_BACKLOG);
 		l->congestion = conf_opt_word(n, D_POOL_CONGESTION);
 		build_distribute(b, l);
-		l->full_name = pool_fmt(b->lc->mem, "%s/%s", vs->name, addr_text(&l->addr, text));
+		build_cores(l);
+		l->device = conf_opt_word(n, D_LISTEN_DEVICE);
+		l->full_name = pool_fmt(b->lc->mem, "%s/%s%s%s", vs->name, addr_text(&l->addr, text), l->device ? "@" : "",
+					l->device ? l->device : "");
 		l->uses_tls = tls != NULL;
 		if (tls)
 			l->tls = b->with_tls ? lb_build_server(b->lc->conf, tls, b->d) :

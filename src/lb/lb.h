@@ -18,6 +18,7 @@
 #include "base/cores.h"
 #include "base/map.h"
 #include "conf/conf.h"
+#include "base/cores.h"
 #include "net/rss.h"
 #include "net/steer.h"
 #include "policy/policy.h"
@@ -123,8 +124,10 @@ struct lb_listen {
 	struct rss_opts     rss;               /* rss, rules */
 	unsigned           *rule_core;         /* [rss.n_rules], longest prefix first */
 	unsigned            rebalance;         /* percent; 0: off */
+	struct core_set     cores;             /* that it is bound to, its vserver's unless it has its own */
+	const char         *device;            /* NULL: every one */
 	struct lb_vserver  *vserver;
-	const char         *full_name;         /* "web/0.0.0.0:80": name of its row */
+	const char         *full_name;         /* "web/0.0.0.0:80", "web/0.0.0.0:80@eth1": name of its row */
 	uint32_t            row;
 };
 

@@ -63,13 +63,10 @@ static void finish(uint32_t w[3])
 	}
 }
 
-uint32_t flow_jhash(const struct flow *f, unsigned tuple, uint32_t seed)
+static uint32_t jhash_words(const uint32_t *in, unsigned n, uint32_t seed)
 {
-	uint32_t in[TOEPLITZ_BYTES / 4], w[3] = { seed, seed, seed };
-	uint8_t bytes[TOEPLITZ_BYTES];
-	unsigned n = lay_out(f, tuple, bytes) / 4;
+	uint32_t w[3] = { seed, seed, seed };
 
-	memcpy(in, bytes, n * sizeof(in[0]));
 	for (unsigned i = 0; i < n; i += 3) {
 		for (unsigned k = 0; k < 3; k++)
 			w[k] += in[i + k];
@@ -78,6 +75,28 @@ uint32_t flow_jhash(const struct flow *f, unsigned tuple, uint32_t seed)
 	}
 	finish(w);
 	return w[2];
+}
+
+uint32_t flow_jhash(const struct flow *f, unsigned tuple, uint32_t seed)
+{
+	uint32_t in[FLOW_WORDS];
+	uint8_t bytes[TOEPLITZ_BYTES];
+	unsigned n = lay_out(f, tuple, bytes) / 4;
+
+	memcpy(in, bytes, n * sizeof(in[0]));
+	return jhash_words(in, n, seed);
+}
+
+uint32_t flow_jhash_numbers(const struct flow *f, unsigned tuple, uint32_t seed)
+{
+	uint32_t in[FLOW_WORDS];
+	uint8_t bytes[TOEPLITZ_BYTES];
+	unsigned n = lay_out(f, tuple, bytes) / 4;
+
+	for (unsigned i = 0; i < n; i++)
+		in[i] = (uint32_t)bytes[4 * i] << 24 | (uint32_t)bytes[4 * i + 1] << 16 | (uint32_t)bytes[4 * i + 2] << 8 |
+			bytes[4 * i + 3];
+	return jhash_words(in, n, seed);
 }
 
 uint32_t toeplitz_window(const uint8_t key[TOEPLITZ_KEY], unsigned at)

@@ -19,6 +19,7 @@
 
 #define TOEPLITZ_KEY   40
 #define TOEPLITZ_BYTES 36       /* two IPv6 addresses, two ports */
+#define FLOW_WORDS     (TOEPLITZ_BYTES / 4)
 
 struct flow {                   /* as in the packet, network byte order */
 	bool     v6;
@@ -28,6 +29,8 @@ struct flow {                   /* as in the packet, network byte order */
 
 /* tuple: 2, 3 or 4 */
 uint32_t flow_jhash(const struct flow *f, unsigned tuple, uint32_t seed);
+/* The same over words as numbers, the first byte being the highest: what a classic program loads. */
+uint32_t flow_jhash_numbers(const struct flow *f, unsigned tuple, uint32_t seed);
 uint32_t flow_toeplitz(const struct flow *f, unsigned tuple, const uint8_t key[TOEPLITZ_KEY]);
 /* The key's 32 bits from bit `at` on; at < 8 * TOEPLITZ_BYTES. */
 uint32_t toeplitz_window(const uint8_t key[TOEPLITZ_KEY], unsigned at);

@@ -80,6 +80,8 @@ int listener_open(const struct addr *a, const struct listener_opts *o)
 	env_setsockopt_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	env_setsockopt_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	env_setsockopt_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, CLIENT_KEEPIDLE_S);
+	if (!err && o->device)
+		err = env_setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, o->device, (socklen_t)strlen(o->device));
 	if (!err && o->congestion)
 		err = env_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, o->congestion,
 				     (socklen_t)strlen(o->congestion));
@@ -329,11 +331,13 @@ int listener_start(struct engine *e, struct listener *l, unsigned core)
 		p->s[i].w = (struct engine_watch){ .fd = l->fds[i], .fn = on_acceptable };
 		p->s[i].l = l;
 		p->s[i].burst = 1;
-		p->s[i].all = l->shared && i == 0;
+		p->s[i].all = l->shared && !l->others && i == 0;
 		p->s[i].own = i == core || p->s[i].all;
 	}
 	l->priv = p;
 	list_append(&acc.all, &p->link);
+	if (l->others)
+		return 0;
 	listener_serve(l, core, true);
 	if (l->shared)
 		listener_serve(l, 0, true);

@@ -16,6 +16,7 @@ struct listener_opts {
 	int         backlog;
 	const char *congestion;         /* NULL = system's */
 	bool        v6only;
+	const char *device;             /* NULL: all */
 };
 /* Master: a listening reuseport socket, non-blocking, close-on-exec. Negated errno. */
 int  listener_open(const struct addr *a, const struct listener_opts *o);
@@ -23,6 +24,7 @@ int  listener_open(const struct addr *a, const struct listener_opts *o);
 struct listener {
 	struct addr              addr;
 	const struct tls_server *tls;   /* NULL: clear */
+	bool                     others;        /* other cores serve the own socket: it is not served until asked for */
 	bool                     shared;        /* the socket of core 0 is everybody's, besides the own one */
 	unsigned                 n_fds; /* cores */
 	int                     *fds;   /* by core; -1: none */

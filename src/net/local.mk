@@ -14,7 +14,7 @@ libfairlead_a_SOURCES += \
 	src/net/queues.c src/net/queues.h \
 	src/net/relay.c src/net/relay.h \
 	src/net/resolver.c src/net/resolver.h \
-	src/net/rss.c src/net/rss.h src/net/rss_prog.c \
+	src/net/rss.c src/net/rss.h src/net/rss_prog.c src/net/rss_tree.c \
 	src/net/steer.c src/net/steer.h \
 	src/net/tls.h \
 	src/net/tls_cert.c src/net/tls_int.h \

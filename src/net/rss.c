@@ -6,6 +6,7 @@
 
 #include "net/rss.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <stdio.h>
@@ -112,6 +113,14 @@ void rss_close(struct rss *r)
 	forget(r);
 }
 
+static void begin(struct rss *r, unsigned slots, unsigned stripes)
+{
+	r->data->stripes = stripes;
+	r->data->slots = slots;
+	env_random(r->data->key, sizeof(r->data->key));
+	__atomic_store_n(&r->data->magic, RSS_MAGIC, __ATOMIC_RELEASE);
+}
+
 int rss_open(struct rss *r, unsigned slots)
 {
 	unsigned stripes = stripes_wanted();
@@ -128,10 +137,25 @@ int rss_open(struct rss *r, unsigned slots)
 		rss_close(r);
 		return err;
 	}
-	r->data->stripes = stripes;
-	r->data->slots = slots;
-	env_random(r->data->key, sizeof(r->data->key));
-	__atomic_store_n(&r->data->magic, RSS_MAGIC, __ATOMIC_RELEASE);
+	begin(r, slots, stripes);
+	return 0;
+}
+
+int rss_open_plain(struct rss *r, unsigned slots)
+{
+	int err;
+
+	*r = (struct rss){ .socks_fd = -1, .data_fd = env_memfd(NAME, false) };
+	if (r->data_fd < 0)
+		return r->data_fd;
+	err = env_ftruncate(r->data_fd, (off_t)((data_size(1) + PAGE - 1) / PAGE * PAGE));
+	if (!err)
+		err = map_data(r, 1);
+	if (err) {
+		rss_close(r);
+		return err;
+	}
+	begin(r, slots, 1);
 	return 0;
 }
 
@@ -215,22 +239,53 @@ uint64_t rss_hits(const struct rss *r, unsigned cell)
 	return n;
 }
 
-static struct ip ip_of(const struct flow *f)
+static struct ip ip_of(const struct flow *f, const uint8_t *bytes)
 {
 	struct ip ip = { .family = f->v6 ? AF_INET6 : AF_INET };
 
-	memcpy(ip.b, f->from, f->v6 ? 16 : 4);
+	memcpy(ip.b, bytes, f->v6 ? 16 : 4);
 	return ip;
+}
+
+static bool fits(const struct rss_opts *o, unsigned i, const struct flow *f)
+{
+	const struct rss_more *m = o->more ? &o->more[i] : NULL;
+	unsigned port = ntohs(f->from_port);
+
+	return cidr_has(&o->rules[i], ip_of(f, f->from)) &&
+	       (!m || ((m->port_hi == 0 || (port >= m->port_lo && port <= m->port_hi)) &&
+		       (m->to.ip.family == 0 || cidr_has(&m->to, ip_of(f, f->to)))));
+}
+
+int rss_rule(const struct rss_opts *o, const struct flow *f)
+{
+	for (unsigned i = 0; i < o->n_rules; i++)
+		if (fits(o, i, f))
+			return (int)i;
+	return -1;
+}
+
+static uint32_t seed_of(const struct rss *r)
+{
+	uint32_t seed;
+
+	memcpy(&seed, r->data->key, sizeof(seed));
+	return seed;
 }
 
 unsigned rss_entry(const struct rss *r, const struct rss_opts *o, const struct flow *f)
 {
-	uint32_t seed;
+	int rule = rss_rule(o, f);
 
-	for (unsigned i = 0; i < o->n_rules; i++)
-		if (cidr_has(&o->rules[i], ip_of(f)))
-			return RSS_BUCKETS + i;
-	memcpy(&seed, r->data->key, sizeof(seed));
-	return (o->hash == RSS_TOEPLITZ ? flow_toeplitz(f, o->tuple, r->data->key) : flow_jhash(f, o->tuple, seed)) %
+	if (rule >= 0)
+		return RSS_BUCKETS + (unsigned)rule;
+	return (o->hash == RSS_TOEPLITZ ? flow_toeplitz(f, o->tuple, r->data->key) : flow_jhash(f, o->tuple, seed_of(r))) %
 	       RSS_BUCKETS;
+}
+
+unsigned rss_tree_entry(const struct rss *r, const struct rss_opts *o, const struct flow *f)
+{
+	int rule = rss_rule(o, f);
+
+	return rule >= 0 ? RSS_BUCKETS + (unsigned)rule : flow_jhash_numbers(f, o->tuple, seed_of(r)) % RSS_BUCKETS;
 }

@@ -130,7 +130,7 @@ static void find_row(struct prog *p, unsigned stripes)
 
 /* The tuple -------------------------------------------------------------------------------- */
 
-static void load_ports(struct prog *p, unsigned tuple)
+static void load_ports(struct prog *p)
 {
 	load(p, BPF_DW, R2, R6, offsetof(struct sk_reuseport_md, data));
 	load(p, BPF_DW, R3, R6, offsetof(struct sk_reuseport_md, data_end));
@@ -138,6 +138,15 @@ static void load_ports(struct prog *p, unsigned tuple)
 	op64_k(p, BPF_ADD, R1, 4);
 	jump(p, BPF_JMP | BPF_JGT | BPF_X, R1, R3, 0, TO_KERNEL);
 	load(p, BPF_W, R1, R2, 0);
+	store(p, BPF_W, FP_, -4, R1);
+}
+
+/* What is not hashed of them; rules have seen it by then. */
+static void mask_ports(struct prog *p, unsigned tuple)
+{
+	if (tuple == 4)
+		return;
+	load(p, BPF_W, R1, FP_, -4);
 	op32_k(p, BPF_AND, R1, flow_port_mask(tuple));
 	store(p, BPF_W, FP_, -4, R1);
 }
@@ -155,30 +164,60 @@ static void load_addresses(struct prog *p, int from, int n)
 	jump(p, BPF_JMP | BPF_JNE | BPF_K, R0, 0, 0, TO_KERNEL);
 }
 
+/* Jumps that are taken when a rule does not fit. */
+struct miss {
+	unsigned at[10], n;
+};
+
+static void miss_if(struct prog *p, struct miss *m, unsigned op, uint32_t k)
+{
+	ASSERT(m->n < FL_ARRAY_LEN(m->at));
+	m->at[m->n++] = p->n;
+	put(p, BPF_JMP32 | op | BPF_K, R1, 0, 0, (int32_t)k);
+}
+
+/* always: a prefix of 0 bits compares as well, what follows it must look reachable */
+static void match_prefix(struct prog *p, struct miss *m, const struct cidr *c, int at, bool always)
+{
+	for (unsigned w = 0; (always && w == 0) || 32 * w < c->bits; w++) {
+		unsigned bits = FL_MIN(c->bits - 32 * w, 32u);
+		uint32_t mask = bits ? htonl(UINT32_MAX << (32 - bits)) : 0, want;
+
+		memcpy(&want, c->ip.b + 4 * w, sizeof(want));
+		load(p, BPF_W, R1, FP_, at + 4 * (int)w);
+		op32_k(p, BPF_AND, R1, mask);
+		miss_if(p, m, BPF_JNE, want);
+	}
+}
+
+static void match_more(struct prog *p, struct miss *m, const struct rss_more *more, int to_at)
+{
+	if (more->port_hi) {
+		load(p, BPF_H, R1, FP_, -4);
+		put(p, BPF_ALU | BPF_END | BPF_TO_BE, R1, 0, 0, 16);
+		miss_if(p, m, BPF_JLT, more->port_lo);
+		miss_if(p, m, BPF_JGT, more->port_hi);
+	}
+	if (more->to.ip.family)
+		match_prefix(p, m, &more->to, to_at, false);
+}
+
 static void rules(struct prog *p, const struct rss_opts *o, bool v6, int at)
 {
 	for (unsigned i = 0; i < o->n_rules; i++) {
 		const struct cidr *c = &o->rules[i];
-		unsigned miss[4], n = 0;
+		struct miss m = { .n = 0 };
 
 		if ((c->ip.family == AF_INET6) != v6)
 			continue;
-		/* a prefix of 0 bits compares as well: what follows it must look reachable */
-		for (unsigned w = 0; w == 0 || 32 * w < c->bits; w++) {
-			unsigned bits = FL_MIN(c->bits - 32 * w, 32u);
-			uint32_t mask = bits ? htonl(UINT32_MAX << (32 - bits)) : 0, want;
-
-			memcpy(&want, c->ip.b + 4 * w, sizeof(want));
-			load(p, BPF_W, R1, FP_, at + 4 * (int)w);
-			op32_k(p, BPF_AND, R1, mask);
-			miss[n++] = p->n;
-			put(p, BPF_JMP32 | BPF_JNE | BPF_K, R1, 0, 0, (int32_t)want);
-		}
+		match_prefix(p, &m, c, at, true);
+		if (o->more)
+			match_more(p, &m, &o->more[i], at + (v6 ? 16 : 4));
 		count(p, RSS_BUCKETS + i);
 		load(p, BPF_W, R2, R8, (int)(offsetof(struct rss_data, table) + 4 * (RSS_BUCKETS + i)));
 		jump(p, BPF_JMP | BPF_JA, 0, 0, 0, TO_CHOOSE);
-		while (n--)
-			p->insn[miss[n]].off = (int16_t)(p->n - miss[n] - 1);
+		while (m.n--)
+			p->insn[m.at[m.n]].off = (int16_t)(p->n - m.at[m.n] - 1);
 	}
 }
 
@@ -265,6 +304,7 @@ static void hash_tuple(struct prog *p, const struct rss *r, const struct rss_opt
 
 	load_addresses(p, from, 2 * n);
 	rules(p, o, n == 16, at);
+	mask_ports(p, o->tuple);
 	if (o->hash == RSS_TOEPLITZ)
 		toeplitz(p, r->data->key, o->tuple, at, bytes);
 	else
@@ -320,7 +360,7 @@ unsigned rss_program(const struct rss *r, const struct rss_opts *o, struct bpf_i
 	op64(&p, BPF_MOV, R6, R1);
 	load_map(&p, R8, BPF_PSEUDO_MAP_VALUE, r->data_fd, 0);
 	find_row(&p, r->data->stripes);
-	load_ports(&p, o->tuple);
+	load_ports(&p);
 	load(&p, BPF_W, R1, R6, offsetof(struct sk_reuseport_md, eth_protocol));
 	jump(&p, BPF_JMP | BPF_JEQ | BPF_K, R1, 0, htons(ETH_IPV6), TO_V6);
 	jump(&p, BPF_JMP | BPF_JNE | BPF_K, R1, 0, htons(ETH_IPV4), TO_KERNEL);

@@ -95,18 +95,22 @@ static unsigned search(const struct run *runs, unsigned n, struct sock_filter *o
 	return 2 + left + search(runs + n / 2, n - n / 2, out + 2 + left);
 }
 
-unsigned steer_program(const struct steer_plan *p, struct sock_filter *out)
+unsigned steer_answer(const struct steer_plan *p, struct sock_filter *out)
 {
 	struct run runs[STEER_CPUS];
-	unsigned n = find_runs(p, runs);
 
+	return search(runs, find_runs(p, runs), out);
+}
+
+unsigned steer_program(const struct steer_plan *p, struct sock_filter *out)
+{
 	out[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_CPU));
-	return 1 + search(runs, n, out + 1);
+	return 1 + steer_answer(p, out + 1);
 }
 
 /* The kernel ------------------------------------------------------------------------------- */
 
-static int attach(int fd, struct sock_filter *prog, unsigned n)
+int steer_attach_program(int fd, struct sock_filter *prog, unsigned n)
 {
 	struct sock_fprog p = { .len = (unsigned short)n, .filter = prog };
 
@@ -117,14 +121,14 @@ int steer_attach(int fd, const struct steer_plan *p)
 {
 	static struct sock_filter prog[STEER_PROGRAM];
 
-	return attach(fd, prog, steer_program(p, prog));
+	return steer_attach_program(fd, prog, steer_program(p, prog));
 }
 
 int steer_attach_first(int fd)
 {
 	static struct sock_filter first[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
 
-	return attach(fd, first, FL_ARRAY_LEN(first));
+	return steer_attach_program(fd, first, FL_ARRAY_LEN(first));
 }
 
 int steer_detach(int fd)
@@ -135,5 +139,5 @@ int steer_detach(int fd)
 	if (err == 0 || err == -ENOENT)
 		return 0;
 	/* before Linux 5.3: a program that names no socket does as much */
-	return attach(fd, nobody, FL_ARRAY_LEN(nobody));
+	return steer_attach_program(fd, nobody, FL_ARRAY_LEN(nobody));
 }

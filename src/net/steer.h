@@ -38,10 +38,13 @@ bool steer_plan_eq(const struct steer_plan *a, const struct steer_plan *b);
 #define STEER_PROGRAM (4 * STEER_CPUS)
 struct sock_filter;
 unsigned steer_program(const struct steer_plan *p, struct sock_filter *out);
+/* The part of it that answers with p->index[accumulator]; for p->n_cpus numbers of whatever kind. */
+unsigned steer_answer(const struct steer_plan *p, struct sock_filter *out);
 
 /* On the group that the listening socket fd is in. Negated errno: the kernel cannot do it, or the
  * program is longer than net.core.optmem_max allows; then nothing has changed. */
 int steer_attach(int fd, const struct steer_plan *p);
+int steer_attach_program(int fd, struct sock_filter *prog, unsigned n);
 int steer_attach_first(int fd);         /* everything to the socket with index 0 */
 int steer_detach(int fd);       /* back to the kernel's hash; 0 also when there was no program */
 

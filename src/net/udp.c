@@ -47,7 +47,7 @@ static void set_buffer(int fd, int force, int plain)
 		(void)env_setsockopt_int(fd, SOL_SOCKET, plain, SOCK_BUF);
 }
 
-int udp_open(const struct addr *a, bool v6only)
+int udp_open(const struct addr *a, bool v6only, const char *device)
 {
 	bool v6 = a->sa.sa_family == AF_INET6;
 	int fd = env_socket(a->sa.sa_family, SOCK_DGRAM, 0);
@@ -64,6 +64,8 @@ int udp_open(const struct addr *a, bool v6only)
 	set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
 	set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
 	env_setsockopt_int(fd, IPPROTO_UDP, UDP_GRO, 1);        /* before Linux 5.0 they come singly */
+	if (!err && device)
+		err = env_setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device));
 	if (!err)
 		err = env_bind(fd, &a->sa, addr_len(a));
 	if (err) {

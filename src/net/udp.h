@@ -49,7 +49,7 @@
 #define UDP_MISTRUST_MS 600000u
 
 /* Master: a reuseport socket bound to a, non-blocking, close-on-exec. Negated errno. */
-int udp_open(const struct addr *a, bool v6only);
+int udp_open(const struct addr *a, bool v6only, const char *device);     /* NULL: all devices */
 
 /* A service as flows know it; the host's, zeroed but for the first five. */
 struct udp_service {

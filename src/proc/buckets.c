@@ -17,21 +17,27 @@
 
 /* Homes ------------------------------------------------------------------------------------ */
 
-static unsigned least(const unsigned *n, unsigned cores, const bool *can)
+static bool is_home(const struct buckets *b, unsigned core)
 {
-	unsigned best = cores;
+	return core < b->cores && core_set_has(&b->named, core);
+}
 
-	for (unsigned c = 0; c < cores; c++)
-		if ((!can || can[c]) && (best == cores || n[c] < n[best]))
+/* Of those that can; NULL: of those that buckets are at home at. */
+static unsigned least(const struct buckets *b, const unsigned *n, const bool *can)
+{
+	unsigned best = b->cores;
+
+	for (unsigned c = 0; c < b->cores; c++)
+		if ((can ? can[c] : is_home(b, c)) && (best == b->cores || n[c] < n[best]))
 			best = c;
 	return best;
 }
 
-static unsigned most(const unsigned *n, unsigned cores)
+static unsigned most(const struct buckets *b, const unsigned *n)
 {
 	unsigned best = 0;
 
-	for (unsigned c = 1; c < cores; c++)
+	for (unsigned c = 1; c < b->cores; c++)
 		if (n[c] > n[best])
 			best = c;
 	return best;
@@ -41,7 +47,7 @@ static unsigned most(const unsigned *n, unsigned cores)
 static void fill(struct buckets *b, unsigned *n)
 {
 	for (;;) {
-		unsigned from = most(n, b->cores), to = least(n, b->cores, NULL), i = 0;
+		unsigned from = most(b, n), to = least(b, n, NULL), i = 0;
 
 		if (n[from] <= n[to] + 1)
 			return;
@@ -53,38 +59,51 @@ static void fill(struct buckets *b, unsigned *n)
 	}
 }
 
-void buckets_resize(struct buckets *b, unsigned cores)
+/* True: not the same cores as before. */
+static bool take_cores(struct buckets *b, unsigned cores, const struct core_set *named)
+{
+	struct core_set set = { .n = 0 };
+	bool same;
+
+	for (unsigned c = 0; named && named->n && c < cores; c++)
+		if (core_set_has(named, c))
+			core_set_add(&set, c);
+	same = cores == b->cores && memcmp(&set, &b->named, sizeof(set)) == 0;
+	b->cores = cores;
+	b->named = set;
+	return !same;
+}
+
+void buckets_resize(struct buckets *b, unsigned cores, const struct core_set *named)
 {
 	unsigned n[STAT_MAX_CORES] = { 0 }, before = b->cores;
+	bool was_named = b->named.n > 0;
 
 	ASSERT(cores > 0 && cores <= STAT_MAX_CORES);
-	if (cores == before)
+	if (!take_cores(b, cores, named))
 		return;
-	b->cores = cores;
 	b->bad = 0;
 	b->hold = BUCKETS_HOLD;
-	if (!before) {
-		for (unsigned i = 0; i < RSS_BUCKETS; i++)
-			b->home[i] = b->now[i] = (uint16_t)(i % cores);
-		return;
-	}
-	for (unsigned i = 0; i < RSS_BUCKETS; i++)
-		if (b->home[i] < cores)
+	for (unsigned i = 0; i < RSS_BUCKETS && before; i++)
+		if (is_home(b, b->home[i]))
 			n[b->home[i]]++;
 	for (unsigned i = 0; i < RSS_BUCKETS; i++)
-		if (b->home[i] >= cores) {
-			b->home[i] = (uint16_t)least(n, cores, NULL);
+		if (!before || !is_home(b, b->home[i])) {
+			b->home[i] = (uint16_t)least(b, n, NULL);
+			if (!before)
+				b->now[i] = b->home[i];
 			n[b->home[i]]++;
 		}
-	if (cores > before)      /* else what was balanced stays */
+	if (cores > before || was_named || b->named.n)   /* else what was balanced stays */
 		fill(b, n);
 }
 
-void buckets_restore(struct buckets *b, unsigned cores, const uint32_t *home, const uint64_t *hits, uint64_t *got)
+void buckets_restore(struct buckets *b, unsigned cores, const struct core_set *named, const uint32_t *home,
+		     const uint64_t *hits, uint64_t *got)
 {
-	buckets_resize(b, cores);
+	buckets_resize(b, cores, named);
 	for (unsigned i = 0; i < RSS_BUCKETS; i++)
-		if (home[i] < cores)
+		if (home[i] < cores && is_home(b, home[i]))
 			b->home[i] = b->now[i] = (uint16_t)home[i];
 	buckets_count(b, hits, got);
 	memset(b->fresh, 0, sizeof(b->fresh));   /* of days, not of this second */
@@ -109,7 +128,7 @@ bool buckets_deal(struct buckets *b, const bool *can)
 	uint16_t now[RSS_ENTRIES];
 	bool changed;
 
-	if (least(n, b->cores, can) == b->cores)
+	if (least(b, n, can) == b->cores)
 		return false;
 	for (unsigned i = 0; i < all; i++) {
 		now[i] = is_able(b, can, b->home[i]) ? b->home[i] : b->now[i];
@@ -118,7 +137,7 @@ bool buckets_deal(struct buckets *b, const bool *can)
 	}
 	for (unsigned i = 0; i < all; i++)
 		if (!is_able(b, can, now[i])) {
-			now[i] = (uint16_t)least(n, b->cores, can);
+			now[i] = (uint16_t)least(b, n, can);
 			n[now[i]]++;
 		}
 	changed = memcmp(b->now, now, all * sizeof(now[0])) != 0;

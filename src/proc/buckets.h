@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/cores.h"
 #include "net/rss.h"
 
 #define BUCKETS_LOOKS 2         /* in a row */
@@ -28,6 +29,7 @@
 
 struct buckets {
 	unsigned cores, rules;
+	struct core_set named;                  /* homes are here only; none: everywhere */
 	uint16_t home[RSS_ENTRIES], now[RSS_ENTRIES];
 	uint64_t hits[RSS_ENTRIES];             /* as last counted */
 	uint64_t fresh[RSS_ENTRIES];            /* since the last second */
@@ -35,8 +37,9 @@ struct buckets {
 	unsigned bad, hold;
 	uint64_t moves;                         /* of homes, for balance, since ever */
 };
-/* Homes for so many cores; all of them anew when there were none. Rules keep theirs. */
-void buckets_resize(struct buckets *b, unsigned cores);
+/* Homes for so many cores, or those named of them (NULL, or none of them is there: all); all homes anew when there
+ * were none. Rules keep theirs. */
+void buckets_resize(struct buckets *b, unsigned cores, const struct core_set *named);
 /* Rule i's core. */
 void buckets_rules(struct buckets *b, const unsigned *core, unsigned n);
 /* Who gets what, if only these can. A bucket that is away from home stays where it is, as long as it can.
@@ -45,7 +48,8 @@ bool buckets_deal(struct buckets *b, const bool *can);
 
 /* Who gets what, as another master left it; instead of the first buckets_resize(). What was counted until now
  * (see buckets_count()) is in got, but not recent. */
-void buckets_restore(struct buckets *b, unsigned cores, const uint32_t *home, const uint64_t *hits, uint64_t *got);
+void buckets_restore(struct buckets *b, unsigned cores, const struct core_set *named, const uint32_t *home,
+		     const uint64_t *hits, uint64_t *got);
 
 /* hits[RSS_ENTRIES]: since ever. What was added since the last count goes to those who have the buckets now:
  * got[cores]. Before each change of now, and every second. */

@@ -99,16 +99,37 @@ struct sock *distribute_sock(struct master *m, unsigned listen)
 	const struct man_listen *l = &m->cur->man->listens[listen];
 
 	/* mostly they are in the same order */
-	if (listen < m->n_socks && m->socks[listen].udp == l->udp && addr_eq(&m->socks[listen].addr, &l->addr))
+	if (listen < m->n_socks && socks_is(&m->socks[listen], &l->addr, l->udp, l->device))
 		return &m->socks[listen];
-	return socks_find(m, &l->addr, l->udp);
+	return socks_find(m, &l->addr, l->udp, l->device);
 }
 
 /* A UDP flow is in one worker's table: where it was never asked for anything else, the kernel's hash takes all of
  * it there. */
 static bool is_left_alone(const struct man_listen *l, const struct sock *s)
 {
-	return l->udp && l->distribute < STEER_RSS && !s->spread && s->rss_socks < 0;
+	return l->udp && l->distribute < STEER_RSS && l->cores.n == 0 && !s->spread && s->rss_data < 0;
+}
+
+/* Are there workers that it is bound to, and others? */
+static bool is_bound(const struct distribute *d, const struct man_listen *l)
+{
+	unsigned workers = d->m->cur->n_workers, named = core_set_below(&l->cores, workers);
+
+	return named > 0 && named < workers;
+}
+
+const bool *distribute_may(const struct distribute *d, const struct man_listen *l)
+{
+	bool any = false;
+
+	if (!is_bound(d, l))
+		return d->can;
+	for (unsigned c = 0; c < d->m->cores; c++) {
+		d->may[c] = d->can[c] && core_set_has(&l->cores, c);
+		any |= d->may[c];
+	}
+	return any ? d->may : d->can;
 }
 
 static struct spread *spread_of(struct master *m, struct sock *s)
@@ -137,19 +158,27 @@ static bool is_in_order(const struct distribute *d, const struct sock *s)
 	return true;
 }
 
-static struct stat_steer decide_rss(const struct distribute *d, const struct man_listen *l)
+/* The classic way of rss; load is not followed there, so least-load is no more than rss. */
+static struct stat_steer decide_tree(const struct distribute *d, const struct man_listen *l, const struct sock *s)
+{
+	if (d->unable)
+		return (struct stat_steer){ .state = d->rss_denied ? ST_STEER_DENIED : ST_STEER_UNABLE };
+	if (!is_in_order(d, s))
+		return (struct stat_steer){ .state = ST_STEER_SHARED };
+	return (struct stat_steer){ .state = ST_STEER_TREE, .a = l->distribute == STEER_RULES, .b = d->rss_unable };
+}
+
+static struct stat_steer decide_rss(const struct distribute *d, const struct man_listen *l, const struct sock *s)
 {
 	static const uint32_t states[] = { ST_STEER_RSS, ST_STEER_RULES, ST_STEER_LEAST_LOAD };
 	unsigned workers = d->m->cur->n_workers;
 
-	if (d->rss_denied)
-		return (struct stat_steer){ .state = ST_STEER_DENIED };
-	if (d->rss_unable)
-		return (struct stat_steer){ .state = ST_STEER_UNABLE };
 	if (workers < 2)
 		return (struct stat_steer){ .state = ST_STEER_ALONE };
 	if (workers > RSS_BUCKETS)
 		return (struct stat_steer){ .state = ST_STEER_MANY };
+	if (d->rss_denied || d->rss_unable)
+		return decide_tree(d, l, s);
 	return (struct stat_steer){ .state = states[l->distribute - STEER_RSS] };
 }
 
@@ -161,7 +190,7 @@ static struct stat_steer decide(const struct distribute *d, const struct man_lis
 	if (l->distribute == STEER_KERNEL)
 		return (struct stat_steer){ .state = ST_STEER_ASKED };
 	if (l->distribute >= STEER_RSS)
-		return decide_rss(d, l);
+		return decide_rss(d, l, s);
 	if (d->unable)
 		return (struct stat_steer){ .state = ST_STEER_UNABLE };
 	if (workers < 2)
@@ -174,9 +203,23 @@ static struct stat_steer decide(const struct distribute *d, const struct man_lis
 		return (struct stat_steer){ .state = ST_STEER_SHARED };
 	if (l->distribute == STEER_AUTO && l->queues < workers)
 		return (struct stat_steer){ .state = ST_STEER_QUEUES, .a = l->queues, .b = workers };
-	if (guard_pauses(g))
+	if (guard_pauses(g) && !is_bound(d, l))
 		return (struct stat_steer){ .state = ST_STEER_GUARD, .a = g->core, .b = g->percent };
 	return (struct stat_steer){ .state = ST_STEER_CPU };
+}
+
+/* The kernel's hash knows all sockets of the group only: on named cores a program stands in for it. Where none can,
+ * who serves what (base/cores.h) keeps the other cores out of it. */
+static struct stat_steer decide_bound(const struct distribute *d, const struct man_listen *l, const struct sock *s,
+				      struct stat_steer v)
+{
+	bool hash = v.state == ST_STEER_ASKED || v.state == ST_STEER_QUEUES || v.state == ST_STEER_UNPINNED;
+
+	if (!hash || !is_bound(d, l) || d->m->cur->n_workers > RSS_BUCKETS)
+		return v;
+	if (d->unable)
+		return (struct stat_steer){ .state = ST_STEER_UNABLE };
+	return (struct stat_steer){ .state = is_in_order(d, s) ? ST_STEER_CORES : ST_STEER_SHARED };
 }
 
 /* Will it never do? Anything else (no memory, as for optmem_max) may be better a second later. */
@@ -185,18 +228,33 @@ static bool is_for_good(int err)
 	return err == -ENOPROTOOPT || err == -EPERM || err == -EINVAL;
 }
 
+/* The plan, without the CPUs of cores that the listener is not bound to: they are dealt out. */
+static int attach_plan(struct distribute *d, const struct sock *s, const struct man_listen *l)
+{
+	static struct steer_plan plan;
+	static int cpu[STAT_MAX_CORES];
+	const bool *may = distribute_may(d, l);
+
+	if (!is_bound(d, l))
+		return steer_attach(s->fd[0], &d->plan);
+	for (unsigned c = 0; c < d->m->cores; c++)
+		cpu[c] = may[c] ? d->cpu[c] : NO_CPU;
+	return steer_plan_make(&plan, cpu, d->m->cores, cpus_of_machine()) ? steer_attach(s->fd[0], &plan) : -EAGAIN;
+}
+
 /* The group as wanted. Negated errno: the kernel refuses to steer. */
-static int apply(const struct distribute *d, struct spread *sp, const struct sock *s, uint32_t state)
+static int apply(struct distribute *d, struct spread *sp, const struct sock *s, const struct man_listen *l, uint32_t state)
 {
 	uint32_t want = state == ST_STEER_CPU ? d->serial : state == ST_STEER_FIRST_COME ? TO_FIRST : 0;
 	int err;
 
-	if (sp->attached == want)
+	if (sp->attached == want && memcmp(&sp->cores, &l->cores, sizeof(sp->cores)) == 0)
 		return 0;
+	sp->cores = l->cores;
 	if (want == 0)
 		err = steer_detach(s->fd[0]);
 	else
-		err = want == TO_FIRST ? steer_attach_first(s->fd[0]) : steer_attach(s->fd[0], &d->plan);
+		err = want == TO_FIRST ? steer_attach_first(s->fd[0]) : attach_plan(d, s, l);
 	/* a kernel that can neither has none */
 	sp->attached = err ? 0 : want;
 	if (want && is_for_good(err))
@@ -210,10 +268,35 @@ static bool is_passing(int err)
 	return err == -EBUSY || err == -EAGAIN || err == -ENOMEM || err == -EMFILE || err == -ENFILE;
 }
 
-/* The same for rss. A try that failed leaves the kernel's hash. */
-static int apply_rss(struct distribute *d, struct spread *sp, struct sock *s, const struct man_listen *l)
+static bool is_rss(const struct stat_steer *v)
 {
-	int err = rss_spread_apply(d, sp, s, l);
+	return v->state == ST_STEER_RSS || v->state == ST_STEER_RULES || v->state == ST_STEER_LEAST_LOAD;
+}
+
+static bool is_tree(const struct stat_steer *v)
+{
+	return v->state == ST_STEER_TREE || v->state == ST_STEER_CORES;
+}
+
+/* What can never be is said once, for all listeners. */
+static void give_up(struct distribute *d, int err, bool tree)
+{
+	if (tree) {
+		log_ev(EV_DISTRIBUTE, "distribute: the kernel takes no classic program (%s); all listeners: kernel",
+		       fl_err_text(err));
+		d->unable = true;
+		return;
+	}
+	log_ev(EV_DISTRIBUTE, "distribute rss: %s; all its listeners: a classic program, so buckets do not follow load",
+	       err == -EPERM ? "eBPF needs CAP_BPF" : fl_err_text(err));
+	d->rss_denied = err == -EPERM;
+	d->rss_unable = err != -EPERM;
+}
+
+/* By a table. A try that failed leaves the kernel's hash. */
+static int apply_table(struct distribute *d, struct spread *sp, struct sock *s, const struct man_listen *l, bool tree)
+{
+	int err = rss_spread_apply(d, sp, s, l, tree);
 
 	if (!err) {
 		sp->attached = UINT32_MAX;       /* not by CPU, and not nothing */
@@ -222,33 +305,43 @@ static int apply_rss(struct distribute *d, struct spread *sp, struct sock *s, co
 	(void)steer_detach(s->fd[0]);
 	rss_spread_off(sp);
 	sp->attached = 0;
-	if (is_passing(err))
-		return err;
-	log_ev(EV_DISTRIBUTE, "distribute rss: %s; all its listeners: kernel",
-	       err == -EPERM ? "it needs CAP_BPF" : fl_err_text(err));
-	d->rss_denied = err == -EPERM;
-	d->rss_unable = err != -EPERM;
+	if (!is_passing(err))
+		give_up(d, err, tree);
 	return err;
 }
 
-static bool is_rss(const struct stat_steer *v)
+/* eBPF, else a classic program, else the kernel's hash. */
+static struct stat_steer steer_by_table(struct distribute *d, struct spread *sp, struct sock *s, const struct man_listen *l,
+					struct stat_steer now)
 {
-	return v->state == ST_STEER_RSS || v->state == ST_STEER_RULES || v->state == ST_STEER_LEAST_LOAD;
+	int err;
+
+	if (is_rss(&now)) {
+		err = apply_table(d, sp, s, l, false);
+		if (!err)
+			return now;
+		if (is_passing(err))
+			return (struct stat_steer){ .state = err == -EBUSY ? ST_STEER_ELSEWHERE : ST_STEER_UNABLE };
+		now = decide_tree(d, l, s);
+	}
+	if (!is_tree(&now))
+		return now;
+	err = apply_table(d, sp, s, l, true);
+	if (err)
+		now = (struct stat_steer){ .state = d->rss_denied && now.state == ST_STEER_TREE ? ST_STEER_DENIED :
+						    ST_STEER_UNABLE };
+	return now;
 }
 
 static struct stat_steer steer(struct distribute *d, struct spread *sp, struct sock *s, const struct man_listen *l)
 {
-	struct stat_steer now = decide(d, l, s, &sp->guard);
+	struct stat_steer now = decide_bound(d, l, s, decide(d, l, s, &sp->guard));
 	int err;
 
-	if (is_rss(&now)) {
-		err = apply_rss(d, sp, s, l);
-		if (err)
-			now.state = err == -EPERM ? ST_STEER_DENIED : err == -EBUSY ? ST_STEER_ELSEWHERE : ST_STEER_UNABLE;
-		return now;
-	}
+	if (is_rss(&now) || is_tree(&now))
+		return steer_by_table(d, sp, s, l, now);
 	rss_spread_off(sp);
-	err = apply(d, sp, s, now.state);
+	err = apply(d, sp, s, l, now.state);
 	if (err) {
 		d->unable |= is_for_good(err);
 		now.state = ST_STEER_UNABLE;
@@ -330,10 +423,11 @@ static struct distribute *new_distribute(struct master *m)
 	d->m = m;
 	d->pid = env_calloc(m->cores, sizeof(*d->pid));
 	d->cpu = env_calloc(m->cores, sizeof(*d->cpu));
-	d->can = env_calloc(m->cores, sizeof(*d->can));
+	d->can = env_calloc(m->cores, 2 * sizeof(*d->can));
 	d->busy_seen = env_calloc(m->cores, 7 * sizeof(*d->busy_seen));
 	timer_init(&d->more, on_more);
 	if (d->pid && d->cpu && d->can && d->busy_seen) {
+		d->may = d->can + m->cores;
 		d->busy = d->busy_seen + m->cores;
 		d->recent = d->busy + m->cores;
 		for (unsigned i = 0; i < 2; i++) {
@@ -392,6 +486,8 @@ static void look(struct distribute *d, unsigned listen, uint64_t *accepted)
 	struct spread *sp = s ? s->spread : NULL;
 
 	if (!sp || (sp->shown.state != ST_STEER_CPU && sp->shown.state != ST_STEER_GUARD))
+		return;
+	if (is_bound(d, &m->cur->man->listens[listen]))  /* shares are uneven there on purpose */
 		return;
 	for (unsigned c = 0; c < m->cur->n_workers; c++)
 		accepted[c] = stat_slot_value(m->seg, m->cur->worker[c]->slot, sp->row, CTR_LISTENER_ACCEPTS);

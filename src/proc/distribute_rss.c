@@ -8,6 +8,10 @@
  * the master noticed. The maps' descriptors are kept with the address (struct sock) and travel with its
  * sockets, so a new master goes on with the same table and key.
  *
+ * Without the right to load it, and for `kernel` on named cores, a classic program has the table in its instructions
+ * (net/rss_tree.c): slot and index are the same number, a change of the table is another program, nothing is
+ * counted, so nothing moves for load. What stands for the table's map is memory of ours then.
+ *
  * Load of a core: while none is busy for half of its time, the connections that came to it; else the time that
  * its worker works, and a connection weighs what it cost there. A datagram is no connection: it counts by time only. For least-load it is always the time, and
  * each core has some more, so that nothing moves where all are idle. Every second; each sum costs some
@@ -34,10 +38,13 @@ struct rss_spread {
 	struct rss      rss;
 	struct buckets  buckets;
 	bool            on;             /* our program is on the group */
+	bool            tree;           /* the classic one, with the table as it was after so many stores */
+	uint64_t        stores, has;
 	bool            fresh;          /* the table is not stored yet */
 	uint32_t        crew;           /* for whom it was made */
 	struct rss_opts opts;           /* of the program; its rules: */
 	struct cidr     rules[RSS_RULES];
+	struct rss_more more[RSS_RULES];
 	uint64_t       *got;            /* [cores] connections (udp: datagrams) that were steered there */
 	bool            in[];           /* [cores] its socket is in its slot */
 };
@@ -72,43 +79,47 @@ static void read_hits(const struct rss_spread *r, uint64_t hits[RSS_ENTRIES])
 		hits[i] = rss_hits(&r->rss, i);
 }
 
-/* Those of the master before, or new ones. */
-static int open_maps(struct distribute *d, struct rss_spread *r, struct sock *s)
+/* Those of the master before, or new ones. A classic program takes the key and the homes of either kind. */
+static int open_maps(struct distribute *d, struct rss_spread *r, struct sock *s, const struct man_listen *l, bool tree)
 {
 	unsigned workers = d->m->cur->n_workers;
 	uint64_t hits[RSS_ENTRIES];
 	int err;
 
-	if (s->rss_socks >= 0 && s->rss_data >= 0) {
+	if ((tree || s->rss_socks >= 0) && s->rss_data >= 0) {
 		err = rss_take(&r->rss, d->m->cores, s->rss_socks, s->rss_data);
 		if (!err) {
 			read_hits(r, hits);
-			buckets_restore(&r->buckets, workers, r->rss.data->home, hits, r->got);
+			buckets_restore(&r->buckets, workers, &l->cores, r->rss.data->home, hits, r->got);
 			return 0;
 		}
 	}
+	err = tree ? rss_open_plain(&r->rss, d->m->cores) : rss_open(&r->rss, d->m->cores);
+	if (err)
+		return err;      /* what was left to us may do for a classic program */
 	close_fd(&s->rss_socks);
 	close_fd(&s->rss_data);
-	err = rss_open(&r->rss, d->m->cores);
-	if (err)
-		return err;
 	s->rss_socks = r->rss.socks_fd;
 	s->rss_data = r->rss.data_fd;
 	d->rss_made = true;
 	return 0;
 }
 
-static int need_maps(struct distribute *d, struct spread *sp, struct sock *s)
+static int need_maps(struct distribute *d, struct spread *sp, struct sock *s, const struct man_listen *l, bool tree)
 {
 	struct rss_spread *r;
 	int err;
 
-	if (sp->rss)
+	if (sp->rss && (tree || sp->rss->rss.socks_fd >= 0))
 		return 0;
+	if (sp->rss) {
+		rss_spread_free(sp);    /* with its descriptor */
+		s->rss_data = -1;
+	}
 	r = new_spread(d->m);
 	if (!r)
 		return -ENOMEM;
-	err = open_maps(d, r, s);
+	err = open_maps(d, r, s, l, tree);
 	if (err) {
 		env_free(r->got);
 		env_free(r);
@@ -137,8 +148,11 @@ void rss_spread_off(struct spread *sp)
 
 void rss_spread_closed(struct spread *sp, unsigned core)
 {
-	if (sp->rss)
-		sp->rss->in[core] = false;
+	if (!sp->rss)
+		return;
+	sp->rss->in[core] = false;
+	if (sp->rss->tree)       /* whose place another socket may have now */
+		sp->rss->on = false;
 }
 
 /* The table -------------------------------------------------------------------------------- */
@@ -160,6 +174,7 @@ static void store(struct rss_spread *r)
 		r->rss.data->home[i] = b->home[i];
 	}
 	r->fresh = false;
+	r->stores++;
 }
 
 /* Who gets what, from now on. What was counted until here belongs to those who had it. The workers of another
@@ -167,16 +182,17 @@ static void store(struct rss_spread *r)
 static void deal(const struct distribute *d, struct rss_spread *r, const struct man_listen *l)
 {
 	unsigned workers = d->m->cur->n_workers, spare = 0;
+	const bool *may = distribute_may(d, l);
 
 	if (!r->fresh && r->crew == d->crew)
 		return;
 	r->crew = d->crew;
 	count(r);
-	buckets_resize(&r->buckets, workers);
+	buckets_resize(&r->buckets, workers, &l->cores);
 	buckets_rules(&r->buckets, l->rule_core, l->rss.n_rules);
-	(void)buckets_deal(&r->buckets, d->can);
+	(void)buckets_deal(&r->buckets, may);
 	store(r);
-	while (spare < workers && !d->can[spare])
+	while (spare < workers && !may[spare])
 		spare++;
 	if (spare < workers)
 		rss_set_spare(&r->rss, spare);
@@ -187,34 +203,40 @@ static void deal(const struct distribute *d, struct rss_spread *r, const struct 
 static bool is_same(const struct rss_opts *a, const struct rss_opts *b)
 {
 	return a->hash == b->hash && a->tuple == b->tuple && a->n_rules == b->n_rules &&
-	       (!a->n_rules || memcmp(a->rules, b->rules, a->n_rules * sizeof(a->rules[0])) == 0);
+	       (!a->n_rules || (memcmp(a->rules, b->rules, a->n_rules * sizeof(a->rules[0])) == 0 &&
+				memcmp(a->more, b->more, a->n_rules * sizeof(a->more[0])) == 0));
 }
 
-static int attach(struct rss_spread *r, int fd, const struct rss_opts *want)
+static int attach(struct rss_spread *r, int fd, const struct rss_opts *want, bool tree)
 {
 	int err;
 
-	if (r->on && is_same(&r->opts, want))
+	if (r->on && r->tree == tree && (!tree || r->has == r->stores) && is_same(&r->opts, want))
 		return 0;
-	err = rss_attach(&r->rss, fd, want);
+	err = tree ? rss_attach_tree(&r->rss, fd, want) : rss_attach(&r->rss, fd, want);
 	if (err)
 		return err;
 	r->on = true;
+	r->tree = tree;
+	r->has = r->stores;
 	r->opts = *want;
 	r->opts.rules = r->rules;
-	if (want->n_rules)
+	r->opts.more = r->more;
+	if (want->n_rules) {
 		memcpy(r->rules, want->rules, want->n_rules * sizeof(r->rules[0]));
+		memcpy(r->more, want->more, want->n_rules * sizeof(r->more[0]));
+	}
 	return 0;
 }
 
-int rss_spread_apply(struct distribute *d, struct spread *sp, struct sock *s, const struct man_listen *l)
+int rss_spread_apply(struct distribute *d, struct spread *sp, struct sock *s, const struct man_listen *l, bool tree)
 {
-	int err = need_maps(d, sp, s);
+	int err = need_maps(d, sp, s, l, tree);
 
 	if (err)
 		return err;
 	deal(d, sp->rss, l);
-	for (unsigned c = 0; c < d->m->cores; c++) {
+	for (unsigned c = 0; c < d->m->cores && !tree; c++) {
 		if (s->fd[c] < 0 || sp->rss->in[c])
 			continue;
 		err = rss_put(&sp->rss->rss, c, s->fd[c]);
@@ -222,7 +244,7 @@ int rss_spread_apply(struct distribute *d, struct spread *sp, struct sock *s, co
 			return err == -EBUSY ? err : -EAGAIN;
 		sp->rss->in[c] = true;
 	}
-	return attach(sp->rss, s->fd[0], &l->rss);
+	return attach(sp->rss, s->fd[0], &l->rss, tree);
 }
 
 /* Load ------------------------------------------------------------------------------------- */
@@ -230,10 +252,10 @@ int rss_spread_apply(struct distribute *d, struct spread *sp, struct sock *s, co
 static struct rss_spread *spread_at(struct distribute *d, unsigned listen, bool for_balance)
 {
 	const struct man_listen *l = &d->m->cur->man->listens[listen];
-	const struct sock *s = l->distribute >= STEER_RSS ? distribute_sock(d->m, listen) : NULL;
+	const struct sock *s = l->distribute >= STEER_RSS || l->cores.n ? distribute_sock(d->m, listen) : NULL;
 	struct rss_spread *r = s && s->spread ? s->spread->rss : NULL;
 
-	return r && r->on && !(for_balance && (l->udp || !l->rebalance)) ? r : NULL;
+	return r && r->on && !(for_balance && (r->tree || l->udp || !l->rebalance)) ? r : NULL;
 }
 
 /* How long each worker worked in the last second. False: not known. */
@@ -308,10 +330,10 @@ void rss_spread_second(struct distribute *d, bool all_there)
 	weigh(d);
 	for (unsigned i = 0; i < man->n_listens; i++) {
 		struct rss_spread *r = spread_at(d, i, true);
-		unsigned by = man->listens[i].distribute == STEER_LEAST_LOAD;
+		const struct man_listen *l = &man->listens[i];
+		unsigned by = l->distribute == STEER_LEAST_LOAD;
 
-		if (r && buckets_balance(&r->buckets, d->can, d->recent, d->price[by], d->load[by],
-					 man->listens[i].rebalance))
+		if (r && buckets_balance(&r->buckets, distribute_may(d, l), d->recent, d->price[by], d->load[by], l->rebalance))
 			store(r);
 	}
 }
@@ -330,9 +352,10 @@ void distribute_tell(struct master *m, uint32_t row, struct sb *out)
 		count(r);
 		for (unsigned k = 0; k < RSS_BUCKETS; k++)
 			n[r->buckets.now[k]]++;
-		sb_fmt(out, "%d %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %u\n", (int)r->opts.hash, r->opts.tuple,
-		       l->udp ? 0 : l->rebalance, r->buckets.moves, rss_hits(&r->rss, RSS_SPARE),
-		       rss_hits(&r->rss, RSS_KERNEL), buckets_largest(&r->buckets));
+		sb_fmt(out, "%d %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %d\n",
+		       r->tree ? (int)RSS_JHASH : (int)r->opts.hash, r->opts.tuple,
+		       r->tree || l->udp ? 0 : l->rebalance, r->buckets.moves, rss_hits(&r->rss, RSS_SPARE),
+		       rss_hits(&r->rss, RSS_KERNEL), buckets_largest(&r->buckets), r->tree);
 		for (unsigned c = 0; c < m->cur->n_workers; c++)
 			sb_fmt(out, "%u %" PRIu64 "\n", n[c], r->got[c]);
 		return;

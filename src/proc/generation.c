@@ -204,7 +204,8 @@ int generation_fork_gen(struct generation *g)
 static void send_listeners(struct generation *g)
 {
 	for (unsigned i = 0; i < g->man->n_listens; i++) {
-		const struct sock *s = socks_find(g->m, &g->man->listens[i].addr, g->man->listens[i].udp);
+		const struct man_listen *l = &g->man->listens[i];
+		const struct sock *s = socks_find(g->m, &l->addr, l->udp, l->device);
 		struct msg m = { .type = MSG_LISTENERS, .arg = i };
 
 		for (unsigned core = 0; s && core < g->m->cores; core++) {

@@ -290,12 +290,27 @@ static void check_address(const struct conf_val *v, struct conf_diag *d)
 		conf_error(d, v->loc, v->span, NULL, "[E0505] this machine does not speak that protocol");
 }
 
+static void check_device(const struct conf_node *n, struct conf_diag *d)
+{
+	const struct conf_val *v = value(n);
+	int fd = v ? env_socket(AF_INET, SOCK_STREAM, 0) : -1, err;
+
+	if (fd < 0)
+		return;
+	err = env_setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, v->s.p, (socklen_t)v->s.n);
+	env_close(fd);
+	if (err == -ENODEV)
+		conf_error(d, v->loc, v->span, "`ip link` lists those that are there", "[E0505] there is no network device \"%.40s\"",
+			   v->s.p);
+}
+
 static void check_vserver(const struct conf_node *vs, bool at_start, struct conf_diag *d)
 {
 	check_log(conf_child(vs, D_ACCESS_LOG), d);
 	check_connections(value(conf_child(vs, D_VS_MAX_CONNECTIONS)), false, d);
 	CONF_FOREACH(l, vs, D_VS_LISTEN) {
 		check_congestion(conf_child(l, D_POOL_CONGESTION), d);
+		check_device(conf_child(l, D_LISTEN_DEVICE), d);
 		if (at_start && l->n_val)
 			check_address(&l->val[0], d);
 	}
@@ -315,15 +330,18 @@ static void check_control_core(const struct conf_val *v, struct conf_diag *d)
 static void check_function(const struct conf *c, const struct conf_node *n, struct conf_diag *d)
 {
 	const struct conf_val *workers = conf_opt(c->root, D_WORKERS);
-	struct core_set set = { { 0 } };
-	unsigned have = machine_cpus(), last;
+	unsigned have = machine_cpus();
 
 	if (workers && workers->type == CV_COUNT)
 		return;
-	for (unsigned i = 2; i < n->n_val; i++)
-		if (cores_parse(&set, n->val[i].s, &last) && last >= have)
+	for (unsigned i = 2; i < n->n_val; i++) {
+		struct core_set set = { .n = 0 };
+		unsigned last = core_set_read(&set, n->val[i].s) ? core_set_nth(&set, set.n - 1) : 0;
+
+		if (last >= have)
 			conf_warn(d, n->val[i].loc, n->val[i].span, "they are numbered from 0",
 				  "[W0402] core %u: this machine has room for %u workers now", last, have);
+	}
 }
 
 void machine_check(const struct conf *c, enum gen_checks checks, struct conf_diag *d)

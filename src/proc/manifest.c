@@ -59,14 +59,32 @@ static void put_listen(struct writer *w, const struct lb_listen *l, const struct
 {
 	char text[ADDR_TEXT_MAX];
 
+	unsigned queues = 0;
+
 	w->bad |= strpbrk(l->full_name, " \r\n") != NULL || (l->congestion && strpbrk(l->congestion, " \r\n"));
 	sb_fmt(w->out, "%s %s %d %d %s %s ", l->udp ? "listen-udp" : "listen", addr_text(&l->addr, text),
 	       l->backlog, !addr_is_any(&l->addr), l->congestion ? l->congestion : "-", l->full_name);
 	put_place(w, l->node);
-	sb_fmt(w->out, "distribute %d %u %d %u %u\n", (int)l->distribute, q ? queues_of(q, &l->addr) : 0, (int)l->rss.hash,
-	       l->rss.tuple, l->rebalance);
-	for (unsigned i = 0; i < l->rss.n_rules; i++)
+	if (l->device)
+		queues = queues_of_device(QUEUES_SYSFS, l->device);
+	else if (q)
+		queues = queues_of(q, &l->addr);
+	sb_fmt(w->out, "distribute %d %u %d %u %u\n", (int)l->distribute, queues, (int)l->rss.hash, l->rss.tuple, l->rebalance);
+	if (l->device)
+		put_line(w, "device", l->device);
+	if (l->cores.n) {
+		sb_c(w->out, "cores ");
+		core_set_text(&l->cores, w->out);
+		sb_ch(w->out, '\n');
+	}
+	for (unsigned i = 0; i < l->rss.n_rules; i++) {
+		const struct rss_more *more = &l->rss.more[i];
+
 		sb_fmt(w->out, "rule %u %u %s\n", l->rule_core[i], l->rss.rules[i].bits, ip_text(l->rss.rules[i].ip, text));
+		if (more->port_hi || more->to.ip.family)
+			sb_fmt(w->out, "rule-more %u %u %u %s\n", more->port_lo, more->port_hi, more->to.bits,
+			       more->to.ip.family ? ip_text(more->to.ip, text) : "-");
+	}
 }
 
 static void put_kept(struct writer *w, const struct conf *c)
@@ -261,12 +279,44 @@ static bool read_rule(struct manifest *m, struct str rest)
 	if (!l->rss.rules) {
 		l->rss.rules = pool_array(m->mem, RSS_RULES, sizeof(*l->rss.rules));
 		l->rule_core = pool_array(m->mem, RSS_RULES, sizeof(*l->rule_core));
+		l->rss.more = pool_array(m->mem, RSS_RULES, sizeof(*l->rss.more));
 	}
-	if (!l->rss.rules || !l->rule_core)
+	if (!l->rss.rules || !l->rule_core || !l->rss.more)
 		return false;
 	l->rss.rules[l->rss.n_rules] = c;
 	l->rule_core[l->rss.n_rules++] = (unsigned)core;
 	return true;
+}
+
+/* Behind the line of its rule: ports from and to, bits and address of ours. */
+static bool read_more(struct manifest *m, struct str rest)
+{
+	struct man_listen *l = &m->listens[FL_MAX(m->n_listens, 1u) - 1];
+	struct rss_more more = { .port_lo = 0 };
+	uint64_t lo, hi, bits;
+
+	if (!m->n_listens || !l->rss.n_rules || !str_u64(str_cut(&rest, ' '), &lo) || !str_u64(str_cut(&rest, ' '), &hi) ||
+	    lo > hi || hi > UINT16_MAX || !str_u64(str_cut(&rest, ' '), &bits))
+		return false;
+	more.port_lo = (uint16_t)lo;
+	more.port_hi = (uint16_t)hi;
+	if (!str_eq(rest, STR("-"))) {
+		if (ip_parse(rest, &more.to.ip) != 0 || bits > (more.to.ip.family == AF_INET ? 32 : 128))
+			return false;
+		more.to.bits = (uint8_t)bits;
+	}
+	l->rss.more[l->rss.n_rules - 1] = more;
+	return true;
+}
+
+/* Behind the line of its listener. */
+static bool read_cores(struct manifest *m, struct str rest)
+{
+	bool good = m->n_listens > 0;
+
+	while (good && rest.n)
+		good = core_set_read(&m->listens[m->n_listens - 1].cores, str_cut(&rest, ' '));
+	return good;
 }
 
 static bool read_object(struct manifest *m, struct str rest)
@@ -318,6 +368,12 @@ static bool read_line(struct manifest *m, struct str line)
 		return read_listen(m, rest, true);
 	if (str_eq(what, STR("distribute")))
 		return read_distribute(m, rest);
+	if (str_eq(what, STR("rule-more")))
+		return read_more(m, rest);
+	if (str_eq(what, STR("cores")))
+		return read_cores(m, rest);
+	if (str_eq(what, STR("device")))
+		return m->n_listens && (m->listens[m->n_listens - 1].device = pool_strndup(m->mem, rest.p, rest.n)) != NULL;
 	if (str_eq(what, STR("rule")))
 		return read_rule(m, rest);
 	if (str_eq(what, STR("key")))

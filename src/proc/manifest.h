@@ -11,6 +11,7 @@
 
 #include "base/addr.h"
 #include "base/pool.h"
+#include "base/cores.h"
 #include "net/rss.h"
 #include "net/steer.h"
 #include "proc/sandbox.h"
@@ -33,6 +34,8 @@ struct man_listen {
 	struct rss_opts rss;
 	unsigned    *rule_core;         /* [rss.n_rules] */
 	unsigned     rebalance;         /* percent; 0: off */
+	struct core_set cores;          /* that it is bound to */
+	const char  *device;            /* that it is bound to; NULL: every one */
 	unsigned     queues;            /* receive queues for this address, see net/queues.h */
 	const char  *place;             /* FILE:LINE:COLUMN, for messages */
 };

@@ -77,6 +77,7 @@ struct generation {
 struct sock {
 	struct addr addr;
 	bool        v6only, udp;
+	char       *device;                  /* NULL: all */
 	/* strangers were in the group before us: which index a socket has is not known */
 	bool        shared;
 	int        *fd;                      /* [cores]; -1. In the order in which they joined the group */
@@ -194,7 +195,8 @@ void supervise_second(struct master *m);
 
 /* socks.c */
 int  socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, const char **why);
-struct sock *socks_find(struct master *m, const struct addr *a, bool udp);
+bool socks_is(const struct sock *s, const struct addr *a, bool udp, const char *device);
+struct sock *socks_find(struct master *m, const struct addr *a, bool udp, const char *device);
 /* found or new, without descriptors */
 struct sock *socks_take(struct master *m, const struct man_listen *l);
 void socks_keep(struct master *m);     /* a commit: workers have all that there are */

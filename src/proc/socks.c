@@ -25,20 +25,25 @@
 #include "net/udp.h"
 #include "proc/machine.h"
 
-struct sock *socks_find(struct master *m, const struct addr *a, bool udp)
+bool socks_is(const struct sock *s, const struct addr *a, bool udp, const char *device)
+{
+	return s->udp == udp && addr_eq(&s->addr, a) && !s->device == !device && (!device || strcmp(s->device, device) == 0);
+}
+
+struct sock *socks_find(struct master *m, const struct addr *a, bool udp, const char *device)
 {
 	for (unsigned i = 0; i < m->n_socks; i++)
-		if (m->socks[i].udp == udp && addr_eq(&m->socks[i].addr, a))
+		if (socks_is(&m->socks[i], a, udp, device))
 			return &m->socks[i];
 	return NULL;
 }
 
-/* Do we hold the port for all addresses already? Then a trial bind would find ourselves. */
+/* Do we hold the port for all addresses already, or this one on some device? Then a trial bind would find ourselves. */
 static bool is_shadowed(struct master *m, const struct addr *a, bool udp)
 {
 	for (unsigned i = 0; i < m->n_socks; i++)
 		if (m->socks[i].udp == udp && addr_port(&m->socks[i].addr) == addr_port(a) &&
-		    (addr_is_any(&m->socks[i].addr) || addr_is_any(a)))
+		    (addr_is_any(&m->socks[i].addr) || addr_is_any(a) || addr_eq(&m->socks[i].addr, a)))
 			return true;
 	return false;
 }
@@ -54,7 +59,9 @@ static int bind_alone(const struct man_listen *l)
 		env_setsockopt_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (l->addr.sa.sa_family == AF_INET6)
 		env_setsockopt_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, l->v6only);
-	err = env_bind(fd, &l->addr.sa, addr_len(&l->addr));
+	err = l->device ? env_setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, l->device, (socklen_t)strlen(l->device)) : 0;
+	if (!err)
+		err = env_bind(fd, &l->addr.sa, addr_len(&l->addr));
 	env_close(fd);
 	return err;
 }
@@ -81,6 +88,8 @@ static const char *hint_for(int err)
 		       "or setcap cap_net_bind_service=+ep on the binary)";
 	case EADDRNOTAVAIL:
 		return "the address is not on this machine";
+	case ENODEV:
+		return "there is no such network device; `ip link` lists them";
 	case EAFNOSUPPORT:
 		return "this machine does not speak that protocol";
 	default:
@@ -92,23 +101,25 @@ static struct sock *add(struct master *m, const struct man_listen *l)
 {
 	struct sock *p = env_realloc(m->socks, (m->n_socks + 1) * sizeof(*p));
 	int *fd = env_malloc(m->cores * sizeof(int));
+	char *device = l->device ? env_strdup(l->device) : NULL;
 
 	if (p)
 		m->socks = p;
-	if (!p || !fd) {
+	if (!p || !fd || (l->device && !device)) {
 		env_free(fd);
+		env_free(device);
 		return NULL;
 	}
 	for (unsigned c = 0; c < m->cores; c++)
 		fd[c] = -1;
-	p[m->n_socks] = (struct sock){ .addr = l->addr, .v6only = l->v6only, .udp = l->udp, .fd = fd,
+	p[m->n_socks] = (struct sock){ .addr = l->addr, .v6only = l->v6only, .udp = l->udp, .device = device, .fd = fd,
 					   .rss_socks = -1, .rss_data = -1 };
 	return &p[m->n_socks++];
 }
 
 struct sock *socks_take(struct master *m, const struct man_listen *l)
 {
-	struct sock *s = socks_find(m, &l->addr, l->udp);
+	struct sock *s = socks_find(m, &l->addr, l->udp, l->device);
 
 	return s ? s : add(m, l);
 }
@@ -136,8 +147,9 @@ static void open_door(int fd)
 
 int socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, const char **why)
 {
-	struct listener_opts o = { .backlog = l->backlog, .congestion = l->congestion, .v6only = l->v6only };
-	struct sock *s = socks_find(m, &l->addr, l->udp);
+	struct listener_opts o = { .backlog = l->backlog, .congestion = l->congestion, .v6only = l->v6only,
+				   .device = l->device };
+	struct sock *s = socks_find(m, &l->addr, l->udp, l->device);
 	int err = s ? 0 : trial(m, l);
 
 	if (!err && !s) {
@@ -159,7 +171,7 @@ int socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, c
 			(void)env_listen(s->fd[c], l->backlog);     /* a changed backlog */
 			continue;
 		}
-		fd = l->udp ? udp_open(&l->addr, l->v6only) : listener_open(&l->addr, &o);
+		fd = l->udp ? udp_open(&l->addr, l->v6only, l->device) : listener_open(&l->addr, &o);
 		if (fd < 0)
 			err = fd;
 		else
@@ -199,7 +211,7 @@ void socks_unwind(struct master *m)
 static bool is_listened(const struct generation *g, const struct sock *s)
 {
 	for (unsigned i = 0; g && g->man && i < g->man->n_listens; i++)
-		if (g->man->listens[i].udp == s->udp && addr_eq(&g->man->listens[i].addr, &s->addr))
+		if (socks_is(s, &g->man->listens[i].addr, g->man->listens[i].udp, g->man->listens[i].device))
 			return true;
 	return false;
 }
@@ -239,6 +251,7 @@ void socks_sweep(struct master *m)
 		}
 		distribute_forget(s);
 		env_free(s->fd);
+		env_free(s->device);
 		*s = m->socks[--m->n_socks];
 		i--;
 		closed = true;

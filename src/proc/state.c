@@ -7,6 +7,7 @@
  *	-master GENERATION RELOADS FAILURES DRAIN-GENERATIONS CORES MAX-OBJECTS
  *	+seg I                        +listen CORE V6ONLY ADDRESS     +http ADDRESS     -shared ADDRESS
  *	                              +udp CORE V6ONLY ADDRESS      +rss-socks UDP ADDRESS   +rss-data UDP ADDRESS
+ *	                              each of these ADDRESS (but http's) with " DEVICE" behind it when bound to one
  *	+image GEN  +public GEN  +manifest GEN                        of the current generation
  *	+worker SLOT CORE GEN PID STATE                               our end of its channel
  *	+gen GEN PID   +control PID   +logd PID                       likewise
@@ -74,23 +75,32 @@ static void each_proc(struct master *m, line_fn *fn, void *ctx, bool with_gen)
 	}
 }
 
+/* What tells a socket from the others of its protocol: address, and device if it is bound to one. */
+static void place_text(const struct sock *s, char *out, size_t n)
+{
+	char text[ADDR_TEXT_MAX];
+
+	snprintf(out, n, "%s%s%s", addr_text(&s->addr, text), s->device ? " " : "", s->device ? s->device : "");
+}
+
 static void each_socket(struct master *m, line_fn *fn, void *ctx)
 {
-	char line[STATE_LINE_MAX], text[ADDR_TEXT_MAX];
+	char line[STATE_LINE_MAX], text[ADDR_TEXT_MAX + 32];
 
 	for (unsigned i = 0; i < m->n_socks; i++) {
+		place_text(&m->socks[i], text, sizeof(text));
 		for (unsigned c = 0; c < m->cores; c++) {
 			if (m->socks[i].fd[c] < 0)
 				continue;
 			snprintf(line, sizeof(line), "+%s %u %d %s", m->socks[i].udp ? "udp" : "listen", c, m->socks[i].v6only,
-				 addr_text(&m->socks[i].addr, text));
+				 text);
 			fn(ctx, line, m->socks[i].fd[c]);
 		}
-		snprintf(line, sizeof(line), "+rss-socks %d %s", m->socks[i].udp, addr_text(&m->socks[i].addr, text));
+		snprintf(line, sizeof(line), "+rss-socks %d %s", m->socks[i].udp, text);
 		fn(ctx, line, m->socks[i].rss_socks);
-		snprintf(line, sizeof(line), "+rss-data %d %s", m->socks[i].udp, addr_text(&m->socks[i].addr, text));
+		snprintf(line, sizeof(line), "+rss-data %d %s", m->socks[i].udp, text);
 		fn(ctx, line, m->socks[i].rss_data);
-		snprintf(line, sizeof(line), "-shared %s", addr_text(&m->socks[i].addr, text));
+		snprintf(line, sizeof(line), "-shared %s", text);
 		if (m->socks[i].shared && !m->socks[i].udp)
 			fn(ctx, line, -1);
 	}

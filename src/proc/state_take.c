@@ -156,6 +156,15 @@ static void take_box(struct master *m, struct entry *e)
 		m->box_fd[2 * v[CORE] + v[END]] = entry_fd(e);
 }
 
+/* "ADDRESS" or "ADDRESS DEVICE"; the device is behind the address in the line, so it ends there. */
+static bool read_place(struct str place, struct addr *a, const char **device)
+{
+	struct str address = str_cut(&place, ' ');
+
+	*device = place.n ? place.p : NULL;
+	return addr_parse(address, -1, a) == 0;
+}
+
 static void take_socket(struct master *m, struct entry *e, bool udp)
 {
 	struct man_listen l = { .udp = udp };
@@ -164,7 +173,7 @@ static void take_socket(struct master *m, struct entry *e, bool udp)
 	unsigned v[N];
 	struct str address;
 
-	if (!read_numbers(e, v, N, &address) || v[CORE] >= m->cores || addr_parse(address, -1, &l.addr) != 0)
+	if (!read_numbers(e, v, N, &address) || v[CORE] >= m->cores || !read_place(address, &l.addr, &l.device))
 		return;
 	l.v6only = v[V6ONLY] != 0;
 	s = socks_take(m, &l);
@@ -175,12 +184,13 @@ static void take_socket(struct master *m, struct entry *e, bool udp)
 /* Behind the lines of its sockets. */
 static void take_shared(struct master *m, struct entry *e)
 {
+	const char *device;
 	struct sock *s;
 	struct addr a;
 
-	if (addr_parse(str_c(e->line + strlen("-shared ")), -1, &a) != 0)
+	if (!read_place(str_c(e->line + strlen("-shared ")), &a, &device))
 		return;
-	s = socks_find(m, &a, false);
+	s = socks_find(m, &a, false, device);
 	if (s)
 		s->shared = true;
 }
@@ -189,14 +199,15 @@ static void take_shared(struct master *m, struct entry *e)
 static void take_rss(struct master *m, struct entry *e)
 {
 	bool data = strncmp(e->line, "+rss-data ", 10) == 0;
+	const char *device;
 	struct str address;
 	struct sock *s;
 	struct addr a;
 	unsigned udp;
 
-	if (strncmp(e->line, "+rss-", 5) != 0 || !read_numbers(e, &udp, 1, &address) || addr_parse(address, -1, &a) != 0)
+	if (strncmp(e->line, "+rss-", 5) != 0 || !read_numbers(e, &udp, 1, &address) || !read_place(address, &a, &device))
 		return;
-	s = socks_find(m, &a, udp != 0);
+	s = socks_find(m, &a, udp != 0, device);
 	if (s && data && s->rss_data < 0)
 		s->rss_data = entry_fd(e);
 	else if (s && !data && s->rss_socks < 0)

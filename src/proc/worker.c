@@ -165,6 +165,18 @@ static void apply_owners(struct worker *w)
 	cert_watch_run(&w->certs, on && first_live(w) == w->start->slot);
 }
 
+static uint32_t board_says(void *ctx, unsigned core)
+{
+	return stat_serving_core(ctx, core);
+}
+
+static bool is_mine(void *ctx, unsigned listen, unsigned core)
+{
+	const struct worker *w = ctx;
+
+	return core_set_server(&w->lc->listens[listen].cores, w->cores, core, board_says, w->seg) == w->start->core;
+}
+
 void worker_apply_board(struct worker *w)
 {
 	w->seen_board = stat_board_epoch(w->seg);
@@ -177,11 +189,9 @@ void worker_apply_board(struct worker *w)
 	if (stat_newest_generation(w->seg) != w->start->generation)
 		return;
 	for (unsigned core = 0; core < w->cores; core++) {
-		bool on = stat_serving_core(w->seg, core) == w->start->core;
-
 		for (unsigned i = 0; i < w->lc->n_listens; i++)
-			listener_serve(&w->listens[i], core, on);
-		udp_vs_serve(core, on);
+			listener_serve(&w->listens[i], core, is_mine(w, i, core));
+		udp_vs_serve(core, is_mine, w);
 	}
 }
 
@@ -307,7 +317,8 @@ static int make_listeners(struct worker *w)
 		w->listens[i] = (struct listener){
 			.addr = from->addr, .tls = from->tls, .n_fds = w->cores,
 			.fds = g->listen_fd + (size_t)i * w->cores, .accepted = accepted, .owner = from->vserver,
-			.row = from->row, .shared = from->distribute == STEER_SHARED, .stat = stat_row_get(w->seg, KIND_LISTENER, from->row),
+			.row = from->row, .shared = from->distribute == STEER_SHARED,
+			.others = !core_set_has(&from->cores, w->start->core), .stat = stat_row_get(w->seg, KIND_LISTENER, from->row),
 		};
 	}
 	return 0;

@@ -16,6 +16,7 @@
 
 #include "proc/worker_inside.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "base/env.h"
@@ -54,9 +55,10 @@ struct listener *worker_find_listener(struct worker *w, struct str name)
 			return &w->listens[i];
 	str_cut(&addr, '/');
 	for (unsigned i = 0; i < w->lc->n_listens; i++) {
-		char text[ADDR_TEXT_MAX];
+		struct str other = str_c(w->lc->listens[i].full_name);
 
-		if (!w->lc->listens[i].udp && str_eq(str_c(addr_text(&w->listens[i].addr, text)), addr))
+		str_cut(&other, '/');
+		if (!w->lc->listens[i].udp && str_eq(other, addr))
 			return &w->listens[i];
 	}
 	return NULL;
@@ -82,20 +84,39 @@ static unsigned in_turn(struct worker *w, const struct core_set *set)
 	for (unsigned i = 0; i < w->cores; i++) {
 		unsigned core = w->pass_next++ % w->cores;
 
-		if (cores_has(set, core) && is_there(w, core))
+		if (core_set_has(set, core) && is_there(w, core))
 			return core;
 	}
 	return CORES_MAX;
 }
 
-static unsigned by_rule(const struct lb_listen *l, const struct addr *peer)
+/* Our address is asked for only where a rule looks at it. */
+static bool asks_for_address(const struct rss_opts *o)
 {
-	struct ip ip = addr_ip(peer);
+	for (unsigned i = 0; o->more && i < o->n_rules; i++)
+		if (o->more[i].to.ip.family)
+			return true;
+	return false;
+}
 
-	for (unsigned i = 0; l->rule_core && i < l->rss.n_rules; i++)
-		if (cidr_has(&l->rss.rules[i], ip))
-			return l->rule_core[i];
-	return CORES_MAX;
+static unsigned by_rule(const struct lb_listen *l, int fd, const struct addr *peer)
+{
+	struct ip from = addr_ip(peer), to = { 0 };
+	struct flow f = { .v6 = from.family == AF_INET6, .from_port = htons((uint16_t)addr_port(peer)) };
+	struct addr local;
+	socklen_t n = sizeof(local);
+	int rule;
+
+	if (!l->rule_core || !l->rss.n_rules)
+		return CORES_MAX;
+	if (asks_for_address(&l->rss) && getsockname(fd, &local.sa, &n) == 0) {
+		addr_norm(&local);
+		to = addr_ip(&local);
+	}
+	memcpy(f.from, from.b, sizeof(f.from));
+	memcpy(f.to, to.b, sizeof(f.to));
+	rule = rss_rule(&l->rss, &f);
+	return rule < 0 ? CORES_MAX : l->rule_core[rule];
 }
 
 /* `distribute rss` by less than four numbers promises that a client has always the same core. */
@@ -111,7 +132,7 @@ static bool is_steered(const struct worker *w, const struct lb_listen *l)
 
 	stat_steer_get(w->seg, l->row, &now);
 	return now.state != ST_STEER_DENIED && now.state != ST_STEER_UNABLE && now.state != ST_STEER_ELSEWHERE &&
-	       now.state != ST_STEER_MANY;
+	       now.state != ST_STEER_MANY && now.state != ST_STEER_SHARED;
 }
 
 /* The core that is there with the highest hash of client and core, so that one that comes or goes moves only its own. */
@@ -127,7 +148,7 @@ static unsigned by_client(const struct worker *w, const struct lb_listen *l, con
 		uint64_t h;
 
 		key.core = core;
-		h = is_there(w, core) ? hash_sip(&key, sizeof(key)) : 0;
+		h = is_there(w, core) && core_set_has(&l->cores, core) ? hash_sip(&key, sizeof(key)) : 0;
 		if (h > best) {
 			best = h;
 			who = core;
@@ -137,20 +158,20 @@ static unsigned by_client(const struct worker *w, const struct lb_listen *l, con
 }
 
 /* Core that is to serve it; CORES_MAX: another one than this, but none of those is there. */
-static unsigned right_core(struct worker *w, const struct lb_listen *l, const struct addr *peer)
+static unsigned right_core(struct worker *w, const struct lb_listen *l, int fd, const struct addr *peer)
 {
 	const struct core_set *tls = l->uses_tls ? w->lc->function[LB_FUNCTION_TLS] : NULL;
-	unsigned own = w->start->core, rule = by_rule(l, peer);
+	unsigned own = w->start->core, rule = by_rule(l, fd, peer);
 
 	if (rule == CORES_MAX && is_by_client(l) && !is_steered(w, l))
 		rule = by_client(w, l, peer);
-	if (rule != CORES_MAX && (!tls || cores_has(tls, rule))) {
+	if (rule != CORES_MAX && (!tls || core_set_has(tls, rule))) {
 		if (rule == own || is_there(w, rule))
 			return rule;
 		if (!tls)
 			return CORES_MAX;
 	}
-	if (!tls || cores_has(tls, own))
+	if (!tls || core_set_has(tls, own))
 		return own;
 	return in_turn(w, tls);
 }
@@ -166,7 +187,7 @@ static bool may_give(const struct worker *w)
 static bool elsewhere(struct listener *l, int fd, const struct addr *peer)
 {
 	struct worker *w = self;
-	unsigned i = (unsigned)(l - w->listens), core = right_core(w, &w->lc->listens[i], peer);
+	unsigned i = (unsigned)(l - w->listens), core = right_core(w, &w->lc->listens[i], fd, peer);
 	struct msg m = { .type = MSG_CONN, .slot = w->start->slot, .core = core, .generation = w->start->generation, .arg = i };
 	char text[WORKER_CONN_TEXT];
 	struct sb b;

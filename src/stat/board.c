@@ -214,6 +214,10 @@ void stat_steer_text(const struct stat_steer *v, struct sb *out)
 	case ST_STEER_GUARD:
 		sb_fmt(out, "kernel (guard: core %u took %u %%)", v->a, v->b);
 		break;
+	case ST_STEER_TREE:
+		sb_fmt(out, "%s (classic program: %s)", v->a ? "rules" : "rss",
+		       v->b ? "no eBPF here" : "no right to load eBPF");
+		break;
 	default:
 		sb_c(out, name);
 		break;

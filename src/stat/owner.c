@@ -124,7 +124,7 @@ static uint32_t candidate(const struct stat_seg *s, uint32_t row, const struct c
 	uint32_t who = STAT_NO_SLOT;
 
 	for (uint32_t core = 0; core < s->dim.cores; core++) {
-		if (among && !cores_has(among, core))
+		if (among && !core_set_has(among, core))
 			continue;
 		uint32_t slot = stat_live_slot(s, core);
 		uint64_t h = fl_hash64(&core, sizeof(core), hash);

@@ -44,6 +44,17 @@ def appliance(tmp_path):
 
 
 @pytest.fixture
+def weak(tmp_path):
+    """A program without the right to load eBPF."""
+    path = tmp_path / "weak"
+    drop = f"-cap_{CAP_BPF},-cap_{CAP_SYS_ADMIN}"
+    path.write_text(f"#!/bin/sh\nexec setpriv --bounding-set={drop} --inh-caps={drop} {fl.FAIRLEAD} \"$@\"\n"
+                    if os.geteuid() == 0 else f"#!/bin/sh\nexec {fl.FAIRLEAD} \"$@\"\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.fixture
 def load():
     with contextlib.ExitStack() as stack:
         def start(*args, **kw):
@@ -190,6 +201,37 @@ def test_rules(appliance):
     assert got_by(a, port, ["127.1.2.3"] * 8) == {1: 8}
 
 
+def from_port(port, core_port, to="127.0.0.1"):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.6.0.1", core_port))
+        s.settimeout(10 * fl.SLOW)
+        s.connect((to, port))
+        s.sendall(REQUEST)
+        assert s.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("right", [pytest.param(True, marks=needs_bpf), False])
+def test_rules_of_four_tuples(appliance, weak, right):
+    """Ports of the client and our address count as well, whatever is hashed."""
+    port = fl.free_port()
+    rules = ("rules { tuple 2; core 1 127.6.0.0/16; flow 0 from 127.6.0.0/16 port 21000-21999; "
+             "flow 0 from 127.6.0.0/16 to 127.0.0.9; flow 1 from 127.6.0.1 port 21500 to 127.0.0.1 }")
+    a = appliance(answers(port, rules, host="*"), **({} if right else {"program": weak}))
+    assert steering(a).split()[0] == "rules"
+
+    def core_of_port(client, to="127.0.0.1"):
+        before = settled(a)
+        from_port(port, client, to)
+        after = fl.wait_for("it is counted", lambda: sum(accepts(a).values()) > sum(before.values()) and accepts(a))
+        return next(core for core in after if after[core] > before[core])
+
+    for client, to, core in ((20999, "127.0.0.1", 1), (21000, "127.0.0.1", 0), (21999, "127.0.0.1", 0),
+                             (22000, "127.0.0.1", 1), (22001, "127.0.0.9", 0), (21500, "127.0.0.1", 1),
+                             (21501, "127.0.0.1", 0)):
+        assert core_of_port(client, to) == core, (client, to)
+
+
 @needs_bpf
 def test_a_reload_changes_it(appliance):
     port = fl.free_port()
@@ -221,6 +263,13 @@ WRONG = {
     "rules { core 0 10.0.0.1/8 }": "10.0.0.1/8",
     "rules { core 0 " + " ".join(f"10.0.0.{i}" for i in range(33)) + " }": "33 prefixes",
     "least-load rebalance off": "rebalance off",
+    "rss { flow 0 from 10.0.0.0/8 }": "rules",
+    "rules { flow 0 from 10.0.0.0/8 port 0 }": "no port",
+    "rules { flow 0 from 10.0.0.0/8 port 9-8 }": "no port",
+    "rules { flow 0 from 10.0.0.0/8 port 70000 }": "no port",
+    "rules { flow 0 from 10.0.0.0/8 port http }": "no port",
+    "rules { flow 0 from 10.0.0.0/8 to ::1 }": "IPv6",
+    "rules { flow 0 10.0.0.0/8 }": "from",
     "kernel { tuple 2 }": "needs",
     "cpu hash jhash": "needs",
 }
@@ -622,20 +671,328 @@ def test_datagrams_are_no_connections(appliance, server):
 
 # Without the right ----------------------------------------------------------------------------------
 
-def test_without_the_right_to_load_programs(appliance, tmp_path):
-    weak = tmp_path / "weak"
-    drop = f"-cap_{CAP_BPF},-cap_{CAP_SYS_ADMIN}"
-    weak.write_text(f"#!/bin/sh\nexec setpriv --bounding-set={drop} --inh-caps={drop} {fl.FAIRLEAD} \"$@\"\n"
-                    if os.geteuid() == 0 else f"#!/bin/sh\nexec {fl.FAIRLEAD} \"$@\"\n")
-    weak.chmod(0o755)
+CLASSIC = "(classic program: no right to load eBPF)"
+
+
+def test_without_the_right_to_load_programs(appliance, weak):
     port = fl.free_port()
-    a = appliance(answers(port), program=str(weak))
-    assert steering(a) == "kernel (no right to load programs)"
-    assert "CAP_BPF" in a.output()
-    assert sorted(got_by(a, port, ["127.0.0.1"] * 60)) == [0, 1]
-    a.reload(answers(port, "rules { core 1 127.0.0.0/8 }"))
-    assert steering(a) == "kernel (no right to load programs)"
+    a = appliance(answers(port, "kernel", workers=3), program=weak)
+    a.reload(answers(port, "rss hash toeplitz"))
+    assert steering(a) == f"rss {CLASSIC}"
     assert a.output().count("CAP_BPF") == 1
-    assert a.json("show", "listener", listener(a)["name"], "--json")[0].get("rss") is None
+    got = got_by(a, port, ["127.0.0.1"] * 200)
+    assert sorted(got) == [0, 1] and min(got.values()) > 50       # seven standard deviations
+    shown = rss(a)
+    assert (shown["program"], shown["hash"], shown["buckets"], shown["flows"]) == ("classic", "jhash", [64, 64], None)
+    assert re.search(r"^flows per core +not counted$", a.ctl("show", "listener", listener(a)["name"]).stdout, re.M)
+    name = listener(a)["name"]
+    assert f"listener {name}: rss fell back to rss {CLASSIC}" in a.ctl("status").stdout
+    assert a.json("status", "--json")["distribution"] == [
+        {"listener": name, "wanted": "rss", "in_force": f"rss {CLASSIC}", "fell_back": True}]
+    # rules, tuples and another number of workers are in the program as well
+    a.reload(answers(port, "rules { core 1 127.0.0.0/16 }", workers=3))
+    assert steering(a) == f"rules {CLASSIC}"
+    assert got_by(a, port, ["127.0.0.1"] * 20) == {1: 20}
+    assert sorted(got_by(a, port, ["127.1.0.1"] * 90)) == [0, 1, 2]
+    a.reload(answers(port, "rss tuple 2", workers=3))
+    for source in SOURCES[:6]:
+        assert len(got_by(a, port, [source] * 4)) == 1
+    a.reload(answers(port, "least-load"))
+    assert steering(a) == f"rss {CLASSIC}"
+    assert a.output().count("CAP_BPF") == 1
     a.reload(answers(port, "kernel"))
     assert steering(a) == "kernel"
+    assert a.json("status", "--json")["distribution"][0]["fell_back"] is False
+    assert "fell back" not in a.ctl("status").stdout
+
+
+def test_a_stopped_worker_is_steered_around_without_the_right(appliance, weak):
+    """As with eBPF: within the heartbeat it gets nothing new, and nobody is refused."""
+    port = fl.free_port()
+    a = appliance(answers(port, top="heartbeat-timeout 400ms"), program=weak)
+    victim = next(w for w in a.serving() if w.core == 1)
+    t = victim.kill(signal.SIGSTOP)
+    waits = []
+    while time.monotonic() < t + 2:
+        begin = time.monotonic()
+        ask(port)
+        waits.append((begin - t, time.monotonic() - begin))
+    a.wait_serving(2, [victim.pid])
+    assert max(w for _, w in waits) < 1.5 * fl.SLOW
+    assert not [w for w in waits if w[0] > 0.5 * fl.SLOW and w[1] > 0.3 * fl.SLOW], waits
+    fl.wait_for("its buckets are back", lambda: rss(a)["buckets"] == [64, 64])
+    assert sorted(got_by(a, port, ["127.0.0.1"] * 60)) == [0, 1]
+
+
+def test_flows_stay_where_they_are_without_the_right(appliance, weak, server):
+    """Over reloads and another master, which has the same key."""
+    port = udp.udp_port()
+    conf = udp.conf(port, server.addr, workers=2, listen=f"127.0.0.1:{port} {{ distribute rss }}",
+                    top="error-log stderr info\nheartbeat-timeout 300ms")
+    a = appliance(conf, program=weak)
+    assert steering(a) == f"rss {CLASSIC}"
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(udp.Client(port)) for _ in range(40)]
+        where = [c.ask() for c in clients]
+        a.reload(conf + "\n")
+        assert [c.ask() for c in clients] == where
+        os.kill(a.proc.pid, signal.SIGKILL)
+        a.proc.wait()
+        a.start()
+        fl.wait_for("it steers", lambda: steering(a) == f"rss {CLASSIC}")
+        a.wait_only_current()
+        assert [c.ask() for c in clients] == where
+
+
+# Named cores -----------------------------------------------------------------------------------------
+
+def bound(port, how, cores, workers=3, top="", where="listen"):
+    of_listen, of_vserver = (f"cores {cores}", "") if where == "listen" else ("", f"cores {cores}")
+    return (f"workers {workers}\nerror-log stderr info\n{top}\nvserver web {{\n    {of_vserver}\n    listen 127.0.0.1:{port} {{\n"
+            f"        distribute {how}\n        {of_listen}\n    }}\n    default respond 200 \"here\"\n}}\n")
+
+
+@pytest.mark.parametrize("where", ["listen", "vserver"])
+@pytest.mark.parametrize("how", ["kernel", "auto", "cpu", "shared", "rss", "rules { core 2 127.5.0.0/16 }", "least-load"])
+def test_only_named_cores_serve(appliance, how, where):
+    port = fl.free_port()
+    a = appliance(bound(port, how, "1-2", where=where))
+    assert listener(a)["cores"] == "1-2"
+    assert set(got_by(a, port, ["127.0.0.1"] * 60)) <= {1, 2}
+    if how.startswith("rules"):
+        assert got_by(a, port, ["127.5.0.1"] * 10) == {2: 10}
+    # one of them is out: the other one has it all; none can: others serve
+    victim = next(w for w in a.serving() if w.core == 1)
+    victim.kill(signal.SIGSTOP)
+    fl.wait_for("it is steered around", lambda: got_by(a, port, ["127.0.0.1"] * 4) == {2: 4})
+    a.wait_serving(3, [victim.pid])
+    for cores in ("0", "2", "0 2", "0-2"):
+        a.reload(bound(port, how.replace("core 2", f"core {cores[0]}"), cores, where=where))
+        allowed = set(range(3)) if cores == "0-2" else {int(c) for c in cores.split()}
+        assert set(got_by(a, port, ["127.0.0.1"] * 40)) <= allowed
+        if len(allowed) > 1 and how.split()[0] in ("kernel", "auto", "rss", "rules", "least-load"):
+            assert len(got_by(a, port, ["127.0.0.1"] * 60)) == len(allowed)
+
+
+@pytest.mark.parametrize("how", ["kernel", "cpu", "shared", "rss"])
+def test_others_serve_when_all_named_cores_are_out(appliance, how):
+    port = fl.free_port()
+    a = appliance(bound(port, how, "1", top="heartbeat-timeout 400ms\ndrain-timeout 5s"))
+    assert got_by(a, port, ["127.0.0.1"] * 10) == {1: 10}
+    seen = set()
+    victim = next(w for w in a.serving() if w.core == 1)
+    victim.kill(signal.SIGSTOP)
+    for _ in range(400):
+        ask(port)
+        seen.add(listener(a)["cores"])
+        if any("all out" in s for s in seen):
+            break
+        time.sleep(0.005)
+    assert "1 (all out: core 0 serves)" in seen
+    a.wait_serving(3, [victim.pid])
+    fl.wait_for("it serves again", lambda: got_by(a, port, ["127.0.0.1"] * 4) == {1: 4})
+    assert listener(a)["cores"] == "1"
+
+
+def test_named_cores_that_the_workers_do_not_reach(appliance):
+    """With fewer workers than were meant all others serve; with `workers auto` that is a warning."""
+    port = fl.free_port()
+    a = appliance(bound(port, "rss", "900 902-1000", workers="auto"))
+    assert "no core 900 here" in a.output() and "no core 1000 here" in a.output()
+    ask(port)
+    assert "all out" in listener(a)["cores"]
+
+
+def test_flows_on_named_cores(appliance, server):
+    port = udp.udp_port()
+
+    def config(how, cores):
+        return udp.conf(port, server.addr, workers=3, listen=f"127.0.0.1:{port} {{ distribute {how}; cores {cores} }}",
+                        top="error-log stderr info\nheartbeat-timeout 300ms")
+
+    def got(a, clients):
+        before = stat(a)
+        for c in clients:
+            c.ask()
+        return {core: n - before[core] for core, n in stat(a).items() if n != before[core]}
+
+    def stat(a):
+        def stands_still():
+            first = flows(a)
+            time.sleep(0.05 * fl.SLOW)
+            return first == flows(a) and first
+        return fl.wait_for("all is counted", stands_still)
+
+    def flows(a):
+        return {int(r["name"]): r["udp_flows"] for r in a.json("stat", "core", "--all", "--json")}
+
+    for how in ("kernel", "rss"):
+        a = appliance(config(how, "1-2"))
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(udp.Client(port)) for _ in range(40)]
+            assert set(got(a, clients)) == {1, 2}
+            victim = next(w for w in a.serving() if w.core == 1)
+            victim.kill()
+            for c in clients:
+                c.ask()
+            a.wait_serving(3, [victim.pid])
+            a.reload(config(how, "0"))
+            others = [stack.enter_context(udp.Client(port)) for _ in range(20)]
+            assert set(got(a, others)) == {0}
+        a.stop()
+
+
+CORES = {
+    "3": "there is no core 3",
+    "0-7": "there is no core 7",
+    "one": "no core",
+    "2-1": "no core",
+    "-1": "no core",
+    "0 1024": "no core",
+}
+
+
+@pytest.mark.parametrize("where", ["listen", "vserver"])
+@pytest.mark.parametrize("cores", CORES)
+def test_cores_that_are_not_there_are_refused(tmp_path, cores, where):
+    conf = tmp_path / "wrong.conf"
+    conf.write_text(bound(8080, "rss", cores, where=where))
+    out = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(conf)], capture_output=True, text=True)
+    text = out.stdout + out.stderr
+    line = 5 if where == "vserver" else 8
+    assert out.returncode == 1 and re.search(rf"wrong.conf:{line}:\d+: error: ", text), text
+    assert CORES[cores] in text and "^" in text
+
+
+def test_rules_to_another_core_are_refused(tmp_path):
+    conf = tmp_path / "wrong.conf"
+    conf.write_text(bound(8080, "rules { core 0 10.0.0.0/8 }", "1-2"))
+    out = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(conf)], capture_output=True, text=True)
+    assert out.returncode == 1 and "core 0 is not among" in out.stdout + out.stderr
+
+
+# Devices ---------------------------------------------------------------------------------------------
+
+def test_a_device_that_is_not_there(appliance):
+    """A reload to it is refused and says why; what is no name at all does not get that far."""
+    port = fl.free_port()
+    a = appliance(answers(port, "kernel"))
+    conf = answers(port, "kernel\n        device nosuch0")
+    a.write(conf)
+    out = a.ctl("reload", check=False)
+    assert out.returncode != 0 and "no network device" in out.stdout + out.stderr
+    ask(port)
+    a.reload(answers(port, "kernel\n        device lo"))          # the address that all devices had before
+    assert listener(a)["device"] == "lo" and listener(a)["name"].endswith(f":{port}@lo")
+    ask(port)
+    a.reload(answers(port, "kernel"))
+    ask(port)
+
+
+@pytest.mark.parametrize("device", ["0123456789abcdef", "..", "a/b", "eth0:1"])
+def test_what_is_no_device_is_refused(tmp_path, device):
+    conf = tmp_path / "wrong.conf"
+    conf.write_text(answers(8080, f"kernel\n        device {device}"))
+    out = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(conf)], capture_output=True, text=True)
+    assert out.returncode == 1 and re.search(r"wrong.conf:7:\d+: error: ", out.stdout + out.stderr)
+    assert "no name of a network device" in out.stdout + out.stderr
+
+
+TWO = "vserver {0} {{\n    listen {1} {{ {2} }}\n    default respond 200 \"{0}\"\n}}\n"
+
+
+@pytest.mark.parametrize("one, two, good", [
+    (("*:8081", "device a"), ("*:8081", "device b"), True),
+    (("127.0.0.1:8081", "device a"), ("127.0.0.1:8081", "device b"), True),
+    (("*:8081", "device a"), ("127.0.0.1:8081", "device b"), True),
+    (("*:8081", "device a"), ("127.0.0.1:8081", "device a"), False),
+    (("127.0.0.1:8081", "device a"), ("127.0.0.1:8081", "device a"), False),
+    (("127.0.0.1:8081", "device a"), ("127.0.0.1:8081", ""), False),
+    (("127.0.0.1:8081", ""), ("127.0.0.1:8081", "device a"), False),
+    (("*:8081", ""), ("127.0.0.1:8081", "device a"), False),
+    (("127.0.0.1:8081", "device a"), ("*:8081", ""), False),
+])
+def test_who_may_have_an_address_twice(tmp_path, one, two, good):
+    conf = tmp_path / "two.conf"
+    conf.write_text("workers 2\n" + TWO.format("x", *one) + TWO.format("y", *two))
+    out = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(conf)], capture_output=True, text=True)
+    text = out.stdout + out.stderr               # there are no such devices here, so it never passes
+    assert ("E0202" not in text) == good, text
+    if not good:
+        assert re.search(r"two.conf:7:\d+: error: .*\[E0202\]", out.stdout + out.stderr)
+
+
+@pytest.fixture
+def two_links():
+    """Name of a network namespace with the devices d0 and d1, whose other ends are in a second one with ours as
+    10.9.0.2 and 10.9.1.2."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    ours, theirs = f"fl{os.getpid()}a", f"fl{os.getpid()}b"
+
+    def ip(*args, ns=None):
+        subprocess.run(["ip", *(["-n", ns] if ns else []), *args], check=True, capture_output=True)
+
+    made = []
+    try:
+        for ns in (ours, theirs):
+            try:
+                ip("netns", "add", ns)
+            except subprocess.CalledProcessError as e:
+                pytest.skip(f"no network namespaces here: {e.stderr}")
+            made.append(ns)
+            ip("link", "set", "lo", "up", ns=ns)
+        for i in range(2):
+            ip("link", "add", f"d{i}", "type", "veth", "peer", "name", f"e{i}", "netns", theirs, ns=ours)
+            ip("addr", "add", f"10.9.{i}.1/24", "dev", f"d{i}", ns=ours)
+            ip("addr", "add", f"10.9.{i}.2/24", "dev", f"e{i}", ns=theirs)
+            ip("link", "set", f"d{i}", "up", ns=ours)
+            ip("link", "set", f"e{i}", "up", ns=theirs)
+        yield ours, theirs
+    finally:
+        for ns in made:
+            subprocess.run(["ip", "netns", "del", ns], check=False)
+
+
+def test_one_address_on_two_devices(appliance, two_links, tmp_path):
+    """Each answers on its device only, over a reload and with another master as well, and each on cores of its own."""
+    ours, theirs = two_links
+    inside = tmp_path / "inside"
+    inside.write_text(f"#!/bin/sh\nexec ip netns exec {ours} {fl.FAIRLEAD} \"$@\"\n")
+    inside.chmod(0o755)
+    conf = ("workers 2\nerror-log stderr info\n" + TWO.format("x", "*:81", "device d0; cores 0") +
+            TWO.format("y", "*:81", "device d1; cores 1; distribute rss"))
+    a = appliance(conf, program=str(inside))
+
+    def says(i):
+        out = subprocess.run(["ip", "netns", "exec", theirs, "curl", "-sS", "-m", "10", f"http://10.9.{i}.1:81/"],
+                             capture_output=True, text=True)
+        return out.stdout or out.stderr
+
+    def all_is_well():
+        for _ in range(4):
+            assert [says(0), says(1)] == ["x", "y"]
+        return True
+
+    fl.wait_for("the links are up", lambda: says(0) == "x" and says(1) == "y")
+    all_is_well()
+    assert set(got_after(a, lambda: [says(0) for _ in range(6)])) == {0}
+    assert set(got_after(a, lambda: [says(1) for _ in range(6)])) == {1}
+    a.reload(conf + "\n")
+    all_is_well()
+    os.kill(a.proc.pid, signal.SIGKILL)
+    a.proc.wait()
+    a.start()
+    a.wait_only_current()
+    all_is_well()
+    # on d0 only: the other one refuses
+    a.reload("workers 2\nerror-log stderr info\n" + TWO.format("x", "*:81", "device d0"))
+    fl.wait_for("nobody answers there", lambda: "connect to" in says(1))
+    assert says(0) == "x"
+
+
+def got_after(a, do):
+    before = settled(a)
+    do()
+    after = settled(a)
+    return [core for core in after if after[core] != before[core]]

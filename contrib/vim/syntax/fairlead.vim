@@ -11,25 +11,25 @@ syn match fairleadVariable /\${[^}]*}/
 syn match fairleadNumber /\<\d\+\%(\.\d\+\)\?\%(us\|ms\|[smhdkg]\|[kmg]bit\)\?\>/
 syn keyword fairleadValue 1.2 1.3 2 3 4 abort aligned auto
 syn keyword fairleadValue body both bytes combined consolidated cores cpu custom
-syn keyword fairleadValue debug default drain early err full http http/1.1
-syn keyword fairleadValue info jhash json kernel least-connection least-load local maint
-syn keyword fairleadValue monitors names none off on optional ping quick
-syn keyword fairleadValue ready redirect refuse reject required respond rfc7239 round-robin
-syn keyword fairleadValue rss rules serve shared source-ip-hash staggered status tcp
-syn keyword fairleadValue tls toeplitz trust udp use vserver warn when
-syn keyword fairleadValue x-forwarded
+syn keyword fairleadValue debug default drain early err from full http
+syn keyword fairleadValue http/1.1 info jhash json kernel least-connection least-load local
+syn keyword fairleadValue maint monitors names none off on optional ping
+syn keyword fairleadValue port quick ready redirect refuse reject required respond
+syn keyword fairleadValue rfc7239 round-robin rss rules serve shared source-ip-hash staggered
+syn keyword fairleadValue status tcp tls to toeplitz trust udp use
+syn keyword fairleadValue vserver warn when x-forwarded
 syn keyword fairleadDirective access-log alpn backlog backup body-rate body-timeout buffer-memory buffer-response
 syn keyword fairleadDirective ca cert ciphers ciphersuites client-ca client-verify congestion connect-timeout
-syn keyword fairleadDirective consolidate control-core core default distribute drain-generations drain-timeout error-log
-syn keyword fairleadDirective every expect fall forwarded function groups half-close hash
-syn keyword fairleadDirective head-timeout heartbeat-timeout host http idle-max idle-timeout include keepalive-max
-syn keyword fairleadDirective key-share-check listen max-bandwidth max-body max-connections max-fields max-head max-objects
-syn keyword fairleadDirective max-request-line method min-version ocsp policy port protocol rebalance
-syn keyword fairleadDirective redirect reject remove-header remove-response-header request-id resolver respond response-timeout
-syn keyword fairleadDirective responses retries rise send service set-header set-response-header shutdown-grace
-syn keyword fairleadDirective sni socket state ticket-keys ticket-lifetime tickets timeout tls
-syn keyword fairleadDirective trust-forwarded tuple unknown-sni upgrade use user verify via
-syn keyword fairleadDirective view weight workers
+syn keyword fairleadDirective consolidate control-core core cores default device distribute drain-generations
+syn keyword fairleadDirective drain-timeout error-log every expect fall flow forwarded function
+syn keyword fairleadDirective groups half-close hash head-timeout heartbeat-timeout host http idle-max
+syn keyword fairleadDirective idle-timeout include keepalive-max key-share-check listen max-bandwidth max-body max-connections
+syn keyword fairleadDirective max-fields max-head max-objects max-request-line method min-version ocsp policy
+syn keyword fairleadDirective port protocol rebalance redirect reject remove-header remove-response-header request-id
+syn keyword fairleadDirective resolver respond response-timeout responses retries rise send service
+syn keyword fairleadDirective set-header set-response-header shutdown-grace sni socket state ticket-keys ticket-lifetime
+syn keyword fairleadDirective tickets timeout tls trust-forwarded tuple unknown-sni upgrade use
+syn keyword fairleadDirective user verify via view weight workers
 syn keyword fairleadObject admin monitor pool vserver
 hi def link fairleadComment Comment
 hi def link fairleadString String

@@ -41,6 +41,6 @@ tests_unit_base_test_log_SOURCES = tests/unit/base/test_log.c tests/unit/base/un
 tests_unit_base_test_log_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_base_test_log_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
 check_PROGRAMS += tests/unit/base/test_cores
-tests_unit_base_test_cores_SOURCES = tests/unit/base/test_cores.c tests/unit/base/unit.h
+tests_unit_base_test_cores_SOURCES = tests/unit/base/test_cores.c
 tests_unit_base_test_cores_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_base_test_cores_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,13 +89,19 @@ END_TEST
 static int fds[SOCKETS];
 static struct addr addr;
 static struct rss rss;
+static bool classic;    /* without any right: the classic program */
+
+static int attach_to(int fd, const struct rss_opts *o)
+{
+	return classic ? rss_attach_tree(&rss, fd, o) : rss_attach(&rss, fd, o);
+}
 
 /* False: this process may not. */
 static bool open_group(bool udp, const char *at)
 {
 	struct listener_opts o = { .backlog = 256 };
 	socklen_t n = sizeof(addr);
-	int err = rss_open(&rss, SOCKETS);
+	int err = classic ? rss_open_plain(&rss, SOCKETS) : rss_open(&rss, SOCKETS);
 
 	if (err == -EPERM) {
 		printf("NOTE no right to load programs: not tested\n");
@@ -110,10 +117,11 @@ static bool open_group(bool udp, const char *at)
 		inet_pton(AF_INET, at, &addr.in.sin_addr);
 	}
 	for (unsigned i = 0; i < SOCKETS; i++) {
-		fds[i] = udp ? udp_open(&addr, false) : listener_open(&addr, &o);
+		fds[i] = udp ? udp_open(&addr, false, NULL) : listener_open(&addr, &o);
 		ck_assert_int_ge(fds[i], 0);
 		ck_assert_int_eq(getsockname(fds[i], &addr.sa, &n), 0);
-		ck_assert_int_eq(rss_put(&rss, i, fds[i]), 0);
+		if (!classic)
+			ck_assert_int_eq(rss_put(&rss, i, fds[i]), 0);
 	}
 	for (unsigned e = 0; e < RSS_ENTRIES; e++)
 		rss_set(&rss, e, e % SOCKETS);
@@ -210,10 +218,10 @@ static void check_same(const struct rss_opts *o, const char *from, unsigned time
 		for (unsigned c = 0; c < RSS_CELLS; c++)
 			before[c] = rss_hits(&rss, c);
 		f = send_one(from);
-		entry = rss_entry(&rss, o, &f);
+		entry = classic ? rss_tree_entry(&rss, o, &f) : rss_entry(&rss, o, &f);
 		ck_assert_msg(who_got_it(true) == entry % SOCKETS, "hash %d, %u-tuple, from %s", (int)o->hash, o->tuple,
 			      from);
-		before[entry]++;
+		before[entry] += !classic;       /* that one counts nothing */
 		for (unsigned c = 0; c < RSS_CELLS; c++)
 			ck_assert_uint_eq(rss_hits(&rss, c), before[c]);
 	}
@@ -223,6 +231,7 @@ START_TEST(test_program_and_c_agree)
 {
 	static const char *const from4[] = { "127.0.0.1", "127.9.8.7" };
 
+	classic = _i == 1;
 	for (unsigned v6 = 0; v6 < 2; v6++) {
 		if (!open_group(true, v6 ? "::" : "0.0.0.0"))
 			return;
@@ -230,7 +239,7 @@ START_TEST(test_program_and_c_agree)
 			for (unsigned tuple = 2; tuple <= 4; tuple++) {
 				struct rss_opts o = { .hash = (enum rss_hash)hash, .tuple = tuple };
 
-				ck_assert_int_eq(rss_attach(&rss, fds[tuple % SOCKETS], &o), 0);
+				ck_assert_int_eq(attach_to(fds[tuple % SOCKETS], &o), 0);
 				if (v6)
 					check_same(&o, "::1", 40);
 				for (size_t i = 0; i < FL_ARRAY_LEN(from4); i++)
@@ -246,6 +255,7 @@ START_TEST(test_prefixes)
 	struct cidr rules[RSS_RULES];
 	struct rss_opts o = dflt;
 
+	classic = _i == 1;
 	if (!open_group(true, "::"))
 		return;
 	o.rules = rules;
@@ -253,20 +263,56 @@ START_TEST(test_prefixes)
 	ck_assert_int_eq(cidr_parse(STR("::1"), &rules[o.n_rules++]), 0);
 	ck_assert_int_eq(cidr_parse(STR("127.1.2.0/25"), &rules[o.n_rules++]), 0);
 	ck_assert_int_eq(cidr_parse(STR("127.1.0.0/16"), &rules[o.n_rules++]), 0);
-	ck_assert_int_eq(rss_attach(&rss, fds[0], &o), 0);
+	ck_assert_int_eq(attach_to(fds[0], &o), 0);
 	check_same(&o, "127.1.2.3", 5);
 	check_same(&o, "127.1.2.4", 5);
 	check_same(&o, "127.1.2.129", 5);
 	check_same(&o, "127.2.2.3", 20);
 	check_same(&o, "::1", 5);
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 4 && !classic; i++)
 		ck_assert_uint_eq(rss_hits(&rss, RSS_BUCKETS + i), 5);
 	/* as many as there can be, and everybody */
 	for (; o.n_rules < RSS_RULES; o.n_rules++)
 		ck_assert_int_eq(cidr_parse(o.n_rules % 2 ? STR("fe80:1:2:3:4:5:6:7") : STR("0.0.0.0/0"), &rules[o.n_rules]), 0);
-	ck_assert_int_eq(rss_attach(&rss, fds[0], &o), 0);
+	ck_assert_int_eq(attach_to(fds[0], &o), 0);
 	check_same(&o, "127.2.2.3", 5);
 	check_same(&o, "::1", 20);
+	close_group();
+}
+END_TEST
+
+/* Ports of the client and our address, also of a hash that leaves the ports out. */
+START_TEST(test_four_tuples)
+{
+	static const char *const prefix[] = { "127.1.0.0/16", "::1", "127.1.0.0/16", "127.1.0.0/16", "::1" };
+	static const char *const to[] = { "127.0.0.1", "::1", "127.0.0.2", NULL, "::/1" };
+	struct cidr rules[5];
+	struct rss_more more[5];
+
+	classic = _i == 1;
+	if (!open_group(true, "::"))
+		return;
+	memset(more, 0, sizeof(more));
+	for (unsigned i = 0; i < 5; i++) {
+		ck_assert_int_eq(cidr_parse(str_c(prefix[i]), &rules[i]), 0);
+		if (to[i])
+			ck_assert_int_eq(cidr_parse(str_c(to[i]), &more[i].to), 0);
+	}
+	for (unsigned tuple = 2; tuple <= 4; tuple++) {
+		for (unsigned low = 0; low < 65536; low += 8192) {
+			struct rss_opts o = { .hash = (enum rss_hash)(tuple % 2), .tuple = tuple, .rules = rules, .more = more,
+					      .n_rules = 5 };
+
+			for (unsigned i = 0; i < 4; i++) {
+				more[i].port_lo = (uint16_t)FL_MAX(low, 1u);
+				more[i].port_hi = (uint16_t)(low + 16383 > UINT16_MAX ? UINT16_MAX : low + 16383);
+			}
+			ck_assert_int_eq(attach_to(fds[0], &o), 0);
+			check_same(&o, "127.1.2.3", 20);
+			check_same(&o, "127.2.2.3", 5);
+			check_same(&o, "::1", 20);
+		}
+	}
 	close_group();
 }
 END_TEST
@@ -279,7 +325,7 @@ static void check_shares(const struct rss_opts *o, bool many_clients)
 {
 	unsigned got[SOCKETS] = { 0 };
 
-	ck_assert_int_eq(rss_attach(&rss, fds[0], o), 0);
+	ck_assert_int_eq(attach_to(fds[0], o), 0);
 	for (unsigned i = 0; i < FLOWS; i++) {
 		char from[32];
 
@@ -297,6 +343,7 @@ static void check_shares(const struct rss_opts *o, bool many_clients)
 
 START_TEST(test_shares)
 {
+	classic = _i == 1;
 	if (!open_group(true, "127.0.0.1"))
 		return;
 	for (unsigned hash = RSS_JHASH; hash <= RSS_TOEPLITZ; hash++)
@@ -321,14 +368,17 @@ static int connect_one(void)
 
 START_TEST(test_a_store_is_seen_at_once)
 {
+	classic = _i == 1;
 	for (unsigned udp = 0; udp < 2; udp++) {
 		if (!open_group(udp, "127.0.0.1"))
 			return;
-		ck_assert_int_eq(rss_attach(&rss, fds[0], &dflt), 0);
+		ck_assert_int_eq(attach_to(fds[0], &dflt), 0);
 		for (unsigned i = 0; i < 300; i++) {
 			unsigned to = i * 7 % SOCKETS;
 
 			all_to(to);
+			if (classic)     /* a change is another program */
+				ck_assert_int_eq(attach_to(fds[i % SOCKETS], &dflt), 0);
 			if (udp)
 				(void)send_one("127.0.0.1");
 			else
@@ -478,6 +528,78 @@ START_TEST(test_rights)
 }
 END_TEST
 
+/* The classic program ------------------------------------------------------------------------ */
+
+START_TEST(test_classic_needs_no_right)
+{
+	pid_t pid;
+	int status;
+
+	classic = true;
+	ck_assert(open_group(true, "127.0.0.1"));
+	pid = fork();
+	if (pid == 0) {
+		struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
+		struct __user_cap_data_struct d[2];
+
+		memset(d, 0, sizeof(d));
+		if (syscall(SYS_capset, &h, d) != 0)
+			_exit(100);
+		/* memory of its own: that of the master is not for children */
+		if (rss_open_plain(&rss, SOCKETS) != 0)
+			_exit(101);
+		_exit(-attach_to(fds[0], &dflt));
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+	close_group();
+}
+END_TEST
+
+/* The largest there are fit: kernels take 4096 instructions of a classic one. */
+START_TEST(test_longest_programs)
+{
+	static struct bpf_insn insn[RSS_PROGRAM];
+	static struct sock_filter prog[RSS_TREE];
+	struct cidr rules[RSS_RULES];
+	struct rss_more more[RSS_RULES];
+	struct rss_opts o = { .tuple = 3, .rules = rules, .more = more };
+
+	ck_assert_int_eq(rss_open_plain(&rss, RSS_BUCKETS), 0);
+	for (; o.n_rules < RSS_RULES; o.n_rules++) {
+		ck_assert_int_eq(cidr_parse(STR("fe80:1:2:3:4:5:6:7"), &rules[o.n_rules]), 0);
+		more[o.n_rules] = (struct rss_more){ .port_lo = 1, .port_hi = 2, .to = rules[o.n_rules] };
+	}
+	for (unsigned e = 0; e < RSS_ENTRIES; e++)
+		rss_set(&rss, e, e * 37 % RSS_BUCKETS);  /* no runs */
+	ck_assert_uint_lt(rss_tree(&rss, &o, prog), RSS_TREE * 3 / 4);
+	o.hash = RSS_TOEPLITZ;
+	o.tuple = 4;
+	ck_assert_uint_lt(rss_program(&rss, &o, insn), RSS_PROGRAM);
+	rss_close(&rss);
+}
+END_TEST
+
+START_TEST(test_classic_is_handed_on)
+{
+	struct rss next;
+	struct flow f;
+	unsigned entry;
+
+	classic = true;
+	ck_assert(open_group(true, "127.0.0.1"));
+	ck_assert_int_eq(rss_take(&next, SOCKETS + 1, -1, dup(rss.data_fd)), -EINVAL);
+	ck_assert_int_eq(rss_take(&next, SOCKETS, -1, dup(rss.data_fd)), 0);
+	f = send_one("127.0.0.1");
+	entry = rss_tree_entry(&rss, &dflt, &f);
+	ck_assert_uint_eq(rss_tree_entry(&next, &dflt, &f), entry);
+	rss_close(&rss);
+	rss = next;
+	close_group();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("rss");
@@ -487,10 +609,16 @@ int main(void)
 
 	tcase_add_test(t, test_toeplitz_vectors);
 	tcase_add_test(t, test_tuples);
-	tcase_add_test(t, test_program_and_c_agree);
-	tcase_add_test(t, test_prefixes);
-	tcase_add_test(t, test_shares);
-	tcase_add_test(t, test_a_store_is_seen_at_once);
+	for (int i = 0; i < 2; i++) {
+		tcase_add_loop_test(t, test_program_and_c_agree, i, i + 1);
+		tcase_add_loop_test(t, test_prefixes, i, i + 1);
+		tcase_add_loop_test(t, test_four_tuples, i, i + 1);
+		tcase_add_loop_test(t, test_shares, i, i + 1);
+		tcase_add_loop_test(t, test_a_store_is_seen_at_once, i, i + 1);
+	}
+	tcase_add_test(t, test_classic_needs_no_right);
+	tcase_add_test(t, test_longest_programs);
+	tcase_add_test(t, test_classic_is_handed_on);
 	tcase_add_test(t, test_spare_and_kernel);
 	tcase_add_test(t, test_migration);
 	tcase_add_test(t, test_maps);

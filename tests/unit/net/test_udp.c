@@ -80,10 +80,10 @@ static void start_with(unsigned max_flows)
 	memset(&a, 0, sizeof(a));
 	a.in.sin_family = AF_INET;
 	a.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	fds[0] = udp_open(&a, false);
+	fds[0] = udp_open(&a, false, NULL);
 	ck_assert_int_ge(fds[0], 0);
 	ck_assert_int_eq(getsockname(fds[0], &a.sa, &n), 0);
-	fds[1] = udp_open(&a, false);
+	fds[1] = udp_open(&a, false, NULL);
 	ck_assert_int_ge(fds[1], 0);
 	l = (struct udp_listener){ .addr = a, .n_fds = 2, .fds = fds };
 	ck_assert_int_eq(udp_start(&l), 0);

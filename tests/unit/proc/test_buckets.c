@@ -27,7 +27,7 @@ static void fresh(unsigned cores)
 		can[c] = c < cores;
 		price[c] = 1;
 	}
-	buckets_resize(&b, cores);
+	buckets_resize(&b, cores, NULL);
 	(void)buckets_deal(&b, can);
 }
 
@@ -102,17 +102,62 @@ START_TEST(test_more_and_fewer)
 
 	fresh(CORES);
 	memcpy(before, b.home, sizeof(before));
-	buckets_resize(&b, 3);
+	buckets_resize(&b, 3, NULL);
 	can[3] = false;
 	(void)buckets_deal(&b, can);
 	ck_assert_uint_eq(moved(before), 32);            /* those of the one that went, no other */
 	for (unsigned c = 0; c < 3; c++)
 		ck_assert_uint_ge(n_now(c), 42);
 	memcpy(before, b.home, sizeof(before));
-	buckets_resize(&b, 4);
+	buckets_resize(&b, 4, NULL);
 	can[3] = true;
 	(void)buckets_deal(&b, can);
 	ck_assert_uint_eq(moved(before), 32);
+	for (unsigned c = 0; c < CORES; c++)
+		ck_assert_uint_eq(n_now(c), 32);
+}
+END_TEST
+
+/* Homes are at the named ones only; others help out while none of them can. */
+START_TEST(test_named)
+{
+	struct core_set named = { .n = 0 }, nowhere = { .n = 0 };
+	uint16_t before[RSS_ENTRIES];
+
+	core_set_add(&named, 1);
+	core_set_add(&named, 3);
+	core_set_add(&named, 7);         /* is not there */
+	memset(&b, 0, sizeof(b));
+	memset(can, 0, sizeof(can));
+	buckets_resize(&b, CORES, &named);
+	can[1] = can[3] = true;
+	(void)buckets_deal(&b, can);
+	ck_assert_uint_eq(n_now(1), 64);
+	ck_assert_uint_eq(n_now(3), 64);
+	memcpy(before, b.home, sizeof(before));
+	can[1] = false;
+	(void)buckets_deal(&b, can);
+	ck_assert_uint_eq(n_now(3), RSS_BUCKETS);
+	can[3] = false;
+	can[0] = can[2] = true;
+	(void)buckets_deal(&b, can);
+	ck_assert_uint_eq(n_now(0) + n_now(2), RSS_BUCKETS);
+	ck_assert_mem_eq(before, b.home, RSS_BUCKETS * sizeof(before[0]));
+	/* another list: as few move as can be */
+	core_set_add(&named, 0);
+	buckets_resize(&b, CORES, &named);
+	ck_assert_uint_le(moved(before), 43);
+	can[1] = can[3] = true;
+	can[2] = false;
+	(void)buckets_deal(&b, can);
+	ck_assert_uint_eq(n_now(2), 0);
+	for (unsigned c = 0; c < CORES; c++)
+		ck_assert(c == 2 || n_now(c) >= 42);
+	/* all again; and of a list of which none is there */
+	core_set_add(&nowhere, 9);
+	can[2] = true;
+	buckets_resize(&b, CORES, &nowhere);
+	(void)buckets_deal(&b, can);
 	for (unsigned c = 0; c < CORES; c++)
 		ck_assert_uint_eq(n_now(c), 32);
 }
@@ -145,7 +190,7 @@ START_TEST(test_another_master)
 		home[i] = i < 100 ? 3 : i < 120 ? 1 : 77;
 	fresh(CORES);
 	memset(&b, 0, sizeof(b));
-	buckets_restore(&b, CORES, home, hits, got);
+	buckets_restore(&b, CORES, NULL, home, hits, got);
 	ck_assert_uint_eq(b.cores, CORES);
 	for (unsigned i = 0; i < RSS_BUCKETS; i++)
 		ck_assert_uint_eq(b.now[i], i < 120 ? home[i] : i % CORES);
@@ -346,7 +391,7 @@ START_TEST(test_another_master_has_not_seen_the_load)
 		hits[i] = i % 2 ? 1000 : 9000;
 	}
 	memset(&b, 0, sizeof(b));
-	buckets_restore(&b, 2, home, hits, got);
+	buckets_restore(&b, 2, NULL, home, hits, got);
 	ck_assert_uint_eq(got[0], 64 * 9000);
 	ck_assert_uint_eq(got[1], 64 * 1000);
 	for (unsigned s = 0; s < 10; s++)
@@ -390,6 +435,7 @@ int main(void)
 	tcase_add_test(t, test_even);
 	tcase_add_test(t, test_guests);
 	tcase_add_test(t, test_more_and_fewer);
+	tcase_add_test(t, test_named);
 	tcase_add_test(t, test_rules);
 	tcase_add_test(t, test_another_master);
 	tcase_add_test(t, test_another_master_has_not_seen_the_load);

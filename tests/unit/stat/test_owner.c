@@ -75,10 +75,10 @@ START_TEST(test_candidates_among)
 {
 	enum { ROWS = 400 };
 	struct stat_seg *s = make(ROWS, 5);
-	struct core_set set = { { 0 } };
+	struct core_set set = { .n = 0 };
 	unsigned n[CORES * (DRAIN + 1)] = { 0 };
 
-	ck_assert(cores_parse(&set, STR("1-2"), NULL) && cores_parse(&set, STR("7"), NULL));
+	ck_assert(core_set_read(&set, STR("1-2")) && core_set_read(&set, STR("7")));
 	for (uint32_t row = 0; row < ROWS; row++) {
 		uint32_t all = stat_owner_candidate(s, row, NULL), some = stat_owner_candidate(s, row, &set);
 
