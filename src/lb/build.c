@@ -319,6 +319,7 @@ static void build_settings(struct lb_builder *b)
 	lc->shutdown_grace_us = (uint64_t)conf_opt_int(root, D_SHUTDOWN_GRACE);
 	lc->drain_timeout_us = (uint64_t)conf_opt_int(root, D_DRAIN_TIMEOUT);
 	lc->heartbeat_timeout_us = (uint64_t)conf_opt_int(root, D_HEARTBEAT_TIMEOUT);
+	lc->crash_block_us = (uint64_t)conf_opt_int(root, D_CRASH_BLOCK);
 	lc->max_connections = (uint64_t)conf_opt_int(root, D_MAX_CONNECTIONS);
 	lc->buffer_memory = (uint64_t)conf_opt_int(root, D_BUFFER_MEMORY);
 	lc->max_objects = (uint64_t)conf_opt_int(root, D_MAX_OBJECTS);

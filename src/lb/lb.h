@@ -186,6 +186,7 @@ struct lb_config {
 	bool                staggered;         /* workers flush one after the other within consolidate_us */
 	unsigned            early_percent;     /* 0: no cycle but those of the clock */
 	uint64_t            consolidate_us, shutdown_grace_us, drain_timeout_us, heartbeat_timeout_us;
+	uint64_t            crash_block_us;    /* 0: nothing is blocked */
 	uint64_t            max_connections, buffer_memory, max_objects, ticket_lifetime_us;
 	unsigned            drain_generations;
 	const char         *user, *admin_socket, *ticket_keys;

@@ -109,6 +109,7 @@ int manifest_write(struct lb_config *lc, const struct ids *ids, unsigned n_warni
 	put_num(&w, "grace", lc->shutdown_grace_us);
 	put_num(&w, "drain-timeout", lc->drain_timeout_us);
 	put_num(&w, "heartbeat", lc->heartbeat_timeout_us);
+	put_num(&w, "crash-block", lc->crash_block_us);
 	put_num(&w, "max-objects", lc->max_objects);
 	put_num(&w, "ticket-lifetime", lc->ticket_lifetime_us);
 	put_num(&w, "drain-generations", lc->drain_generations);
@@ -183,7 +184,7 @@ static bool read_number(struct manifest *m, struct str what, struct str rest)
 		{ "pools", &pools },                     { "services", &services },
 		{ "warnings", &warnings },               { "own-tickets", &own },
 		{ "uid", &uid },                         { "gid", &gid },
-		{ "control-core", &control },
+		{ "control-core", &control },            { "crash-block", &m->crash_block_us },
 	};
 
 	if (!str_u64(rest, &v))

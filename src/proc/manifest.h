@@ -40,6 +40,7 @@ struct manifest {
 	struct pool       *mem;
 	unsigned           workers;             /* 0: one per core */
 	uint64_t           consolidate_us, grace_us, drain_timeout_us, heartbeat_us, max_objects, ticket_life_us;
+	uint64_t           crash_block_us;      /* 0: nothing is blocked */
 	unsigned           drain_generations;
 	int                control_core;        /* a CPU, or PLACE_SHARED */
 	int                error_level;

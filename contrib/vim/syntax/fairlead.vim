@@ -20,16 +20,16 @@ syn keyword fairleadValue tls toeplitz trust udp use vserver warn when
 syn keyword fairleadValue x-forwarded
 syn keyword fairleadDirective access-log alpn backlog backup body-rate body-timeout buffer-memory buffer-response
 syn keyword fairleadDirective ca cert ciphers ciphersuites client-ca client-verify congestion connect-timeout
-syn keyword fairleadDirective consolidate control-core core default distribute drain-generations drain-timeout error-log
-syn keyword fairleadDirective every expect fall forwarded function groups half-close hash
-syn keyword fairleadDirective head-timeout heartbeat-timeout host http idle-max idle-timeout include keepalive-max
-syn keyword fairleadDirective key-share-check listen max-bandwidth max-body max-connections max-fields max-head max-objects
-syn keyword fairleadDirective max-request-line method min-version ocsp policy port protocol rebalance
-syn keyword fairleadDirective redirect reject remove-header remove-response-header request-id resolver respond response-timeout
-syn keyword fairleadDirective responses retries rise send service set-header set-response-header shutdown-grace
-syn keyword fairleadDirective sni socket state ticket-keys ticket-lifetime tickets timeout tls
-syn keyword fairleadDirective trust-forwarded tuple unknown-sni upgrade use user verify via
-syn keyword fairleadDirective view weight workers
+syn keyword fairleadDirective consolidate control-core core crash-block default distribute drain-generations drain-timeout
+syn keyword fairleadDirective error-log every expect fall forwarded function groups half-close
+syn keyword fairleadDirective hash head-timeout heartbeat-timeout host http idle-max idle-timeout include
+syn keyword fairleadDirective keepalive-max key-share-check listen max-bandwidth max-body max-connections max-fields max-head
+syn keyword fairleadDirective max-objects max-request-line method min-version ocsp policy port protocol
+syn keyword fairleadDirective rebalance redirect reject remove-header remove-response-header request-id resolver respond
+syn keyword fairleadDirective response-timeout responses retries rise send service set-header set-response-header
+syn keyword fairleadDirective shutdown-grace sni socket state ticket-keys ticket-lifetime tickets timeout
+syn keyword fairleadDirective tls trust-forwarded tuple unknown-sni upgrade use user verify
+syn keyword fairleadDirective via view weight workers
 syn keyword fairleadObject admin monitor pool vserver
 hi def link fairleadComment Comment
 hi def link fairleadString String
