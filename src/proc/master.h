@@ -256,6 +256,7 @@ void state_exec(struct master *m);                           /* USR2; returns on
 
 /* sums.c */
 int  sums_export(struct master *m);     /* a memfd; -1: cannot */
+int  sums_pending(struct master *m);     /* likewise, of m->sums; -1 also: there are none */
 void sums_import(struct master *m);     /* m->sums, if there are some, when their rows are there */
 void sums_wait_no_more(struct master *m);     /* they will not be there soon: control gets what runs */
 
