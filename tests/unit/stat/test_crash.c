@@ -160,7 +160,8 @@ START_TEST(test_random_kills)
 	struct stat_seg *s = seg_make(64, 2, 1);
 	struct truth *t = shared_page();
 	pid_t pid[5] = { 0 }, rd;
-	uint64_t end = env_now_us() + 4000000, done = 0, started = 0, kills = 0, total;
+	const char *seconds = getenv("FL_CRASH_SECONDS");
+	uint64_t end = env_now_us() + (seconds ? strtoull(seconds, NULL, 10) : 4) * 1000000, done = 0, started = 0, kills = 0, total;
 	int st;
 
 	ck_assert_uint_eq(stat_slot_of(s, STAT_CONTROL), 4);
@@ -204,6 +205,8 @@ START_TEST(test_random_kills)
 	ck_assert_uint_ge(total, done);                  /* nothing flushed is lost */
 	ck_assert_uint_le(total, started);               /* nothing is counted twice */
 	ck_assert_uint_eq(total_of(s, CTR_SERVICE_CONN_CUR), 0);
+	printf("kills at random: %llu\n", (unsigned long long)kills);
+	fflush(stdout);
 	ck_assert_uint_gt(kills, 200);
 	ck_assert_uint_gt(t->rounds, 100);
 	stat_free(s);
