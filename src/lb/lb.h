@@ -182,6 +182,7 @@ struct lb_config {
 	unsigned            workers;           /* 0 = auto */
 	struct core_set    *function[LB_FUNCTION__COUNT];     /* cores that do it; NULL: all */
 	int                 control_core;      /* CPU of master and control; -1: none of their own */
+	bool                control_shares;    /* a worker has it as well */
 	bool                share_full;        /* key shares are checked the long way */
 	bool                staggered;         /* workers flush one after the other within consolidate_us */
 	unsigned            early_percent;     /* 0: no cycle but those of the clock */
