@@ -96,6 +96,8 @@ void deaths_second(struct master *m)
 	bool any = false;
 	struct stat_crash c;
 
+	if (!m->cur || !m->cur->man)             /* what is configured is not known yet */
+		return;
 	for (unsigned i = 0; i < STAT_CRASHES; i++) {
 		if (!stat_crash_get(m->seg, i, &c) || !c.until_ms || (now < c.until_ms && window))
 			continue;
