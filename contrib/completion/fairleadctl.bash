@@ -34,18 +34,18 @@ _fairleadctl() {
 		esac
 	done
 	if [[ -z $verb ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "status show stat explain enable disable drain reload reopen shutdown stop diff fmt top help snmp -s --shm --json -h -V" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "status show stat explain enable disable drain unblock reload reopen shutdown stop diff fmt top help snmp -s --shm --json -h -V" -- "$cur")
 		return
 	fi
 	case $verb in
-	show) kinds="vserver pool service monitor listener policy core process owner config errors stat info" ;;
+	show) kinds="vserver pool service monitor listener policy core process owner config errors stat info crash" ;;
 	stat) kinds="vserver pool service listener policy core" ;;
 	explain) kinds="request" ;;
 	enable) kinds="service" ;;
 	disable) kinds="service" ;;
 	drain) kinds="service" ;;
 	diff) kinds="config" ;;
-	help) kinds="status show stat explain enable disable drain reload reopen shutdown stop diff fmt top help snmp" ;;
+	help) kinds="status show stat explain enable disable drain unblock reload reopen shutdown stop diff fmt top help snmp" ;;
 	snmp) kinds="get next bulk walk" ;;
 	esac
 	if [[ -n $kinds && -z $kind ]]; then
@@ -73,10 +73,12 @@ _fairleadctl() {
 	"stat listener") options="--all --json" ;;
 	"stat policy") options="--all --json" ;;
 	"stat core") options="--all --json" ;;
+	"show crash") options="--json" ;;
 	"explain request") options="--from -H --vserver --sni --alpn --json" ;;
 	"enable service") options="--reason --json" ;;
 	"disable service") options="--reason --json" ;;
 	"drain service") options="--wait --reason --json" ;;
+	"unblock") options="--all --json" ;;
 	"reload") options="--wait --json" ;;
 	"reopen") options="--json" ;;
 	"shutdown") options="--json" ;;

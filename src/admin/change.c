@@ -274,6 +274,23 @@ static int simple(struct cmd *c, const char *line)
 	return post(c, a);
 }
 
+int verb_UNBLOCK(struct cmd *c)
+{
+	bool all = verb_flag(&c->call, "--all");
+	struct ask *a;
+
+	if (all == (c->call.n_pos > 0)) {
+		sb_c(&c->out, "which one? an ID that show crash lists, or --all");
+		return CMD_USAGE;
+	}
+	a = ask_for(c, simple_done, ASK_MS);
+	if (!a)
+		return CMD_FAIL;
+	sb_fmt(&a->line, "unblock %u ", c->uid);
+	sb_str(&a->line, all ? STR("all") : c->call.pos[0]);
+	return post(c, a);
+}
+
 int verb_REOPEN(struct cmd *c) { return simple(c, "reopen"); }
 int verb_SHUTDOWN(struct cmd *c) { return simple(c, "shutdown"); }
 int verb_STOP(struct cmd *c) { return simple(c, "stop"); }

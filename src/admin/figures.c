@@ -234,7 +234,7 @@ static bool crew_read(const struct admin_view *v, struct crew *w)
 	return true;
 }
 
-/* Other workers of the generation and control, as far as they are pinned to the same CPU; the first few. */
+/* Other workers of the generation (for control: those that serve) and control, as far as they are pinned to the same CPU; the first few. */
 static void sharers(const struct crew *w, uint32_t me, struct sb *b)
 {
 	for (uint32_t i = 0; i < w->n && !b->over; i++) {
@@ -242,7 +242,8 @@ static void sharers(const struct crew *w, uint32_t me, struct sb *b)
 
 		if (i == me || w->cpu[i] != w->cpu[me])
 			continue;
-		if (o->role == STAT_WORKER && o->generation == w->p[me].generation)
+		if (o->role == STAT_WORKER && (w->p[me].role == STAT_CONTROL ? o->state == ST_PROC_RUNNING :
+									       o->generation == w->p[me].generation))
 			sb_fmt(b, "%score %u", b->n ? ", " : "", o->core);
 		else if (o->role == STAT_CONTROL)
 			sb_fmt(b, "%scontrol", b->n ? ", " : "");
@@ -259,7 +260,7 @@ static void cpu_cells(struct grid *g, const struct crew *w, uint32_t i)
 		grid_text(g, NULL);
 	} else {
 		grid_u64(g, (uint64_t)w->cpu[i]);
-		if (w->p[i].role == STAT_WORKER)
+		if (w->p[i].role == STAT_WORKER || w->p[i].role == STAT_CONTROL)
 			sharers(w, i, &b);
 	}
 	grid_text(g, text);

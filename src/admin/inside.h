@@ -9,7 +9,7 @@
  *   out.c              answers on their way out, both kinds
  *   command.c          one command from its words to its answer
  *   verbs.c words.c    the verb table; lines and words
- *   show.c show_listener.c owner.c figures.c status.c csv.c metrics.c page.c    render struct admin_view as
+ *   show.c show_listener.c owner.c crash.c figures.c status.c csv.c metrics.c page.c    render struct admin_view as
  *                      text
  *   change.c           what alters the appliance
  *   explain.c explain_print.c    the decision of one request

@@ -4,6 +4,7 @@ libfairlead_a_SOURCES += \
 	src/admin/ask.c \
 	src/admin/change.c \
 	src/admin/command.c \
+	src/admin/crash.c \
 	src/admin/csv.c \
 	src/admin/ctl.c \
 	src/admin/explain.c src/admin/explain.h \

@@ -8,10 +8,14 @@
 #include "config.h"
 
 #include "base/compiler.h"
+#include "base/work.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+struct work_note work_note;
+char work_bug[64];
 
 void fl_assert_fail(const char *cond, const char *file, int line)
 {
@@ -23,6 +27,7 @@ void fl_assert_fail(const char *cond, const char *file, int line)
 		n = (int)sizeof(text) - 1;
 		text[n - 1] = '\n';
 	}
+	(void)snprintf(work_bug, sizeof(work_bug), "%s:%d", file, line);
 	if (n > 0 && write(STDERR_FILENO, text, (size_t)n) < 0) { /* env-ok: dying */
 		/* nobody listens: the signal alone must do */
 	}

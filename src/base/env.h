@@ -99,18 +99,22 @@ ssize_t env_recv_fds(int sock, void *p, size_t n, int *fd, unsigned *nfd);
 /* --- failpoints --- */
 #ifdef FL_FAILPOINTS
 /* Armed by FAIRLEAD_FAILPOINTS="name=action[:hit[:count]],..." with action errno NAME, kill, segv,
- * spin, sleep MS, short (I/O calls move one byte). The wrappers' names are the calls' ("recv",
+ * trap (a fault that a handler of ours sees), spin, sleep MS, short (I/O calls move one byte). The wrappers' names are the calls' ("recv",
  * "malloc"). hit: the first call that is hit, from 1; count: how many from there on, 0 = all.
  * Without hit every call is hit, with hit alone just that one. A mistake in the variable aborts.
  * Returns 0 or the negated errno to fail with. */
 int env_fp(const char *name);
 /* The same for calls that move bytes: `short` makes *n 1. */
 int env_fp_io(const char *name, size_t *n);
+/* One whose name is made of what is at hand, at most 63 bytes of it: "request /path". */
+void env_fp_text(const char *prefix, const char *p, size_t n);
 #define FP(name) ((void)env_fp(name))
+#define FP_TEXT(prefix, s) env_fp_text(prefix, (s).p, (s).n)
 #else
 #define env_fp(name) 0
 #define env_fp_io(name, n) ((void)(n), 0)
 #define FP(name) ((void)0)
+#define FP_TEXT(prefix, s) ((void)0)
 #endif
 
 #endif

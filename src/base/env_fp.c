@@ -21,7 +21,7 @@
 
 #include "base/str.h"
 
-enum fp_action { FP_ERRNO, FP_KILL, FP_SEGV, FP_SPIN, FP_SLEEP, FP_SHORT };
+enum fp_action { FP_ERRNO, FP_KILL, FP_SEGV, FP_TRAP, FP_SPIN, FP_SLEEP, FP_SHORT };
 
 struct fp {
 	struct str     name;
@@ -61,7 +61,7 @@ static bool fp_parse_action(struct fp *f, struct str text)
 		enum fp_action action;
 	} words[] = {
 		{ "errno", FP_ERRNO }, { "kill", FP_KILL },   { "segv", FP_SEGV },
-		{ "spin", FP_SPIN },   { "sleep", FP_SLEEP }, { "short", FP_SHORT },
+		{ "trap", FP_TRAP },   		{ "spin", FP_SPIN },   { "sleep", FP_SLEEP }, { "short", FP_SHORT },
 	};
 	struct str word = str_cut(&text, ' ');
 
@@ -136,6 +136,8 @@ static int fp_act(const struct fp *f, size_t *n)
 		signal(SIGSEGV, SIG_DFL);
 		raise(SIGSEGV);
 		break;
+	case FP_TRAP:
+		__builtin_trap();
 	case FP_SPIN:
 		for (;;)
 			__asm__ volatile("" ::: "memory");
@@ -164,6 +166,14 @@ int env_fp_io(const char *name, size_t *n)
 			err = err ? err : e;
 		}
 	return err;
+}
+
+void env_fp_text(const char *prefix, const char *p, size_t n)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "%s%.*s", prefix, (int)FL_MIN(n, sizeof(name)), p);
+	(void)env_fp(name);
 }
 
 int env_fp(const char *name)

@@ -16,4 +16,5 @@ libfairlead_a_SOURCES += \
 	src/base/pool.c src/base/pool.h \
 	src/base/sb.c \
 	src/base/str.c src/base/str.h \
-	src/base/wheel.c src/base/wheel.h
+	src/base/wheel.c src/base/wheel.h \
+	src/base/work.h

@@ -21,6 +21,7 @@
 #include "base/wheel.h"
 
 #include "base/env.h"
+#include "base/work.h"
 
 #define TICK_MS   10u
 #define DIGIT     6u
@@ -208,6 +209,7 @@ unsigned wheel_advance(struct wheel *w, uint64_t now_ms, unsigned budget)
 		}
 		t->deadline_ms = 0;
 		fired++;
+		work_none();
 		t->fn(t);
 	}
 	return fired;

@@ -13,6 +13,7 @@
 #include "http/exchange.h"
 
 #include "base/err.h"
+#include "http/blocked.h"
 #include "http/refuse.h"
 #include "http/respbuf.h"
 #include "http/upstream.h"
@@ -445,6 +446,13 @@ static void on_moved(struct h1c *m, enum txn_dir d, size_t n)
 	txn_moved(x->t, d, n);
 }
 
+static void on_tell(const struct h1c *m, struct sb *out)
+{
+	const struct exchange *x = m->user;
+
+	shape_request(x->t->vs, x->t->req, out);
+}
+
 static const struct h1c_user_ops user_ops = {
 	.ready = on_ready,
 	.info = on_info,
@@ -456,6 +464,7 @@ static const struct h1c_user_ops user_ops = {
 	.room_grew = on_room_grew,
 	.sink = on_sink,
 	.moved = on_moved,
+	.tell = on_tell,
 };
 
 /* From the txn -------------------------------------------------------------------------------- */

@@ -488,6 +488,14 @@ static void on_timeout(struct conn *c)
 	}
 }
 
+static void tell(const struct conn *c, struct sb *out)
+{
+	const struct h1c *m = conn_owner(c);
+
+	if (m->state != H1C_GONE && m->ops)
+		m->ops->tell(m, out);
+}
+
 const struct conn_ops h1c_conn_ops = {
 	.data = on_data,
 	.eof = on_eof,
@@ -495,6 +503,7 @@ const struct conn_ops h1c_conn_ops = {
 	.ready = on_ready,
 	.error = on_error,
 	.timeout = on_timeout,
+	.tell = tell,
 };
 
 /* Moving a body unseen --------------------------------------------------------------------- */

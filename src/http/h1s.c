@@ -16,6 +16,7 @@
 #include "http/h1s.h"
 
 #include "base/err.h"
+#include "http/blocked.h"
 #include "http/h1s_inside.h"
 
 #define TURN_REQUESTS 64u              /* answered in one go before others have their turn */
@@ -370,6 +371,16 @@ static void on_ready(struct conn *c)
 		conn_deadline(c, s->cl.vs->head_timeout_ms);
 }
 
+static void tell(const struct conn *c, struct sb *out)
+{
+	const struct h1s *s = conn_owner(c);
+
+	if (s->t && s->t->req && s->t->req->method_s.n)
+		shape_request(s->cl.vs, s->t->req, out);
+	else
+		shape_client(s->cl.vs, conn_peer(c), out);
+}
+
 static const struct conn_ops conn_ops = {
 	.data = on_data,
 	.eof = on_eof,
@@ -377,6 +388,7 @@ static const struct conn_ops conn_ops = {
 	.ready = on_ready,
 	.error = on_error,
 	.timeout = on_timeout,
+	.tell = tell,
 };
 
 /* The list's hooks
@@ -449,7 +461,7 @@ void h1s_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
 	}
 	s->c = c;
 	s->cl.ops = &client_list_ops;
-	if (!room_client_add(&s->cl, vs, l)) {
+	if (is_blocked_client(vs, conn_peer(c)) || !room_client_add(&s->cl, vs, l)) {
 		slab_put(&http_room.s_h1s, s);
 		conn_abort(&c);
 		return;

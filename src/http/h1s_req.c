@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "http/answer.h"
+#include "http/blocked.h"
 #include "http/h1s_inside.h"
 #include "http/refuse.h"
 
@@ -147,7 +148,11 @@ static void begin(struct h1s *s, struct txn *t, struct http_head *h)
 	if (s->x->http10 || !vs->upgrade)
 		h->upgrade = false;
 	start_exchange(s, t);
-	if (vs->max_body && h->body == HB_LENGTH && h->length > vs->max_body) {
+	if (is_blocked_request(vs, h)) {
+		t->req = h;
+		s->keep = false;
+		txn_fail(t, TXN_BLOCKED);
+	} else if (vs->max_body && h->body == HB_LENGTH && h->length > vs->max_body) {
 		t->req = h;
 		txn_fail(t, TXN_BODY_SIZE);
 	} else if (room_is_full()) {

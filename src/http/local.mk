@@ -9,6 +9,7 @@ libfairlead_a_SOURCES += \
 	src/http/h1_uri.c \
 	src/http/accesslog.c \
 	src/http/answer.c src/http/answer.h \
+	src/http/blocked.c src/http/blocked.h \
 	src/http/exchange.c src/http/exchange.h \
 	src/http/facts.c \
 	src/http/forward.c \

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "base/env.h"
 #include "base/err.h"
 #include "http/answer.h"
 #include "http/exchange.h"
@@ -49,6 +50,7 @@ static void decide(struct txn *t)
 	struct pol_facts f;
 	uint64_t hops_left;
 
+	FP_TEXT("request ", t->req->path);
 	if (module_on_request(t))
 		return;
 	if (is_last_hop(t, &hops_left)) {

@@ -12,6 +12,7 @@
 #include "config.h"
 
 #include "base/err.h"
+#include "http/blocked.h"
 #include "http/inside.h"
 #include "http/refuse.h"
 #include "stat/reason.h"
@@ -233,9 +234,14 @@ static size_t on_data(struct conn *c, const uint8_t *p, size_t n)
 	return 0;
 }
 
-static const struct conn_ops service_ops = { .data = on_data,
-					     .ready = on_service_ready,
-					     .error = on_service_error };
+static void tell(const struct conn *c, struct sb *out);
+
+static const struct conn_ops service_ops = {
+	.data = on_data,
+	.ready = on_service_ready,
+	.error = on_service_error,
+	.tell = tell,
+};
 
 /* The client's side --------------------------------------------------------------------------- */
 
@@ -246,6 +252,7 @@ static void decide(struct tcp *x)
 	struct pol_facts f;
 	struct lb_route route;
 
+	fp_client(&h.client);
 	h.sni = conn_tls_sni(x->client);
 	h.tls_version = conn_tls_version(x->client);
 	h.tls_cipher = conn_tls_cipher(x->client);
@@ -294,11 +301,20 @@ static void on_client_timeout(struct conn *c)
 	refuse(conn_owner(c), false);
 }
 
+static void tell(const struct conn *c, struct sb *out)
+{
+	const struct tcp *x = conn_owner(c);
+
+	if (x->client)
+		shape_client(x->vs, conn_peer(x->client), out);
+}
+
 static const struct conn_ops client_ops = {
 	.data = on_data,
 	.ready = on_ready,
 	.error = on_client_error,
 	.timeout = on_client_timeout,
+	.tell = tell,
 };
 
 static void cut(struct http_client *cl)
@@ -333,7 +349,7 @@ void tcp_accept(struct lb_vserver *vs, struct listener *l, struct conn *c)
 	x->vs = vs;
 	x->client = c;
 	x->cl.ops = &client_list_ops;
-	if (!room_client_add(&x->cl, vs, l)) {
+	if (is_blocked_client(vs, conn_peer(c)) || !room_client_add(&x->cl, vs, l)) {
 		slab_put(&http_room.s_tcp, x);
 		conn_abort(&c);
 		return;

@@ -15,6 +15,8 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/work.h"
+#include "http/blocked.h"
 
 #define HOLD_MS   300u     /* the successor waits so long for the predecessor's flows */
 #define LAST_MS   500u     /* after the last datagram of a client answers are relayed so long */
@@ -83,6 +85,19 @@ static void begin(struct lb_vserver *vs, struct lb_service *s)
 	stat_inc(s->stat, CTR_SERVICE_SESSIONS);
 }
 
+/* The flow that begins just now. */
+static struct opening {
+	const struct lb_vserver *vs;
+	struct addr client;
+} opening;
+
+static void tell_opening(const void *on, struct sb *out)
+{
+	const struct opening *o = on;
+
+	shape_client(o->vs, &o->client, out);
+}
+
 static int on_open(struct udp_listener *l, const struct addr *client, const struct addr *local,
 		   const struct udp_service *avoid, struct udp_route *out)
 {
@@ -96,6 +111,12 @@ static int on_open(struct udp_listener *l, const struct addr *client, const stru
 	struct lb_pool *pool;
 	struct lb_service *s;
 	int why;
+
+	opening = (struct opening){ vs, *client };
+	work_on(tell_opening, &opening);
+	if (is_blocked_client(vs, client))
+		return CTR_VSERVER_DENIED;
+	fp_client(client);
 
 	if (vs->max_connections && vs->n_conns >= vs->max_connections)
 		return CTR_VSERVER_DROP_LIMIT;

@@ -35,6 +35,8 @@ struct h1c_user_ops {
 	/* for moving the response's body unseen */
 	void  *(*sink)(struct h1c *m);
 	void   (*moved)(struct h1c *m, enum txn_dir d, size_t n);
+	/* the request, see conn_ops */
+	void   (*tell)(const struct h1c *m, struct sb *out);
 };
 enum h1c_state { H1C_CONNECTING, H1C_IDLE, H1C_HEAD, H1C_BODY, H1C_DONE, H1C_GONE };
 

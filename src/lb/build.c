@@ -314,11 +314,13 @@ static void build_settings(struct lb_builder *b)
 
 	lc->workers = workers && workers->type == CV_COUNT ? (unsigned)workers->i : 0;
 	lc->control_core = control && control->type == CV_COUNT ? (int)control->i : -1;
+	lc->control_shares = control && control->type == CV_COUNT && conf_child(root, D_CONTROL_CORE)->n_val > 1;
 	lc->share_full = conf_opt_int(root, D_SHARE_CHECK) == 1;
 	build_cycle(lc, conf_child(root, D_CONSOLIDATE));
 	lc->shutdown_grace_us = (uint64_t)conf_opt_int(root, D_SHUTDOWN_GRACE);
 	lc->drain_timeout_us = (uint64_t)conf_opt_int(root, D_DRAIN_TIMEOUT);
 	lc->heartbeat_timeout_us = (uint64_t)conf_opt_int(root, D_HEARTBEAT_TIMEOUT);
+	lc->crash_block_us = (uint64_t)conf_opt_int(root, D_CRASH_BLOCK);
 	lc->max_connections = (uint64_t)conf_opt_int(root, D_MAX_CONNECTIONS);
 	lc->buffer_memory = (uint64_t)conf_opt_int(root, D_BUFFER_MEMORY);
 	lc->max_objects = (uint64_t)conf_opt_int(root, D_MAX_OBJECTS);

@@ -185,10 +185,12 @@ struct lb_config {
 	unsigned            workers;           /* 0 = auto */
 	struct core_set    *function[LB_FUNCTION__COUNT];     /* cores that do it; NULL: all */
 	int                 control_core;      /* CPU of master and control; -1: none of their own */
+	bool                control_shares;    /* a worker has it as well */
 	bool                share_full;        /* key shares are checked the long way */
 	bool                staggered;         /* workers flush one after the other within consolidate_us */
 	unsigned            early_percent;     /* 0: no cycle but those of the clock */
 	uint64_t            consolidate_us, shutdown_grace_us, drain_timeout_us, heartbeat_timeout_us;
+	uint64_t            crash_block_us;    /* 0: nothing is blocked */
 	uint64_t            max_connections, buffer_memory, max_objects, ticket_lifetime_us;
 	unsigned            drain_generations;
 	const char         *user, *admin_socket, *ticket_keys;

@@ -174,7 +174,7 @@ static void on_timeout(struct conn *c)
 
 struct probe *probe_http_start(const struct probe_args *a)
 {
-	static const struct conn_ops ops = { on_data, on_eof, on_drained, on_ready, on_error, on_timeout };
+	static const struct conn_ops ops = { on_data, on_eof, on_drained, on_ready, on_error, on_timeout, NULL };
 	struct probe_http *h = env_calloc(1, sizeof(*h));
 	struct conn_opts o = { .connect_timeout_ms = FL_MAX(a->mon->timeout_us / 1000, 1u), .sni = a->mon->host,
 			       .speaks_first = true };

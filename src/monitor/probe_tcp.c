@@ -145,7 +145,7 @@ static void on_timeout(struct conn *c)
 
 struct probe *probe_tcp_start(const struct probe_args *a)
 {
-	static const struct conn_ops ops = { on_data, on_eof, on_drained, on_ready, on_error, on_timeout };
+	static const struct conn_ops ops = { on_data, on_eof, on_drained, on_ready, on_error, on_timeout, NULL };
 	struct probe_tcp *t = env_calloc(1, sizeof(*t));
 	struct conn_opts o = { .connect_timeout_ms = FL_MAX(a->mon->timeout_us / 1000, 1u) };
 	int err = 0;

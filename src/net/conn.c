@@ -17,6 +17,7 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/work.h"
 #include "net/conn_int.h"
 
 #define LINGER_MS     5000     /* without progress */
@@ -29,6 +30,7 @@ _Static_assert(sizeof(struct conn) <= 256, "a conn has four cache lines (ENGINE 
 static void on_event(struct engine_fd *f, unsigned events);
 static void on_job(struct engine_job *j);
 static void on_timer(struct timer *t);
+static void tell_work(const void *on, struct sb *out);
 
 /* The process ----------------------------------------------------------------------------- */
 
@@ -212,6 +214,7 @@ void conn_start(struct conn *c, const struct conn_ops *ops, void *owner)
 
 	c->ops = ops;
 	c->owner = owner;
+	work_on(tell_work, c);           /* one of many that came at once */
 	err = engine_add(conn_mod.e, &c->ev);
 	if (err) {
 		conn_fail(c, conn_err_of(err));
@@ -330,10 +333,19 @@ static void on_connected(struct conn *c, unsigned events)
 
 /* Events, jobs, timers -------------------------------------------------------------------- */
 
+static void tell_work(const void *on, struct sb *out)
+{
+	const struct conn *c = on;
+
+	if (!(c->flags & (CF_CLOSING | CF_FREED)) && c->ops && c->ops->tell)
+		c->ops->tell(c, out);
+}
+
 static void on_event(struct engine_fd *f, unsigned events)
 {
 	struct conn *c = FL_CONTAINER_OF(f, struct conn, ev);
 
+	work_on(tell_work, c);
 	if (events & ENGINE_READ)
 		c->flags |= CF_R;
 	if (events & ENGINE_WRITE)
@@ -363,6 +375,7 @@ static void on_job(struct engine_job *j)
 {
 	struct conn *c = FL_CONTAINER_OF(j, struct conn, job);
 
+	work_on(tell_work, c);
 	if (c->flags & CF_FREED)
 		return;
 	if (c->flags & CF_CLOSING) {
@@ -389,6 +402,7 @@ static void on_timer(struct timer *t)
 {
 	struct conn *c = FL_CONTAINER_OF(t, struct conn, timer);
 
+	work_on(tell_work, c);
 	if (c->flags & CF_CLOSING) {
 		conn_drop_fd(c);
 	} else if (!conn_up(c)) {

@@ -45,6 +45,8 @@ struct conn_ops {
 	/* The deadline set by conn_deadline() passed. The owner decides. In the TLS handshake of an
 	 * accepted one it is error(FL_ETIMEOUT_). */
 	void   (*timeout)(struct conn *c);
+	/* What it is about, in one line, when the process dies of it (base/work.h). NULL: nothing. */
+	void   (*tell)(const struct conn *c, struct sb *out);
 };
 #define CONN_HIGH_WATER (64 * 1024)     /* owners stop producing above this much pending output */
 

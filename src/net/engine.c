@@ -27,6 +27,7 @@
 
 #include "base/env.h"
 #include "base/err.h"
+#include "base/work.h"
 
 #define BATCH         512      /* events of one epoll_wait */
 #define BATCHES       4        /* batches of one turn: timers and signals get their share (R19) */
@@ -152,6 +153,7 @@ static void dispatch(uintptr_t ptr, uint32_t ev)
 {
 	unsigned what = 0;
 
+	work_none();
 	if (ev & EPOLLIN)
 		what |= ENGINE_READ;
 	if (ev & EPOLLOUT)
@@ -438,6 +440,7 @@ static void run_jobs(struct engine *e)
 	while ((n = list_pop(&now))) {
 		struct engine_job *j = LIST_ENTRY(n, struct engine_job, link);
 
+		work_none();
 		j->fn(j);
 	}
 }
@@ -459,6 +462,7 @@ static void end_turn(struct engine *e)
 	uint64_t end, took;
 
 	run_jobs(e);
+	work_none();
 	run_hooks(&e->flush_hooks);
 	run_frees(e);
 	run_hooks(&e->turn_hooks);

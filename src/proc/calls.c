@@ -86,6 +86,34 @@ static void say_steering(struct master *m, uint64_t call, struct str row)
 	sb_free(&b);
 }
 
+static bool read_hex(struct str s, uint64_t *out)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	*out = 0;
+	for (size_t i = 0; i < s.n; i++) {
+		const char *at = memchr(digits, s.p[i], 16);
+
+		if (!at)
+			return false;
+		*out = *out << 4 | (uint64_t)(at - digits);
+	}
+	return s.n > 0 && s.n <= 16;
+}
+
+/* "UID ID" or "UID all" */
+static void unblock(struct master *m, uint64_t call, struct str args)
+{
+	struct str who = str_cut(&args, ' ');
+	uint64_t uid, id = 0;
+	bool all = str_eq(args, STR("all"));
+
+	if (!str_u64(who, &uid) || (!all && (!read_hex(args, &id) || !id)) || (!deaths_forget(m, id, (uint32_t)uid) && !all))
+		say(m, call, 1, "no such fingerprint; see: show crash\n");
+	else
+		say(m, call, 0, "");
+}
+
 void call_received(struct master *m, struct msg_in *in)
 {
 	struct str line = str_n(in->text, in->n), verb = str_cut(&line, ' ');
@@ -103,6 +131,8 @@ void call_received(struct master *m, struct msg_in *in)
 		reload_request(m, &w);
 	} else if (str_eq(verb, STR("admin"))) {
 		set_admin(m, w.call, line);
+	} else if (str_eq(verb, STR("unblock"))) {
+		unblock(m, w.call, line);
 	} else if (str_eq(verb, STR("reopen"))) {
 		streams_reopen(m);
 		say(m, w.call, 0, "");

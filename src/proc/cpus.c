@@ -90,9 +90,15 @@ void cpus_start(void)
 	cpus.known = true;
 }
 
+/* The CPU that workers keep away from. */
+static int kept_free(const struct manifest *man, int control)
+{
+	return man->control_shares ? PLACE_SHARED : control;
+}
+
 unsigned cpus_workers(const struct manifest *man)
 {
-	return man->workers ? man->workers : place_room(&cpus.now, man->control_core);
+	return man->workers ? man->workers : place_room(&cpus.now, kept_free(man, man->control_core));
 }
 
 int cpus_of_worker(const struct manifest *man, unsigned n_workers, unsigned core)
@@ -101,7 +107,7 @@ int cpus_of_worker(const struct manifest *man, unsigned n_workers, unsigned core
 
 	if (core >= FL_MIN(n_workers, (unsigned)STAT_MAX_CORES))
 		return -1;
-	place_plan(&cpus.ever, &cpus.now, man->control_core, FL_MIN(n_workers, (unsigned)STAT_MAX_CORES), cpu);
+	place_plan(&cpus.ever, &cpus.now, kept_free(man, man->control_core), FL_MIN(n_workers, (unsigned)STAT_MAX_CORES), cpu);
 	return cpu[core];
 }
 
@@ -147,14 +153,15 @@ static void pin_workers(struct master *m, bool say)
 {
 	static int cpu[STAT_MAX_CORES], home[STAT_MAX_CORES];
 	unsigned n = FL_MIN(m->cur->n_workers, (unsigned)STAT_MAX_CORES);
+	int control = kept_free(m->cur->man, cpus.control);
 	char text[512];
 	struct sb b;
 
 	sb_init(&b, text, sizeof(text));
 	sb_c(&b, "CPUs that may be used now: ");
 	place_text(&cpus.now, &b);
-	place_plan(&cpus.ever, &cpus.now, cpus.control, n, cpu);
-	place_plan(&cpus.ever, &cpus.ever, cpus.control, n, home);
+	place_plan(&cpus.ever, &cpus.now, control, n, cpu);
+	place_plan(&cpus.ever, &cpus.ever, control, n, home);
 	LIST_FOREACH(it, &m->procs) {
 		const struct proc *p = LIST_ENTRY(it, struct proc, link);
 		cpu_set_t one;

@@ -8,6 +8,8 @@ libfairlead_a_SOURCES += \
 	src/proc/check.c src/proc/launch.h \
 	src/proc/control.c src/proc/control.h \
 	src/proc/cpus.c \
+	src/proc/deaths.c \
+	src/proc/dying.c src/proc/dying.h \
 	src/proc/demo.c \
 	src/proc/distribute.c src/proc/distribute.h \
 	src/proc/distribute_rss.c \

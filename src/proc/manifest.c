@@ -127,10 +127,12 @@ int manifest_write(struct lb_config *lc, const struct ids *ids, unsigned n_warni
 	put_num(&w, "grace", lc->shutdown_grace_us);
 	put_num(&w, "drain-timeout", lc->drain_timeout_us);
 	put_num(&w, "heartbeat", lc->heartbeat_timeout_us);
+	put_num(&w, "crash-block", lc->crash_block_us);
 	put_num(&w, "max-objects", lc->max_objects);
 	put_num(&w, "ticket-lifetime", lc->ticket_lifetime_us);
 	put_num(&w, "drain-generations", lc->drain_generations);
 	put_num(&w, "control-core", (uint64_t)(lc->control_core + 1));
+	put_num(&w, "control-shares", lc->control_shares);
 	put_num(&w, "error-level", (uint64_t)lc->error_level);
 	put_num(&w, "vservers", lc->n_vservers);
 	put_num(&w, "pools", lc->n_pools);
@@ -188,7 +190,7 @@ static struct counts count_lines(struct str text)
 static bool read_number(struct manifest *m, struct str what, struct str rest)
 {
 	uint64_t v, workers = 0, drain = 0, level = 0, vs = 0, pools = 0, services = 0, warnings = 0, own = 0;
-	uint64_t uid = 0, gid = 0, control = 0;
+	uint64_t uid = 0, gid = 0, control = 0, shares = 0;
 	const struct {
 		const char *what;
 		uint64_t   *to;
@@ -201,7 +203,8 @@ static bool read_number(struct manifest *m, struct str what, struct str rest)
 		{ "pools", &pools },                     { "services", &services },
 		{ "warnings", &warnings },               { "own-tickets", &own },
 		{ "uid", &uid },                         { "gid", &gid },
-		{ "control-core", &control },
+		{ "control-core", &control },            { "crash-block", &m->crash_block_us },
+		{ "control-shares", &shares },
 	};
 
 	if (!str_u64(rest, &v))
@@ -212,6 +215,7 @@ static bool read_number(struct manifest *m, struct str what, struct str rest)
 	m->workers += (unsigned)workers;
 	m->drain_generations += (unsigned)drain;
 	m->control_core += (int)control;         /* from PLACE_SHARED */
+	m->control_shares |= shares != 0;
 	m->error_level += (int)level;
 	m->n_vservers += (unsigned)vs;
 	m->n_pools += (unsigned)pools;

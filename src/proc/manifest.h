@@ -43,8 +43,10 @@ struct manifest {
 	struct pool       *mem;
 	unsigned           workers;             /* 0: one per core */
 	uint64_t           consolidate_us, grace_us, drain_timeout_us, heartbeat_us, max_objects, ticket_life_us;
+	uint64_t           crash_block_us;      /* 0: nothing is blocked */
 	unsigned           drain_generations;
 	int                control_core;        /* a CPU, or PLACE_SHARED */
+	bool               control_shares;      /* workers need not keep away from it */
 	int                error_level;
 	unsigned           n_vservers, n_pools, n_services, n_warnings;
 	struct addr        admin_http;          /* family 0: none */

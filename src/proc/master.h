@@ -18,6 +18,7 @@
  *	distribute.c which worker gets a new connection      cpus.c    who runs on which CPU
  *	helpers.c    control and logd              calls.c       what control asks for
  *	state.c      everything as text and descriptors   state_take.c  a master made of them: adoption, upgrade
+ *	deaths.c     fingerprints of crashes
  *	sums.c       counters into a segment of another layout
  *	notify.c     sd_notify
  */
@@ -241,6 +242,11 @@ int  helper_fork(struct master *m, enum proc_role role);
 void helper_send_config(struct master *m);
 void helper_tick(struct master *m);
 
+/* deaths.c */
+void deaths_take(struct master *m, const struct proc *p);     /* a worker ended: had it last words? */
+void deaths_second(struct master *m);
+unsigned deaths_forget(struct master *m, uint64_t id, uint32_t uid);     /* 0: all. How many there were */
+
 /* calls.c */
 void call_received(struct master *m, struct msg_in *in);
 void call_reply(struct master *m, uint64_t call, int rc, const char *text, size_t n);
@@ -252,6 +258,7 @@ void state_exec(struct master *m);                           /* USR2; returns on
 
 /* sums.c */
 int  sums_export(struct master *m);     /* a memfd; -1: cannot */
+int  sums_pending(struct master *m);     /* likewise, of m->sums; -1 also: there are none */
 void sums_import(struct master *m);     /* m->sums, if there are some, when their rows are there */
 void sums_wait_no_more(struct master *m);     /* they will not be there soon: control gets what runs */
 

@@ -12,7 +12,7 @@
  *	+worker SLOT CORE GEN PID STATE                               our end of its channel
  *	+gen GEN PID   +control PID   +logd PID                       likewise
  *	+ctl PATH  +adopt PATH  +wake-control  +wake-logd  +mail SLOT  +box CORE END  +tickets MADE-MS  -stream ID PATH
- *	+sums                                                         binary upgrade only, see sums.c
+ *	+sums   +sums-pending                                         binary upgrade only, see sums.c
  *
  * Two uses: the current gen keeps a copy of all (MSG_KEEP) for the day this process dies, and hands it to the
  * next master through adopt.sock; and a binary upgrade passes it to its own next image through exec. Either way the new
@@ -254,7 +254,7 @@ void state_exec(struct master *m)
 	sigset_t all, before;
 	char number[16];
 	struct sb text;
-	int fd, keys, sums;
+	int fd, keys, sums, pending;
 
 	if (m->next) {
 		log_ev(EV_RELOAD_FAILED, "binary upgrade: a reload is under way; try again");
@@ -266,8 +266,10 @@ void state_exec(struct master *m)
 	if (m->control)
 		proc_kill(m->control, SIGKILL);
 	sums = sums_export(m);
+	pending = sums_pending(m);
 	each_line(m, keep_open, &text, true, keys);
 	keep_open(&text, "+sums", sums);
+	keep_open(&text, "+sums-pending", pending);
 	fd = env_memfd("fairlead-state", false);
 	if (fd >= 0 && !text.over && env_write(fd, text.p, text.n) == (ssize_t)text.n) {
 		(void)fcntl(fd, F_SETFD, 0);
@@ -288,6 +290,8 @@ void state_exec(struct master *m)
 		env_close(keys);
 	if (sums >= 0)
 		env_close(sums);
+	if (pending >= 0)
+		env_close(pending);
 	if (fd >= 0)
 		env_close(fd);
 	sb_free(&text);

@@ -126,15 +126,32 @@ static void take_segment(struct master *m, struct taken *t)
 		log_ev(EV_SEGMENT, "the segment of before is not taken (%s); a new one is made", fl_err_text(err));
 }
 
-/* Of a program that wrote them: a crash leaves none. */
-static void take_sums(struct master *m, struct taken *t)
+static void take_text(struct taken *t, const char *word, struct sb *to)
 {
-	int fd = named_fd(t, "+sums");
+	int fd = named_fd(t, word);
+	char *text = master_read_fd(fd, NULL);
 
-	m->sums = master_read_fd(fd, NULL);
-	m->sums_first = m->sums != NULL;
+	sb_c(to, text);
+	env_free(text);
 	if (fd >= 0)
 		env_close(fd);
+}
+
+/* Of a program that wrote them: a crash leaves none. What was pending there is in no segment yet, also not in one that
+ * is taken. */
+static void take_sums(struct master *m, struct taken *t, bool foreign)
+{
+	struct sb b;
+
+	sb_init_heap(&b);
+	if (foreign)
+		take_text(t, "+sums", &b);
+	m->sums_first = b.n > 0;
+	take_text(t, "+sums-pending", &b);
+	if (b.n && !b.over)
+		m->sums = env_strdup(b.p);
+	sb_free(&b);
+	m->sums_first &= m->sums != NULL;
 }
 
 /* Behind the segment; those of another segment's workers are theirs. */
@@ -367,8 +384,7 @@ static bool build(struct master *m, struct taken *t)
 	foreign = !m->seg;
 	if (foreign && master_new_segment(m) != 0)
 		return false;
-	if (foreign)
-		take_sums(m, t);
+	take_sums(m, t, foreign);
 	take_generation(m, t);
 	if (!m->cur)
 		return false;

@@ -10,6 +10,9 @@
  * The new one adds them to its own slot when the rows of its first generation are there: totals are sums over all slots, and the
  * master's is one like any other. What it has no name for is passed over. Only sums have a meaning without those who
  * counted: levels, least and largest begin anew. What the old workers count between exec and their end is not seen.
+ *
+ * Sums that still wait for a first generation (its configuration was refused, say) at the next upgrade go on beside those of
+ * the segment: objects may stand twice then, and both are added.
  */
 #include "config.h"
 
@@ -61,6 +64,18 @@ int sums_export(struct master *m)
 		fd = -1;
 	}
 	sb_free(&b);
+	return fd;
+}
+
+int sums_pending(struct master *m)
+{
+	size_t n = m->sums ? strlen(m->sums) : 0;
+	int fd = n ? env_memfd("fairlead-sums", false) : -1;
+
+	if (fd >= 0 && env_write(fd, m->sums, n) != (ssize_t)n) {
+		env_close(fd);
+		return -1;
+	}
 	return fd;
 }
 

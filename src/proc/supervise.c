@@ -210,6 +210,7 @@ static void on_end(struct engine_watch *w, unsigned events)
 		p->chan.w.fn(&p->chan.w, ENGINE_READ);     /* its last words */
 	switch (p->role) {
 	case PROC_WORKER:
+		deaths_take(m, p);
 		worker_ended(p, how, fault);
 		break;
 	case PROC_GEN:
@@ -441,6 +442,7 @@ void supervise_second(struct master *m)
 {
 	reap_strangers(m);
 	cpus_second(m);
+	deaths_second(m);
 	distribute_second(m);
 	if (!m->cur || m->cur->man->own_tickets || !m->tickets.n ||
 	    master_now_ms(m) - m->tickets.made_ms < m->cur->man->ticket_life_us / 1000)

@@ -15,8 +15,10 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "http/blocked.h"
 #include "net/tls.h"
 #include "net/tls_mem.h"
+#include "proc/dying.h"
 #include "proc/tickets.h"
 #include "stat/owner.h"
 #include "stat/reason.h"
@@ -180,6 +182,7 @@ static bool is_mine(void *ctx, unsigned listen, unsigned core)
 void worker_apply_board(struct worker *w)
 {
 	w->seen_board = stat_board_epoch(w->seg);
+	blocked_refresh(w->seg);
 	apply_owners(w);
 	worker_pass_apply(w);
 	if (!w->serving || w->retired)
@@ -426,6 +429,7 @@ static int attach(struct worker *w)
 	row = stat_obj_find(w->seg, KIND_PROC, str_c(name));
 	w->proc = stat_row_get(w->seg, KIND_PROC, row);
 	stat_reasons_attach(w->seg);
+	blocked_refresh(w->seg);
 	lb_attach(w->lc, w->seg, true);
 	buf_set_limit(w->lc->buffer_memory);
 	w->http = (struct http_worker){
@@ -472,6 +476,7 @@ static int birth(struct worker *w)
 	err = stat_become(w->seg, STAT_WORKER, s->slot, s->core, s->generation);
 	if (err)
 		return err;
+	dying_words(w->seg);
 	(void)tls_mem_cells();
 	if (!w->lc->share_full)
 		tls_share_init();

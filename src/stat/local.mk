@@ -2,6 +2,7 @@
 libfairlead_a_SOURCES += \
 	src/stat/board.c \
 	src/stat/count.c \
+	src/stat/crash.c src/stat/crash.h \
 	src/stat/fold.c src/stat/fold.h src/stat/part.c src/stat/window.c \
 	src/stat/health.c \
 	src/stat/latch.c src/stat/latch.h \

@@ -54,6 +54,7 @@ bool seg_dims_make(struct seg_dims *d, uint32_t max_objects, uint32_t cores, uin
 	d->dir.index = area(&at, d->index_n, sizeof(uint32_t));
 	d->dir.admin = area(&at, m, LATCH_SIZE(sizeof(struct stat_admin)));
 	d->dir.live = area(&at, cores, sizeof(uint32_t));
+	d->dir.crash = area(&at, STAT_CRASHES, LATCH_SIZE(sizeof(struct stat_crash)));
 	d->dir.size = at;
 
 	at = page_up(sizeof(struct seg_slot));
@@ -69,6 +70,7 @@ bool seg_dims_make(struct seg_dims *d, uint32_t max_objects, uint32_t cores, uin
 	d->slot.mailhead = area(&at, d->n_slots, sizeof(uint64_t));
 	d->slot.mailseen = area(&at, d->n_slots, sizeof(uint64_t));
 	d->slot.mail = area(&at, d->n_slots, SEG_MAIL_RING * sizeof(struct seg_letter));
+	d->slot.death = area(&at, 1, LATCH_SIZE(sizeof(struct stat_death)));
 	d->slot.size = at;
 
 	at = page_up(sizeof(struct seg_totals));
@@ -178,6 +180,8 @@ static void dump_sizes(struct sb *out)
 		{ "claim", sizeof(struct seg_claim) },
 		{ "letter", sizeof(struct seg_letter) },
 		{ "mail-ring", SEG_MAIL_RING },
+		{ "crash", sizeof(struct stat_crash) },
+		{ "death", sizeof(struct stat_death) },
 	};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(rows); i++)
@@ -198,6 +202,7 @@ static void dump_offsets(struct sb *out)
 	OFF(dir, index);
 	OFF(dir, admin);
 	OFF(dir, live);
+	OFF(dir, crash);
 	OFF(slot, used);
 	OFF(slot, row);
 	OFF(slot, dirty);
@@ -210,6 +215,7 @@ static void dump_offsets(struct sb *out)
 	OFF(slot, mailhead);
 	OFF(slot, mailseen);
 	OFF(slot, mail);
+	OFF(slot, death);
 	OFF(totals, folded);
 	OFF(totals, used);
 	OFF(totals, row);
@@ -237,6 +243,9 @@ static void dump_offsets(struct sb *out)
 	FIELD(stat_dns, text);
 	FIELD(stat_admin, reason);
 	FIELD(stat_conf_state, last_error);
+	FIELD(stat_crash, where);
+	FIELD(stat_crash, what);
+	FIELD(stat_death, what);
 #undef FIELD
 }
 

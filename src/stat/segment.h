@@ -28,6 +28,7 @@
  *	index    [2^k >= 2M] u32: row + 1, 0 empty, ~0 deleted; linear probing from the hash
  *	admin    [M] latch record of struct stat_admin
  *	live     [C] u32: slot + 1 of the core's worker that may own things, 0: none (owner.h)
+ *	crash    [64] latch record of struct stat_crash, tag 1 (crash.h)
  *
  * slot
  *	64   pid u32, role u32, core u32, generation u32, epoch u64, claimed ms u64,
@@ -48,6 +49,7 @@
  *	mailhead [N] u64: letters written to the process of slot k (mail.h)
  *	mailseen [N] u64: letters read of those that slot k wrote to this process
  *	mail     [N] 2 KiB: 64 letters to slot k, the n-th at n % 64
+ *	death    latch record of struct stat_death, written by a process that dies by a fatal signal; tag: its pid (crash.h)
  *
  * totals
  *	64   cycle u64, at ms u64, cycles missed u64, cycles before their time u64, what the last and the longest
@@ -65,6 +67,7 @@
 #ifndef FL_STAT_SEGMENT_H
 #define FL_STAT_SEGMENT_H
 
+#include "stat/crash.h"
 #include "stat/latch.h"
 #include "stat/stat.h"
 
@@ -168,6 +171,7 @@ _Static_assert(sizeof(struct stat_health) % 8 == 0 &&
 	       "health");
 _Static_assert(sizeof(struct stat_dns) % 8 == 0 && sizeof(struct stat_dns) <= LATCH_PAYLOAD_MAX,
 	       "dns");
+_Static_assert(sizeof(struct stat_death) % 8 == 0 && sizeof(struct stat_crash) % 8 == 0, "crash");
 _Static_assert(sizeof(struct stat_admin) % 8 == 0 && sizeof(struct stat_conf_state) % 8 == 0,
 	       "latched");
 
@@ -177,11 +181,11 @@ struct seg_dims {
 	uint32_t n_workers, n_slots;      /* slots for workers; all slots */
 	uint32_t dirty_n, index_n;        /* powers of two */
 	struct {
-		size_t proc, core, object, index, admin, live, size;
+		size_t proc, core, object, index, admin, live, crash, size;
 	} dir;
 	struct {
 		size_t used, row, dirty, hstate, health, dns, cursor, log;
-		size_t claim, mailhead, mailseen, mail, size;
+		size_t claim, mailhead, mailseen, mail, death, size;
 	} slot;
 	struct {
 		size_t folded, used, row, size;

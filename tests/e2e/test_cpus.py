@@ -84,6 +84,31 @@ def test_a_reload_gives_it_and_takes_it(fairlead):
     assert serves(port)
 
 
+def test_a_core_that_control_shares_with_a_worker(fairlead):
+    port, mine = fl.free_port(), CPUS[1]
+    a = fairlead(answers(port, f"workers auto\ncontrol-core {mine} shared"))
+    fl.wait_for("each CPU has a worker", lambda: sorted(on(a).values()) == CPUS)
+    for who in ("fl-control", "fl-logd"):
+        fl.wait_for(f"{who} is there", lambda: threads(a.process(who)) == {frozenset([mine])})
+    fl.wait_for("master is there", lambda: threads(a.proc.pid) == {frozenset([mine])})
+    row = fl.wait_for("control stands among the cores", lambda: rows(a, "control"))[0]
+    core = next(r for r in rows(a, "worker") if r["cpu"] == mine)
+    assert row["cpu"] == mine and row["shares_cpu_with"] == f"core {core['core']}" and core["shares_cpu_with"] == "control"
+    # it becomes its own, and is shared again
+    a.reload(answers(port, f"workers auto\ncontrol-core {mine}"))
+    fl.wait_for("workers went", lambda: mine not in on(a).values() and len(on(a)) == len(CPUS) - 1)
+    a.reload(answers(port, f"workers auto\ncontrol-core {mine} shared"))
+    fl.wait_for("they are back", lambda: sorted(on(a).values()) == CPUS)
+    assert threads(a.proc.pid) == {frozenset([mine])} and serves(port)
+
+
+def test_shared_twice_is_refused(tmp_path):
+    conf = tmp_path / "c.conf"
+    conf.write_text("control-core shared shared\n")
+    p = subprocess.run([fl.FAIRLEAD, "-t", "-c", str(conf)], capture_output=True, text=True)
+    assert p.returncode == 1 and "c.conf:1:" in p.stderr + p.stdout
+
+
 def test_more_workers_than_cpus_are_left(fairlead):
     port = fl.free_port()
     a = fairlead(answers(port, f"workers {len(CPUS)}\ncontrol-core {CPUS[1]}"))

@@ -119,3 +119,32 @@ def test_a_refused_configuration_shows_what_runs(fairlead):
     assert a.reload(check=False).returncode == 0
     fl.wait_for("the sums came with the first that loads", lambda: a.stat("vserver", "web")["requests"] == 10)
     assert not set(a.workers()) & set(workers)
+
+
+@pytest.mark.parametrize("takes", (False, True))
+def test_sums_survive_another_upgrade_before_they_were_taken(tmp_path, takes):
+    """Two upgrades in a row while the configuration is refused; the second program may be able to take the segment."""
+    link, port = tmp_path / "fairlead", fl.free_port()
+    link.write_text(f"#!/bin/bash\n[ ! -e {tmp_path}/takes ] || unset FAIRLEAD_FAILPOINTS\nexec -a \"$0\" {fl.FAIRLEAD} \"$@\"\n")
+    link.chmod(0o755)
+    good = conf(port)
+    a = fl.Fairlead(tmp_path, good, env=OTHER_LAYOUT, program=str(link))
+    try:
+        for _ in range(10):
+            assert fl.get(port).status == 200
+        a.wait_stat("vserver", "web", lambda r: r["requests"] == 10)
+        a.write("nonsense {")
+        for n in range(1, 4):
+            if takes and n == 3:
+                (tmp_path / "takes").touch()
+            a.signal(signal.SIGUSR2)
+            fl.wait_for("the next program refuses the configuration", lambda: a.output().count("reload-failed") == n)
+        assert a.output().count("the segment of before is not taken") == (2 if takes else 3)
+        a.write(good)
+        fl.wait_for("it loads", lambda: a.reload(check=False).returncode == 0)
+        fl.wait_for("all are there", lambda: a.stat("vserver", "web")["requests"] == 10)
+        a.reload()
+        assert fl.get(port).status == 200
+        a.wait_stat("vserver", "web", lambda r: r["requests"] == 11)
+    finally:
+        a.stop()

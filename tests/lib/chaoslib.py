@@ -343,6 +343,8 @@ class Deeds:
         self.rng = rng
         self.kills, self.log = [], []   # (from, to) of each time a worker may have broken what it held
         self.stopped = {}               # pid -> CONT is due
+        self.held = []                  # (when they are closed, sockets of silent clients)
+        self.shortages = []             # (from, to) of each time a worker had no descriptor left
         self.begun = time.monotonic()
 
     def say(self, what):
@@ -371,7 +373,29 @@ class Deeds:
                 self.kills.append((t, time.monotonic() + 2 * fl.SLOW))
             self.say(f"SIGSTOP {p} for {seconds} s")
 
+    def take_descriptors(self, port, n, seconds):
+        """`n` clients that say nothing, more than all workers have descriptors for (F14): others may be refused in any
+        clean way meanwhile."""
+        t = time.monotonic()
+        held = []
+        with contextlib.suppress(OSError):
+            for _ in range(n):
+                held.append(socket.socket())
+                held[-1].setblocking(False)
+                held[-1].connect_ex(("127.0.0.1", port))
+        self.held.append((t + seconds, held))
+        self.shortages.append((t, t + seconds + 0.5 * fl.SLOW))
+        self.say(f"{n} clients take all descriptors for {seconds} s")
+
+    def give_back(self, all_=False):
+        for due, held in list(self.held):
+            if all_ or time.monotonic() > due:
+                for s in held:
+                    s.close()
+                self.held.remove((due, held))
+
     def continue_due(self, all_=False):
+        self.give_back(all_)
         for pid, due in list(self.stopped.items()):
             if all_ or time.monotonic() > due:
                 Process(pid, "").kill(signal.SIGCONT)
@@ -379,6 +403,8 @@ class Deeds:
 
     def explained(self, f):
         slack = 0.2 * fl.SLOW      # a process takes its time to end on a busy machine
+        if f["class"] in CLEAN and any(f["begun"] <= t1 and t0 - 0.005 <= f["at"] for t0, t1 in self.shortages):
+            return True
         return f["class"] in ABRUPT and any(
             f["begun"] <= t1 + slack and t0 - 0.005 <= f["at"] <= t1 + slack for t0, t1 in self.kills)
 
@@ -428,6 +454,8 @@ class Watch(threading.Thread):
 
 
 ABRUPT = {"rst", "eof", "cut", "tls"}
+# how a client may be refused: with a status, or before any byte of an answer
+CLEAN = {"rst", "eof", "tls", "unconnected", "bad_status"}
 
 
 def unattributed(failures, kills, slack=0.3):

@@ -20,16 +20,16 @@ syn keyword fairleadValue status tcp tls to toeplitz trust udp use
 syn keyword fairleadValue vserver warn when x-forwarded
 syn keyword fairleadDirective access-log alpn backlog backup body-rate body-timeout buffer-memory buffer-response
 syn keyword fairleadDirective ca cert ciphers ciphersuites client-ca client-verify congestion connect-timeout
-syn keyword fairleadDirective consolidate control-core core cores default device distribute drain-generations
-syn keyword fairleadDirective drain-timeout error-log every expect fall flow forwarded function
-syn keyword fairleadDirective groups half-close hash head-timeout heartbeat-timeout host http idle-max
-syn keyword fairleadDirective idle-timeout include keepalive-max key-share-check listen max-bandwidth max-body max-connections
-syn keyword fairleadDirective max-fields max-head max-objects max-request-line method min-version ocsp policy
-syn keyword fairleadDirective port protocol rebalance redirect reject remove-header remove-response-header request-id
-syn keyword fairleadDirective resolver respond response-timeout responses retries rise send service
-syn keyword fairleadDirective set-header set-response-header shutdown-grace sni socket state ticket-keys ticket-lifetime
-syn keyword fairleadDirective tickets timeout tls trust-forwarded tuple unknown-sni upgrade use
-syn keyword fairleadDirective user verify via view weight workers
+syn keyword fairleadDirective consolidate control-core core cores crash-block default device distribute
+syn keyword fairleadDirective drain-generations drain-timeout error-log every expect fall flow forwarded
+syn keyword fairleadDirective function groups half-close hash head-timeout heartbeat-timeout host http
+syn keyword fairleadDirective idle-max idle-timeout include keepalive-max key-share-check listen max-bandwidth max-body
+syn keyword fairleadDirective max-connections max-fields max-head max-objects max-request-line method min-version ocsp
+syn keyword fairleadDirective policy port protocol rebalance redirect reject remove-header remove-response-header
+syn keyword fairleadDirective request-id resolver respond response-timeout responses retries rise send
+syn keyword fairleadDirective service set-header set-response-header shutdown-grace sni socket state ticket-keys
+syn keyword fairleadDirective ticket-lifetime tickets timeout tls trust-forwarded tuple unknown-sni upgrade
+syn keyword fairleadDirective use user verify via view weight workers
 syn keyword fairleadObject admin monitor pool vserver
 hi def link fairleadComment Comment
 hi def link fairleadString String

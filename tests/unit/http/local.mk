@@ -35,3 +35,7 @@ check_PROGRAMS += tests/unit/http/test_proxy
 tests_unit_http_test_proxy_SOURCES = tests/unit/http/test_proxy.c tests/unit/base/unit.h tests/unit/http/peers.h
 tests_unit_http_test_proxy_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_http_test_proxy_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)
+check_PROGRAMS += tests/unit/http/test_blocked
+tests_unit_http_test_blocked_SOURCES = tests/unit/http/test_blocked.c tests/unit/base/unit.h
+tests_unit_http_test_blocked_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_http_test_blocked_LDADD = libfairlead.a $(CHECK_LIBS) $(FL_LIBS)

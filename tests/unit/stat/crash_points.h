@@ -25,12 +25,14 @@ static void stage_worker(struct stat_seg *s, void *arg)
 	struct stat_health h = { .state = ST_HEALTH_UP };
 	struct stat_dns d = { .n = 1 };
 	struct mail m = { .type = MAIL_NEWS };
+	const struct stat_death death = { .signal = 11, .where = "here", .what = "this" };
 	uint32_t why;
 
 	(void)arg;
 	stat_heartbeat(s, 5);
 	stat_flush_early(s);
 	stat_promise(s, 7);
+	stat_death_set(s, (uint32_t)getpid(), &death);
 	for (uint32_t row = 0; row < stat_obj_max(s); row++) {
 		struct stat_row *r = stat_row_get(s, SV, row);
 
@@ -96,6 +98,7 @@ static void stage_master(struct stat_seg *s, uint32_t gen)
 	struct stat_conf_state c = { .generation = gen };
 	struct stat_admin a = { .state = gen % 3, .since_us = gen };
 	struct stat_steer steer = { .state = ST_STEER_CPU };
+	struct stat_crash crash = { .id = gen, .what = "this" };
 	char name[24];
 	uint32_t row;
 
@@ -116,6 +119,8 @@ static void stage_master(struct stat_seg *s, uint32_t gen)
 	stat_conf_set(s, &c);
 	stat_admin_set(s, 1, &a);
 	stat_steer_set(s, 1, &steer);
+	stat_crash_set(s, gen % STAT_CRASHES, &crash);
+	CHILD(stat_crash_get(s, gen % STAT_CRASHES, &crash) && crash.id == gen);
 	stat_set_serving_core(s, 1, stat_serving_core(s, 1) ? 0 : 1);
 	stat_set_live_slot(s, 0, stat_live_slot(s, 0) == 0 ? 1 : 0);
 }

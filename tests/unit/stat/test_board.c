@@ -7,7 +7,64 @@
 #include "stat/stat.h"
 
 #include "seg_test.h"
+#include "stat/crash.h"
 #include "stat/owner.h"
+
+static void dying_worker(struct stat_seg *s, void *arg)
+{
+	const struct stat_death d = { .signal = 4, .where = "fairlead+0x12", .what = "request web GET test /" };
+
+	(void)arg;
+	stat_death_set(s, 4711, &d);
+}
+
+START_TEST(test_last_words)
+{
+	struct stat_seg *s = seg_make(64, 2, 1);
+	struct stat_death d = { .signal = 99 };
+
+	ck_assert(!stat_death_get(s, 1, 4711, &d));
+	seg_run(s, STAT_WORKER, 1, dying_worker, NULL);
+	ck_assert(!stat_death_get(s, 1, 4712, &d));      /* of another process that had the slot */
+	ck_assert(!stat_death_get(s, 0, 4711, &d));
+	ck_assert(!stat_death_get(s, 1, 0, &d));
+	ck_assert(!stat_death_get(s, 1000, 4711, &d));
+	ck_assert_uint_eq(d.signal, 99);
+	ck_assert(stat_death_get(s, 1, 4711, &d));
+	ck_assert_uint_eq(d.signal, 4);
+	ck_assert_str_eq(d.where, "fairlead+0x12");
+	ck_assert_str_eq(d.what, "request web GET test /");
+	stat_free(s);
+}
+END_TEST
+
+START_TEST(test_crash_table)
+{
+	struct stat_seg *s = seg_make(64, 2, 1);
+	struct stat_crash c = { .id = 7, .deaths = 3, .until_ms = 5, .what = "client web 127.0.0.1" }, got;
+	uint64_t epoch = stat_board_epoch(s);
+
+	for (unsigned i = 0; i <= STAT_CRASHES; i++)
+		ck_assert(!stat_crash_get(s, i, &got));
+	stat_crash_set(s, STAT_CRASHES - 1, &c);
+	ck_assert_uint_ne(stat_board_epoch(s), epoch);   /* workers look */
+	ck_assert(stat_crash_get(s, STAT_CRASHES - 1, &got));
+	ck_assert_mem_eq(&got, &c, sizeof(c));
+	c.what[0] = '\n';                                /* what was never written so */
+	stat_crash_set(s, 0, &c);
+	ck_assert(!stat_crash_get(s, 0, &got));
+	memset(c.what, 'x', sizeof(c.what));
+	stat_crash_set(s, 0, &c);
+	ck_assert(!stat_crash_get(s, 0, &got));
+	stat_crash_set(s, STAT_CRASHES - 1, NULL);
+	ck_assert(!stat_crash_get(s, STAT_CRASHES - 1, &got));
+	ck_assert_uint_ne(stat_crash_id(4, "a", "b"), stat_crash_id(5, "a", "b"));
+	ck_assert_uint_ne(stat_crash_id(4, "a", "b"), stat_crash_id(4, "b", "b"));
+	ck_assert_uint_ne(stat_crash_id(4, "a", "b"), stat_crash_id(4, "a", "c"));
+	ck_assert_uint_ne(stat_crash_id(0, "", ""), 0);
+	stat_free(s);
+}
+END_TEST
 
 START_TEST(test_proc_entries)
 {
@@ -288,5 +345,5 @@ START_TEST(test_health_of_reused_row)
 }
 END_TEST
 
-SEG_MAIN("stat/board", test_proc_entries, test_heartbeat, test_board_words, test_steering,
+SEG_MAIN("stat/board", test_last_words, test_crash_table, test_proc_entries, test_heartbeat, test_board_words, test_steering,
 	 test_admin_states, test_health_of_owners, test_health_of_reused_row)

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 
 #include "seg_test.h"
+#include "stat/crash.h"
 #include "stat/mail.h"
 #include "stat/owner.h"
 
@@ -159,7 +160,8 @@ START_TEST(test_random_kills)
 	struct stat_seg *s = seg_make(64, 2, 1);
 	struct truth *t = shared_page();
 	pid_t pid[5] = { 0 }, rd;
-	uint64_t end = env_now_us() + 4000000, done = 0, started = 0, kills = 0, total;
+	const char *seconds = getenv("FL_CRASH_SECONDS");
+	uint64_t end = env_now_us() + (seconds ? strtoull(seconds, NULL, 10) : 4) * 1000000, done = 0, started = 0, kills = 0, total;
 	int st;
 
 	ck_assert_uint_eq(stat_slot_of(s, STAT_CONTROL), 4);
@@ -203,6 +205,8 @@ START_TEST(test_random_kills)
 	ck_assert_uint_ge(total, done);                  /* nothing flushed is lost */
 	ck_assert_uint_le(total, started);               /* nothing is counted twice */
 	ck_assert_uint_eq(total_of(s, CTR_SERVICE_CONN_CUR), 0);
+	printf("kills at random: %llu\n", (unsigned long long)kills);
+	fflush(stdout);
 	ck_assert_uint_gt(kills, 200);
 	ck_assert_uint_gt(t->rounds, 100);
 	stat_free(s);
@@ -231,6 +235,7 @@ static void fill_worker(struct stat_seg *s, void *arg)
 	while (mail_next(s, &m))
 		CHILD(m.type == MAIL_CLAIM && m.from < stat_n_slots(s));
 	stat_flush(s, 1);
+	stat_death_set(s, (uint32_t)getpid(), &(struct stat_death){ .signal = 11, .where = "here", .what = "this" });
 	for (uint32_t i = 0; i < 100; i++)
 		stat_log_put(s, 0, 1, i, 1, "some line", 9);
 }
@@ -244,6 +249,8 @@ static void read_everything(struct stat_seg *s)
 	struct stat_conf_state c;
 	struct stat_proc p;
 	struct stat_owner o;
+	struct stat_death death;
+	struct stat_crash crash;
 	enum tbl_kind kind;
 	struct str name;
 	bool current;
@@ -280,6 +287,12 @@ static void read_everything(struct stat_seg *s)
 		if (stat_owner_get(s, row, &o))
 			CHILD(o.slot < stat_worker_slots(s) && o.core < 2 && o.why <= ST_OWNER_MOVED);
 	}
+	for (uint32_t k = 0; k < stat_n_slots(s); k++)
+		if (stat_proc_get(s, k, &p) && stat_death_get(s, k, p.pid, &death))
+			CHILD(strlen(death.where) < sizeof(death.where) && strlen(death.what) < sizeof(death.what));
+	for (unsigned i = 0; i <= STAT_CRASHES; i++)
+		if (stat_crash_get(s, i, &crash))
+			CHILD(strlen(crash.where) < sizeof(crash.where) && strlen(crash.what) < sizeof(crash.what));
 	CHILD(stat_serving_core(s, 1) < 2);
 	stat_conf_get(s, &c);
 	stat_cycle(s, &cycle, &at);
@@ -305,7 +318,8 @@ static void flip(struct stat_seg *s, char *const *map)
 			       s->dim.dir.object,
 			       s->dim.dir.index,
 			       s->dim.dir.admin,
-			       s->dim.dir.live };
+			       s->dim.dir.live,
+			       s->dim.dir.crash };
 	const size_t tot[] = { 0, s->dim.totals.folded, s->dim.totals.used, s->dim.totals.row };
 	const size_t slt[] = { 0,
 			       s->dim.slot.used,
@@ -319,7 +333,8 @@ static void flip(struct stat_seg *s, char *const *map)
 			       s->dim.slot.claim,
 			       s->dim.slot.mailhead,
 			       s->dim.slot.mailseen,
-			       s->dim.slot.mail };
+			       s->dim.slot.mail,
+			       s->dim.slot.death };
 	uint64_t r = env_random_u64();
 	unsigned i = (unsigned)(r % s->n_fd);
 	size_t off = i == 0   ? dir[(r >> 8) % FL_ARRAY_LEN(dir)]
@@ -340,6 +355,8 @@ START_TEST(test_flipped_bits)
 	stat_set_live_slot(s, 0, 0);
 	stat_set_live_slot(s, 1, 3);
 	stat_admin_set(s, 3, &a);
+	for (unsigned i = 0; i < 8; i++)
+		stat_crash_set(s, i, &(struct stat_crash){ .id = i + 1, .where = "here", .what = "this" });
 	for (unsigned i = 0; i < s->n_fd; i++) {
 		map[i] = mmap(NULL,
 			      i == 0   ? s->dim.dir.size
