@@ -307,6 +307,18 @@ static void on_acceptable(struct engine_watch *w, unsigned events)
 	s->burst = FL_MIN(2 * s->burst, ACCEPTS_A_TURN);
 }
 
+void listener_look(void)
+{
+	if (!acc.e)
+		return;
+	LIST_FOREACH_SAFE(it, next, &acc.all) {
+		struct listener_priv *p = LIST_ENTRY(it, struct listener_priv, link);
+
+		if (p->n && p->s[0].all && p->s[0].on && p->s[0].w.priv)
+			on_acceptable(&p->s[0].w, 0);
+	}
+}
+
 /* Life ------------------------------------------------------------------------------------- */
 
 int listener_start(struct engine *e, struct listener *l, unsigned core)

@@ -42,6 +42,8 @@ struct listener {
 int  listener_start(struct engine *e, struct listener *l, unsigned core);
 void listener_serve(struct listener *l, unsigned core, bool on);      /* adopt, give back */
 void listener_stop(struct listener *l);     /* EPOLL_CTL_DEL everywhere; fds stay open */
+/* Now and then: a socket of everybody's wakes one worker for a client, and if that one pauses just then, nobody hears of it. */
+void listener_look(void);
 void listener_pause_all(bool on);     /* connection limit of the process */
 /* Serves what another core accepted there; takes fd. Also after listener_stop(). */
 void listener_admit(struct listener *l, int fd, const struct addr *peer);

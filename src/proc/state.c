@@ -260,6 +260,11 @@ void state_exec(struct master *m)
 		log_ev(EV_RELOAD_FAILED, "binary upgrade: a reload is under way; try again");
 		return;
 	}
+	/* It is known before anything is given up for it. */
+	if (strchr(m->launch->argv[0], '/') && access(m->launch->argv[0], X_OK) != 0) {
+		log_ev(EV_RELOAD_FAILED, "binary upgrade: %s: %s; this program goes on", m->launch->argv[0], fl_err_text(-errno));
+		return;
+	}
 	sb_init_heap(&text);
 	keys = tickets_fd(m);
 	/* The next image replaces it anyhow. Nobody must have seen more than what comes along. */

@@ -256,6 +256,7 @@ static void on_beat(struct timer *t)
 	w->promised = idle;
 	w->beat_turns = w->turns;
 	monitor_measure(w->monitor);
+	listener_look();
 	stat_promise(w->seg, idle ? env_now_us() / 1000 + next : 0);
 	engine_timer(w->engine, t, next);
 }

@@ -85,6 +85,9 @@ static inline void part_changed(struct fold *f, struct fold_row *r, uint32_t row
 
 /* window.c: what is counted of the row begins, or goes on, to change; `sum` is as it was before. */
 void window_begin(struct stat_seg *s, struct fold_row *r, uint32_t row, uint64_t now_ms);
+/* What of the sums is no growth of just now, but was carried over from another segment: told before and after it is added. */
+void window_sources(const struct stat_seg *s, const struct fold_row *r, uint64_t was[SEG_PAST_MAX]);
+void window_carry(const struct stat_seg *s, struct fold_row *r, const uint64_t was[SEG_PAST_MAX]);
 /* Moves the windows that are due. */
 void window_move(struct stat_seg *s, uint64_t now_ms);
 void window_forget(struct fold_row *r);

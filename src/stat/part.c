@@ -7,15 +7,16 @@
 #include "stat/fold.h"
 #include "stat/owner.h"
 
-/* What the row's total was when the consolidator before this one published it last. */
-static void take_published(const struct stat_seg *s, struct fold_row *r, uint32_t row)
+/* What the row's total was when the consolidator before this one published it last; false: it never was. */
+static bool take_published(const struct stat_seg *s, struct fold_row *r, uint32_t row)
 {
 	const struct seg_total_row *t = view_total(s, row);
 	const uint64_t *w = t->copy[t->seq & 1];
 
 	if (!view_bit(view_totals_used(s), row) || w[SEG_ROW_TAG] != r->tag)
-		return;
+		return false;
 	memcpy(r->sum, w + SEG_ROW_CTR, sizeof(r->sum));
+	return true;
 }
 
 /* Over all parts: where a part that goes back could have been the one that decided. */
@@ -148,6 +149,24 @@ static uint64_t copy_owner(struct stat_seg *s, struct fold_row *r, uint32_t row)
 	return changed;
 }
 
+/* The master's slot holds what came along from another segment (proc/sums.c): that is counted, but did not happen just now. */
+static uint64_t take_slot(struct stat_seg *s, struct fold_row *r, uint32_t k, uint32_t row, bool carried, uint64_t now_ms)
+{
+	uint64_t was[SEG_PAST_MAX], changed;
+
+	if (carried)
+		window_sources(s, r, was);
+	changed = take(s, r, k, row, now_ms);
+	if (carried)
+		window_carry(s, r, was);
+	return changed;
+}
+
+static bool is_master(const struct stat_seg *s, uint32_t k)
+{
+	return k == stat_slot_of(s, STAT_MASTER);
+}
+
 static void clear_row(struct stat_seg *s, struct fold_row *r, uint32_t row)
 {
 	struct fold *f = s->fold;
@@ -174,15 +193,15 @@ static void begin_row(struct stat_seg *s, struct fold_row *r, uint32_t row, uint
 {
 	struct fold *f = s->fold;
 	uint32_t kind = seg_tag_kind(r->tag);
+	bool known = take_published(s, r, row);
 
-	take_published(s, r, row);
 	window_begin(s, r, row, now_ms);
 	for (unsigned c = 0; c < TBL_CTR_MAX; c++)
 		if (c >= s->tbl->n[kind] || !is_derived(s->tbl->fold[kind][c]))
 			r->sum[c] = 0;
 	for (uint32_t a = 0; a < f->n_active; a++)
 		if (f->slot[f->active[a]].part && view_bit(view_slot_used(s, f->active[a]), row))
-			(void)take(s, r, f->active[a], row, now_ms);
+			(void)take_slot(s, r, f->active[a], row, !known && is_master(s, f->active[a]), now_ms);
 	(void)copy_owner(s, r, row);
 	part_changed(f, r, row, 0);              /* whole, as it is new */
 }
@@ -210,7 +229,7 @@ void part_take(struct stat_seg *s, uint32_t k, uint32_t row, uint64_t now_ms)
 
 	if (!r || !view_bit(view_slot_used(s, k), row))
 		return;
-	changed = take(s, r, k, row, now_ms);
+	changed = take_slot(s, r, k, row, is_master(s, k), now_ms);
 	if (FL_UNLIKELY(changed & s->tbl->owners[seg_tag_kind(r->tag)]))
 		changed |= copy_owner(s, r, row);
 	if (changed)

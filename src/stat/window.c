@@ -60,6 +60,21 @@ void window_begin(struct stat_seg *s, struct fold_row *r, uint32_t row, uint64_t
 	r->rated = f->n_rated;
 }
 
+void window_sources(const struct stat_seg *s, const struct fold_row *r, uint64_t was[SEG_PAST_MAX])
+{
+	for (unsigned i = 0; i < s->tbl->n_past[seg_tag_kind(r->tag)]; i++)
+		was[i] = source(s, r, i);
+}
+
+void window_carry(const struct stat_seg *s, struct fold_row *r, const uint64_t was[SEG_PAST_MAX])
+{
+	unsigned n = s->tbl->n_past[seg_tag_kind(r->tag)];
+
+	for (unsigned k = 0; r->past && k < WINDOW_STEPS; k++)
+		for (unsigned i = 0; i < n; i++)
+			r->past->v[k * n + i] += source(s, r, i) - was[i];
+}
+
 static void leave(struct fold *f, struct fold_row *r)
 {
 	uint32_t at = r->rated - 1, last = f->rated[--f->n_rated];

@@ -97,6 +97,28 @@ START_TEST(test_a_full_queue_is_taken_faster)
 }
 END_TEST
 
+/* Without an event: what another worker was woken for, and left. */
+START_TEST(test_look_takes_what_is_everybodys)
+{
+	unsigned before;
+
+	l.shared = true;
+	ck_assert_int_eq(listener_start(E, &l, 1), 0);
+	clients(40);
+	listener_pause_all(true);
+	listener_look();
+	ck_assert_uint_eq(taken, 0);
+	listener_pause_all(false);
+	for (int i = 0; i < 100; i++)
+		listener_look();
+	ck_assert_uint_gt(taken, 0);             /* 2^-40: all hashed to the other socket */
+	ck_assert_uint_lt(taken, 40);
+	before = taken;
+	listener_look();
+	ck_assert_uint_eq(taken, before);
+}
+END_TEST
+
 START_TEST(test_pause_all)
 {
 	ck_assert_int_eq(listener_start(E, &l, 0), 0);
@@ -280,6 +302,7 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_adoption);
 	tcase_add_test(t, test_a_full_queue_is_taken_faster);
+	tcase_add_test(t, test_look_takes_what_is_everybodys);
 	tcase_add_test(t, test_pause_all);
 	tcase_add_test(t, test_another_core_has_it);
 	tcase_add_test(t, test_descriptors_run_out);

@@ -373,6 +373,44 @@ START_TEST(test_median_owner_average)
 }
 END_TEST
 
+/* What came along from another segment is in the sums, but no rate says that it happened just now; before or after the
+ * first fold, and when another consolidator comes. */
+START_TEST(test_what_was_carried_is_no_rate)
+{
+	static const uint64_t carried = UINT64_C(1400000000);
+	struct play p;
+	struct stat_row *r;
+
+	begin(&p, 3, 64);
+	p.g->many = 1;
+	p.g->by = 5;
+	if (_i) {
+		tell(&p, 0, GO_MANY);
+		wait_for(&p, 0);
+		fold(&p);
+	}
+	r = stat_row_get(p.s, SV, 0);
+	stat_add(r, CTR_SERVICE_REQ_TOT, carried);
+	stat_flush(p.s, 1);
+	for (unsigned t = 0; t < 20000; t += 100) {
+		if (t % 1000 == 0) {
+			tell(&p, 0, GO_MANY);
+			wait_for(&p, 0);
+		}
+		fold(&p);
+		ck_assert_uint_ge(stat_total(p.s, 0, CTR_SERVICE_REQ_TOT), carried);
+		ck_assert_uint_le(stat_total(p.s, 0, CTR_SERVICE_REQ_RATE), 10);
+		if (t == 5000) {
+			leave_stage(&p, p.control);
+			enter(&p, p.control);
+		}
+		p.g->now_ms += 100;
+	}
+	ck_assert_uint_ge(stat_total(p.s, 0, CTR_SERVICE_REQ_RATE), 4);
+	end(&p);
+}
+END_TEST
+
 #define MANY 3000u
 
 static unsigned with_level(const struct stat_seg *s, uint64_t level)
@@ -544,6 +582,7 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, test_oracle, 0, FL_ARRAY_LEN(paces_us));
 	tcase_add_test(tc, test_rates);
+	tcase_add_loop_test(tc, test_what_was_carried_is_no_rate, 0, 2);
 	tcase_add_test(tc, test_median_owner_average);
 	tcase_add_test(tc, test_many_rows_change_hands);
 	tcase_add_test(tc, test_who_went_comes_first);
