@@ -98,7 +98,7 @@ static void tell_opening(const void *on, struct sb *out)
 	shape_client(o->vs, &o->client, out);
 }
 
-static int on_open(struct udp_listener *l, const struct addr *client, const struct addr *local,
+static int open_flow(struct udp_listener *l, const struct addr *client, const struct addr *local,
 		   const struct udp_service *avoid, struct udp_route *out)
 {
 	struct lb_vserver *vs = l->owner;
@@ -112,8 +112,6 @@ static int on_open(struct udp_listener *l, const struct addr *client, const stru
 	struct lb_service *s;
 	int why;
 
-	opening = (struct opening){ vs, *client };
-	work_on(tell_opening, &opening);
 	if (is_blocked_client(vs, client))
 		return CTR_VSERVER_DENIED;
 	fp_client(client);
@@ -137,6 +135,18 @@ static int on_open(struct udp_listener *l, const struct addr *client, const stru
 	lb_begin(s);
 	stat_max(s->stat, CTR_SERVICE_LAST_MS, engine_now_ms(mod.w.engine));
 	return 0;
+}
+
+static int on_open(struct udp_listener *l, const struct addr *client, const struct addr *local,
+		   const struct udp_service *avoid, struct udp_route *out)
+{
+	int why;
+
+	opening = (struct opening){ l->owner, *client };
+	work_on(tell_opening, &opening);
+	why = open_flow(l, client, local, avoid, out);
+	work_none();                     /* the next datagram is another's */
+	return why;
 }
 
 static void on_adopt(struct udp_listener *l, struct udp_service *u)

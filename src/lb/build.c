@@ -369,6 +369,20 @@ static void set_owners(struct lb_builder *b, struct lb_service *s, const struct 
 			   "[E0401] service %s is probed and has a name: one core does both, and no core may", s->full_name);
 }
 
+/* `function tls` and `cores` of a listener that have nothing in common: its own are meant. */
+static void check_tls_cores(struct lb_builder *b)
+{
+	const struct core_set *tls = b->lc->function[LB_FUNCTION_TLS];
+
+	for (unsigned i = 0; tls && i < b->lc->n_listens; i++) {
+		const struct lb_listen *l = &b->lc->listens[i];
+
+		if (l->uses_tls && l->cores.n && core_set_both(tls, &l->cores).n == 0)
+			conf_warn(b->d, l->node->loc, l->node->span, "give both lists a core in common",
+				  "[W0402] listener %s: no core of \"function tls\" is one of its cores: its cores do TLS themselves", l->full_name);
+	}
+}
+
 static void build_owners(struct lb_builder *b)
 {
 	const struct lb_config *lc = b->lc;
@@ -423,6 +437,8 @@ struct lb_config *lb_build(const struct conf *c, bool with_tls, struct conf_diag
 		build_owners(&b);
 	if (!b.nomem)
 		lb_build_vservers(&b);
+	if (!b.nomem)
+		check_tls_cores(&b);
 	if (!b.nomem)
 		lc->log_ids = lb_build_alloc(&b, lc->n_logs, sizeof(*lc->log_ids));
 	if (b.nomem)

@@ -138,11 +138,12 @@ struct runs {
 /*
  * Goes on until EAGAIN, since only that makes the kernel tell when it takes more. False after conn_write_failed().
  * When the end follows at once, one segment has both: the peer is woken once. Whoever sets CF_SHUT or CF_LAST
- * sends the FIN as soon as all was taken, which is what ends the kernel's wait for more.
+ * sends the FIN as soon as all was taken, which is what ends the kernel's wait for more. (Not where another process may
+ * have the descriptor for a moment more: its close would be the one.)
  */
 static bool send_runs(struct conn *c, struct runs *v)
 {
-	int how = (c->flags & (CF_SHUT | CF_LAST)) && !(c->flags & CF_HANDSHAKE) ? MSG_MORE : 0;
+	int how = (c->flags & (CF_SHUT | CF_LAST)) && !(c->flags & (CF_HANDSHAKE | CF_SHARED)) ? MSG_MORE : 0;
 
 	while (v->at < v->n && (c->flags & CF_W)) {
 		struct iovec *first = &v->iov[v->at];

@@ -23,6 +23,7 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/work.h"
 #include "net/conn_int.h"
 
 #define ACCEPTS_A_TURN 64u
@@ -248,6 +249,7 @@ static void take(struct served *s, int fd, struct addr *peer)
 	struct listener *l = s->l;
 	struct conn *c;
 
+	work_none();                     /* it is not the doing of the one before */
 	acc.backoff_ms = 0;
 	addr_norm(peer);
 	if (l->elsewhere && l->elsewhere(l, fd, peer)) {
@@ -265,6 +267,7 @@ void listener_admit(struct listener *l, int fd, const struct addr *peer)
 {
 	struct conn *c;
 
+	work_none();
 	if (acc.e && fd >= acc.edge) {
 		refuse(fd);
 		shortage(l, -1, -EMFILE);
@@ -393,6 +396,8 @@ void listener_stop(struct listener *l)
 	engine_free_later(acc.e, p, free_priv);
 	if (list_empty(&acc.all)) {
 		timer_stop(&acc.back);
+		if (acc.waiting && acc.on_pause)
+			acc.on_pause(acc.paused);
 		acc.waiting = false;
 	}
 }

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "base/env.h"
 #include "net/steer.h"
 
 #define NET     ((uint32_t)SKF_NET_OFF)
@@ -291,6 +292,9 @@ unsigned rss_tree(const struct rss *r, const struct rss_opts *o, struct sock_fil
 int rss_attach_tree(const struct rss *r, int fd, const struct rss_opts *o)
 {
 	static struct sock_filter prog[RSS_TREE];
+	int err = env_fp("rss.tree");
 
+	if (err)
+		return err;
 	return steer_attach_program(fd, prog, rss_tree(r, o, prog));
 }

@@ -5,7 +5,8 @@
  * A fingerprint is the signal, the place in the program and what was worked on (stat/crash.h). The table is in the segment:
  * reloads, new workers and new masters find it as it is. When a block has had its time, one more death of it within the next
  * `crash-block` is enough for another. A death of nothing that came from outside is kept for people to see, and
- * blocks nobody.
+ * blocks nobody. Who was ended from outside counts only if it was silent and worked all the while: a machine that stalls
+ * stops all workers, at whatever most clients ask for.
  */
 #include "config.h"
 
@@ -71,6 +72,8 @@ void deaths_take(struct master *m, const struct proc *p)
 
 	if (p->foreign || !stat_death_get(m->seg, p->slot, (uint32_t)p->pid, &d))
 		return;
+	if (d.asked && !p->spins)                /* stopped, or it waited for the disk: that was no client's doing */
+		d.what[0] = '\0';
 	id = stat_crash_id(d.signal, d.where, d.what);
 	i = entry_for(m, id, &c);
 	c.signal = d.signal;

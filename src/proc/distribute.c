@@ -33,6 +33,7 @@
 #define NO_CPU    (-1)
 #define MANY_CPUS (-2)
 #define TO_FIRST  (UINT32_MAX - 1)      /* for a serial */
+#define UNSURE    UINT32_MAX
 
 /* The plan --------------------------------------------------------------------------------- */
 
@@ -255,8 +256,8 @@ static int apply(struct distribute *d, struct spread *sp, const struct sock *s, 
 		err = steer_detach(s->fd[0]);
 	else
 		err = want == TO_FIRST ? steer_attach_first(s->fd[0]) : attach_plan(d, s, l);
-	/* a kernel that can neither has none */
-	sp->attached = err ? 0 : want;
+	/* what was there before may still be; a kernel that cannot even take it away has none */
+	sp->attached = !err ? want : want ? UNSURE : 0;
 	if (want && is_for_good(err))
 		log_ev(EV_DISTRIBUTE, "connections cannot be steered: %s; all listeners: kernel", fl_err_text(err));
 	return want ? err : 0;

@@ -51,6 +51,7 @@ struct proc {
 	bool                expected;        /* its end is our will */
 	bool                foreign;         /* its slot is of another segment */
 	bool                stopped;         /* accepts no more */
+	bool                spins;           /* it was silent, and worked all the while */
 	struct starved      starved;         /* while it is silent */
 };
 

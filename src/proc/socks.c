@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,6 +146,16 @@ static void open_door(int fd)
 	(void)env_setsockopt_int(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
 }
 
+/* A socket is bound to the device that had the name then. */
+static bool is_of_another(const struct sock *s)
+{
+	int index = 0;
+	socklen_t n = sizeof(index);
+
+	return s->device && s->fd[0] >= 0 && env_getsockopt(s->fd[0], SOL_SOCKET, SO_BINDTOIFINDEX, &index, &n) == 0 &&
+	       (unsigned)index != if_nametoindex(s->device);
+}
+
 int socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, const char **why)
 {
 	struct listener_opts o = { .backlog = l->backlog, .congestion = l->congestion, .v6only = l->v6only,
@@ -152,6 +163,10 @@ int socks_need(struct master *m, const struct man_listen *l, unsigned n_cores, c
 	struct sock *s = socks_find(m, &l->addr, l->udp, l->device);
 	int err = s ? 0 : trial(m, l);
 
+	if (s && is_of_another(s)) {
+		*why = "the device was made anew since this socket was bound to it: only a restart binds to the new one";
+		return -ENODEV;
+	}
 	if (!err && !s) {
 		bool shared = is_inherited_port(m) && bind_alone(l) != 0;
 

@@ -30,25 +30,46 @@ static bool read_proc(pid_t pid, const char *what, char *buf, size_t cap)
 	return n > 0;
 }
 
-bool starved_look(struct starved *s, pid_t pid, uint64_t now_ms)
+static bool read_run_ns(pid_t pid, uint64_t *run_ns)
 {
-	char stat[512], sched[128];
-	struct str rest, first;
-	const char *behind;
-	uint64_t run_ns;
+	char sched[128];
+	struct str rest;
 
-	if (!read_proc(pid, "schedstat", sched, sizeof(sched)) || !read_proc(pid, "stat", stat, sizeof(stat)))
+	if (!read_proc(pid, "schedstat", sched, sizeof(sched)))
 		return false;
 	rest = str_c(sched);
-	first = str_cut(&rest, ' ');
+	return str_u64(str_cut(&rest, ' '), run_ns);
+}
+
+/* ms * 1e6 / 5 */
+static uint64_t fifth_ns(uint64_t ms)
+{
+	return ms * 200000;
+}
+
+bool starved_works(const struct starved *s, pid_t pid, uint64_t now_ms)
+{
+	uint64_t run_ns;
+
+	return s->at_ms && now_ms > s->at_ms && read_run_ns(pid, &run_ns) &&
+	       run_ns - s->run_ns >= fifth_ns(now_ms - s->at_ms);
+}
+
+bool starved_look(struct starved *s, pid_t pid, uint64_t now_ms)
+{
+	const char *behind;
+	uint64_t run_ns;
+	char stat[512];
+
+	if (!read_run_ns(pid, &run_ns) || !read_proc(pid, "stat", stat, sizeof(stat)))
+		return false;
 	behind = strrchr(stat, ')');
-	if (!str_u64(first, &run_ns) || !behind || behind[1] != ' ')
+	if (!behind || behind[1] != ' ')
 		return false;
 	if (!s->at_ms) {
 		s->at_ms = now_ms;
 		s->run_ns = run_ns;
 		return false;
 	}
-	/* A fifth of the time that has passed: ms * 1e6 / 5. */
-	return behind[2] == 'R' && now_ms > s->at_ms && run_ns - s->run_ns < (now_ms - s->at_ms) * 200000;
+	return behind[2] == 'R' && now_ms > s->at_ms && run_ns - s->run_ns < fifth_ns(now_ms - s->at_ms);
 }

@@ -18,5 +18,7 @@ struct starved {
 };
 /* Looks (again). True: since the first look it was runnable now and had less than a fifth of a core. */
 bool starved_look(struct starved *s, pid_t pid, uint64_t now_ms);
+/* Has it had a fifth of a core or more since the first look? Then it works, on something that does not end; else it waits. */
+bool starved_works(const struct starved *s, pid_t pid, uint64_t now_ms);
 
 #endif

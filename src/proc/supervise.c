@@ -301,6 +301,7 @@ static void hung(struct proc *p, uint64_t silent_ms, const char *who)
 	       (unsigned long long)silent_ms);
 	p->kill_ms = master_now_ms(p->m) + ABORT_MS;
 	p->state = ST_PROC_HUNG;
+	p->spins = starved_works(&p->starved, p->pid, master_now_ms(p->m));
 	if (p->role == PROC_WORKER && !p->foreign)
 		stat_proc_set(p->m->seg, p->slot, ST_PROC_HUNG, (uint32_t)p->pid, p->core, p->generation);
 	proc_kill(p, SIGABRT);

@@ -135,11 +135,12 @@ static bool is_steered(const struct worker *w, const struct lb_listen *l)
 	       now.state != ST_STEER_MANY && now.state != ST_STEER_SHARED;
 }
 
-/* The core that is there with the highest hash of client and core, so that one that comes or goes moves only its own. */
-static unsigned by_client(const struct worker *w, const struct lb_listen *l, const struct addr *peer)
+/* Of these cores the one that is there with the highest hash of client and core, so that one that comes or goes moves only
+ * its own. */
+static unsigned by_client(const struct worker *w, const struct lb_listen *l, const struct core_set *may, const struct addr *peer)
 {
 	struct { struct ip ip; uint8_t pad[3]; uint32_t port, core; } key = { .ip = addr_ip(peer) };
-	unsigned who = w->start->core;
+	unsigned who = CORES_MAX;
 	uint64_t best = 0;
 
 	if (l->rss.tuple == 3)
@@ -148,7 +149,7 @@ static unsigned by_client(const struct worker *w, const struct lb_listen *l, con
 		uint64_t h;
 
 		key.core = core;
-		h = is_there(w, core) && core_set_has(&l->cores, core) ? hash_sip(&key, sizeof(key)) : 0;
+		h = is_there(w, core) && core_set_has(may, core) ? hash_sip(&key, sizeof(key)) : 0;
 		if (h > best) {
 			best = h;
 			who = core;
@@ -157,23 +158,32 @@ static unsigned by_client(const struct worker *w, const struct lb_listen *l, con
 	return who;
 }
 
+/* Those that may serve it: its own, of which `function tls` leaves those in its list. When these have none in common, its
+ * own: they were named for this listener. */
+static struct core_set may_serve(const struct core_set *tls, const struct lb_listen *l)
+{
+	struct core_set both;
+
+	if (!tls || !l->cores.n)
+		return tls ? *tls : l->cores;
+	both = core_set_both(tls, &l->cores);
+	return both.n ? both : l->cores;
+}
+
 /* Core that is to serve it; CORES_MAX: another one than this, but none of those is there. */
 static unsigned right_core(struct worker *w, const struct lb_listen *l, int fd, const struct addr *peer)
 {
 	const struct core_set *tls = l->uses_tls ? w->lc->function[LB_FUNCTION_TLS] : NULL;
+	struct core_set may = may_serve(tls, l);
 	unsigned own = w->start->core, rule = by_rule(l, fd, peer);
 
-	if (rule == CORES_MAX && is_by_client(l) && !is_steered(w, l))
-		rule = by_client(w, l, peer);
-	if (rule != CORES_MAX && (!tls || core_set_has(tls, rule))) {
-		if (rule == own || is_there(w, rule))
-			return rule;
-		if (!tls)
-			return CORES_MAX;
-	}
-	if (!tls || core_set_has(tls, own))
+	if (rule != CORES_MAX && core_set_has(&may, rule))
+		return rule == own || is_there(w, rule) ? rule : tls ? in_turn(w, &may) : CORES_MAX;
+	if (is_by_client(l) && ((tls && !core_set_has(&may, own)) || !is_steered(w, l)))
+		return by_client(w, l, &may, peer);
+	if (!tls || core_set_has(&may, own))
 		return own;
-	return in_turn(w, tls);
+	return in_turn(w, &may);
 }
 
 /* Giving ------------------------------------------------------------------------------------ */

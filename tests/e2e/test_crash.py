@@ -139,6 +139,21 @@ def test_what_differs_counts_apart(fairlead):
         ("request web GET test /a", 2, False), ("request web GET test /b", 2, False)]
 
 
+def test_who_was_ended_from_outside_died_of_no_request(fairlead):
+    """Three workers that waited, or were ended by somebody, have the most popular path in common, and nothing else."""
+    port = fl.free_port()
+    a = fairlead(conf(port, more="heartbeat-timeout 300ms\n"))
+    for deed in (signal.SIGABRT, signal.SIGSTOP, signal.SIGABRT, signal.SIGSTOP):
+        before = all_there(a)
+        for _ in range(20):
+            assert fl.get(port).status == 200
+        for pid in before:
+            os.kill(pid, deed)
+        all_there(a, without=before)
+    assert deaths(a) >= 4 and not any(r["blocked"] or r["what"] for r in crashes(a))
+    assert fl.get(port).status == 200
+
+
 @needs_failpoints
 def test_a_loop_is_a_death_like_others(fairlead):
     """A worker that spins is ended by the master's SIGABRT, wherever in its loop it is by then."""

@@ -140,6 +140,19 @@ def test_tls_is_done_by_its_core(site):
     assert "functions" in f.ctl("show", "core").stdout.splitlines()[0]
 
 
+def test_a_listener_keeps_to_its_cores(site):
+    """`cores` of the listener and of the function have nothing in common: its own are meant, and a warning says so."""
+    f = site(listen="cores 0")
+    before = both(f)
+    for me, said in ask(f.port, 20):
+        assert said == f"127.0.0.1 {me[1]} first.example {f.port}"
+    counted(f, before, tls_handshakes=(20, 0), passed=(0, 0))
+    path = f.dir / "again.conf"
+    path.write_text(f.conf_text)
+    out = subprocess.run([fl.FAIRLEAD, "-t", "-c", path], capture_output=True, text=True, check=True).stderr
+    assert "W0402" in out and "do TLS themselves" in out
+
+
 def test_clear_listeners_are_nobodys_function(fairlead, origins):
     port = fl.free_port()
     f = fairlead(fl.web(port, origins("o1").addr, vs=TELLS, top="function tls cores 1", workers=2))
@@ -353,12 +366,19 @@ def weak(tmp_path):
     return str(path)
 
 
+needs_failpoints = pytest.mark.skipif(
+    "failpoints" not in subprocess.run([fl.FAIRLEAD, "-V"], capture_output=True, text=True).stdout,
+    reason="a build without failpoints")
+UNABLE = {"FAIRLEAD_FAILPOINTS": "rss.tree=errno EINVAL"}        # a kernel that takes no classic program either
+
+
+@needs_failpoints
 def test_rules_without_the_right_to_steer(fairlead, weak):
     """The kernel spreads by its hash; each client comes to its core all the same."""
     port = fl.free_port()
     f = fairlead(f"workers 2\nvserver web {{\n    listen 127.0.0.1:{port} {{\n"
                  f"        distribute rules {{ core 0 127.1.0.0/16; core 1 127.1.1.0/24; core 1 127.2.0.0/16; core 7 127.3.0.0/16 }}\n"
-                 f"    }}\n    default respond 200 \"{{ip.src}}\"\n}}\n", program=weak)
+                 f"    }}\n    default respond 200 \"{{ip.src}}\"\n}}\n", program=weak, env=UNABLE)
     row = next(r for r in f.json("show", "listener"))
     assert row["steering"].startswith("kernel"), row
     for source, where in (("127.1.2.3", 0), ("127.1.1.3", 1), ("127.2.2.1", 1)):
@@ -378,11 +398,12 @@ def test_rules_without_the_right_to_steer(fairlead, weak):
         assert fl.get(port, source=("127.2.2.1", 0)).status == 200
 
 
+@needs_failpoints
 @pytest.mark.parametrize("how", ["rss tuple 2", "rss tuple 3", "rss"])
 def test_same_core_for_a_client_without_the_right_to_steer(fairlead, weak, how):
     port = fl.free_port()
     f = fairlead(f"workers 2\nvserver web {{\n    listen 127.0.0.1:{port} {{ distribute {how} }}\n"
-                 f"    default respond 200 \"x\"\n}}\n", program=weak)
+                 f"    default respond 200 \"x\"\n}}\n", program=weak, env=UNABLE)
     fl.wait_for("decided", lambda: f.json("show", "listener")[0]["steering"].startswith("kernel"))
     cores = set()
     for i in range(12):
@@ -397,6 +418,20 @@ def test_same_core_for_a_client_without_the_right_to_steer(fairlead, weak, how):
         assert sorted(served) == [0, 8], served
         cores.add(served.index(8))
     assert cores == {0, 1}
+
+
+def test_the_classic_program_leaves_nothing_to_hand_over(fairlead, weak):
+    port = fl.free_port()
+    f = fairlead(f"workers 2\nvserver web {{\n    listen 127.0.0.1:{port} {{\n"
+                 f"        distribute rules {{ core 0 127.1.0.0/16; core 1 127.1.1.0/24 }}\n"
+                 f"    }}\n    default respond 200 \"{{ip.src}}\"\n}}\n", program=weak)
+    steering = fl.wait_for("decided", lambda: f.json("show", "listener")[0]["steering"])
+    assert "classic" in steering, steering
+    for source, where in (("127.1.2.3", 0), ("127.1.1.3", 1)):
+        before = both(f)
+        for _ in range(12):
+            assert fl.get(port, source=(source, 0)).body.decode() == source
+        counted(f, before, http_transactions=(12, 0) if where == 0 else (0, 12), passed=(0, 0))
 
 
 # Monitors and names --------------------------------------------------------------------------------------------------
